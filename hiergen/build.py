@@ -1,0 +1,122 @@
+"""The main job: taxonomy file → plans → source file, and the check that a committed source is up to date."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiergen.codegen.render import render
+from hiergen.errors import HiergenError, OutputError
+from hiergen.files import write_text
+from hiergen.plan.compile import compile_plan
+from hiergen.plan.ir import Plan
+from hiergen.plan.trunks import BackboneFacts, facts
+from hiergen.taxonomy.load import Taxonomy, load_taxonomy
+from hiergen.taxonomy.naming import identifier
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` made of one file: where the source belongs, its text, and what the file there differs by."""
+
+    taxonomy: Taxonomy
+    plans: list[Plan]
+    path: Path
+    source: str
+    drift: str | None
+
+
+def plan_models(taxonomy: Taxonomy, progress: Progress = lambda _: None) -> list[Plan]:
+    """The plan of each model of a file, in its order.
+
+    Raises `PlanError` or `TaxonomyError`, placed at the model's line. Imports torch only for backbones and input
+    sizes that were never measured.
+    """
+    return [_plan(taxonomy, name, _facts(taxonomy, name, measure=True), progress) for name in taxonomy.spec.models]
+
+
+def plan_if_known(taxonomy: Taxonomy, model: str) -> Plan | None:
+    """The plan of one model, or None where its backbone was never measured. Never imports torch."""
+    known = _facts(taxonomy, model, measure=False)
+    return _plan(taxonomy, model, known, lambda _: None) if known else None
+
+
+def _facts(taxonomy: Taxonomy, model: str, *, measure: bool) -> BackboneFacts | None:
+    spec = taxonomy.spec.models[model]
+    try:
+        return facts(spec.trunk.backbone, spec.input_size, measure=measure)
+    except HiergenError as error:
+        raise error.at(taxonomy.document.place(("models", model, "trunk", "backbone"))) from None
+
+
+def _plan(taxonomy: Taxonomy, model: str, known: BackboneFacts | None, progress: Progress) -> Plan:
+    assert known is not None
+    progress(model)
+    spec = taxonomy.spec.models[model]
+    nesting = taxonomy.nesting(model)
+    try:
+        return compile_plan(taxonomy.spec.name, model, spec, taxonomy.classes, nesting, known)
+    except HiergenError as error:
+        key = {"E502": ("trunk", "until"), "E503": ("budget",), "E504": ("branches",)}.get(error.code, ())
+        raise error.at(taxonomy.document.place(("models", model, *key))) from None
+
+
+def build(
+    path: str | Path, out: str | Path | None = None, *, check: bool = False, progress: Progress = lambda _: None
+) -> Built:
+    """Read a taxonomy file, plan its models and write their source.
+
+    `out` is a .py file or a folder (default: the folder `generated`); with `check` nothing is written and `drift` of
+    the result is the difference. Raises `HiergenError` for anything wrong with the input; then nothing is written.
+    """
+    taxonomy = load_taxonomy(path)
+    target = output_path(taxonomy, out)
+    plans = plan_models(taxonomy, progress)
+    source = render(plans, Path(path).name)
+    if check:
+        return Built(taxonomy, plans, target, source, _drift(target, source))
+    if not (target.is_file() and target.read_bytes() == source.encode()):
+        write_text(target, source)
+    return Built(taxonomy, plans, target, source, None)
+
+
+def output_path(taxonomy: Taxonomy, out: str | Path | None) -> Path:
+    """Where the source goes. Raises `OutputError` for a path that is an input, or no Python file."""
+    target = Path(out) if out is not None else Path("generated")
+    if target.suffix != ".py":
+        if target.is_file():
+            raise OutputError("is not a folder", place=str(target), expected="a folder, or a file that ends in .py")
+        target = target / f"{identifier(taxonomy.spec.name)}.py"
+    if target.exists() and target.samefile(taxonomy.path):
+        raise OutputError("is the taxonomy file itself", place=str(target), expected="another path")
+    if target.is_file() and not _is_ours(target):
+        raise OutputError(
+            "is a file that hiergen did not write",
+            place=str(target),
+            expected="a new path",
+            hint="move it, or use --out",
+        )
+    return target
+
+
+def _is_ours(target: Path) -> bool:
+    with target.open(encoding="utf-8", errors="replace") as file:
+        head = file.read(2000)
+    return not head.strip() or "Written by hiergen " in head
+
+
+def _drift(target: Path, source: str) -> str | None:
+    """A unified diff from the file to what it should be; None if they are the same."""
+    if not target.exists():
+        return f"{target} does not exist\n"
+    old = target.read_text(encoding="utf-8", errors="replace")
+    if old == source:
+        return None
+    lines = difflib.unified_diff(
+        old.splitlines(keepends=True), source.splitlines(keepends=True), str(target), f"{target} (rebuilt)", n=1
+    )
+    return "".join(lines)

@@ -1,0 +1,216 @@
+"""The command line: each command a thin layer over the Python function of the same name.
+
+Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sentence on stderr).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import IntEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hiergen import __version__
+from hiergen.errors import HiergenError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from hiergen.taxonomy.load import Taxonomy
+
+
+class Exit(IntEnum):
+    DONE = 0
+    DRIFT = 1
+    BAD_INPUT = 2
+
+
+app = typer.Typer(
+    name="hiergen",
+    help="Class taxonomies in, networks with separate features per class and superclass out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+TaxonomyFile = Annotated[Path, typer.Argument(help="A taxonomy file, such as taxonomies/imagenet100.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def main() -> None:
+    """Entry point: our sentence and exit code 2 for wrong input, a traceback for our own bugs."""
+    try:
+        app()
+    except HiergenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(Exit.BAD_INPUT)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stderr.close()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hiergen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def build(
+    taxonomies: Annotated[
+        list[Path] | None, typer.Argument(help="Taxonomy files (default: all in the folder taxonomies).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A .py file or a folder (default: the folder generated).")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of date.")] = False,
+) -> None:
+    """Compile taxonomy files into PyTorch source."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from hiergen import build as job
+    from hiergen.show import model_table
+
+    paths = taxonomies or _all_taxonomies()
+    if out is not None and out.suffix == ".py" and len(paths) > 1:
+        raise SpecError("one file cannot hold several taxonomies", place=str(out), expected="a folder for --out")
+    console, drifted = _console(), []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+        for path in paths:
+            built = job.build(path, out, check=check, progress=partial(_advance, progress, task, path))
+            if built.drift:
+                drifted.append(built.path)
+                console.print(built.drift, end="", markup=False, soft_wrap=True)
+            elif check:
+                console.print(f"{built.path} is up to date", markup=False, soft_wrap=True)
+            else:
+                console.print(f"{path} → {built.path}", style="bold", markup=False, soft_wrap=True)
+                console.print(model_table(built.plans))
+    if drifted:
+        names = " ".join(str(path) for path in drifted)
+        print(f"out of date: {names}; run 'hiergen build' and commit the result", file=sys.stderr)
+        raise typer.Exit(Exit.DRIFT)
+    if not check:
+        console.print(_next_step(built), markup=False, soft_wrap=True)
+
+
+@app.command()
+def validate(taxonomy: TaxonomyFile, as_json: Json = False) -> None:
+    """Check a taxonomy file: all findings at once, by code."""
+    from hiergen.taxonomy.checks import validate as job
+
+    findings = job(taxonomy)
+    errors = [f for f in findings if f.is_error]
+    if as_json:
+        print(json.dumps([f.as_dict() for f in findings], indent=2, ensure_ascii=False))
+    else:
+        for f in findings:
+            print(f"{f.place}: {f.code} {f.message}")
+        warnings = len(findings) - len(errors)
+        print(f"{taxonomy}: {len(errors)} error{'s' * (len(errors) != 1)}, {warnings} warning{'s' * (warnings != 1)}")
+    if errors:
+        raise typer.Exit(Exit.BAD_INPUT)
+
+
+@app.command()
+def show(
+    taxonomy: TaxonomyFile,
+    model: Annotated[str | None, typer.Option(help="The model whose nesting to show (default: the deepest).")] = None,
+    levels: Annotated[int | None, typer.Option(help="Show the nesting with this many levels.", min=1)] = None,
+    merged: Annotated[bool, typer.Option("--merged", help="Show the merged tree, with who says so.")] = False,
+    conflicts: Annotated[bool, typer.Option("--conflicts", help="List what sources said differently.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a taxonomy's tree with classes, params and MACs per group."""
+    from hiergen import show as view
+    from hiergen.taxonomy.load import load_taxonomy
+
+    loaded = load_taxonomy(taxonomy)
+    console = _console()
+    if as_json:
+        print(json.dumps(view.as_data(loaded, conflicts=conflicts), indent=1, ensure_ascii=False))
+    elif conflicts:
+        console.print(view.conflict_table(loaded))
+        console.print(f"conflicts: {view.conflict_summary(loaded)}", style="bold")
+    elif merged:
+        console.print(view.merged_tree(loaded))
+    else:
+        _show_nesting(loaded, model, levels, console)
+
+
+def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, console: Console) -> None:
+    from hiergen import show as view
+    from hiergen.build import plan_if_known
+    from hiergen.errors import nearest, quoted
+
+    names = list(loaded.spec.models)
+    if model is not None and model not in names:
+        raise SpecError(
+            f"no model {quoted(model)}",
+            place=str(loaded.path),
+            expected=f"one of {', '.join(names)}",
+            nearest=nearest(model, names),
+        )
+    fitting = [n for n in names if levels in (None, loaded.levels[n]) and not loaded.spec.models[n].single_branch]
+    chosen = model or max(fitting, key=lambda n: loaded.levels[n], default=None)
+    if chosen is not None:
+        nesting, plan = loaded.nesting(chosen), plan_if_known(loaded, chosen)
+        console.print(view.nesting_tree(loaded, nesting, plan if plan and not plan.head_parents else None))
+    else:
+        console.print(view.nesting_tree(loaded, loaded.nesting_of(levels or 1), None))
+    plans = view.known_plans(loaded)
+    console.print()
+    console.print(view.model_table(plans))
+    unknown = [n for n in names if n not in {p.model for p in plans}]
+    if unknown:
+        console.print(f"{', '.join(unknown)}: backbone not measured yet; run 'hiergen build {loaded.path}' once")
+    console.print(f"conflicts: {view.conflict_summary(loaded)} (--conflicts lists them)", style="dim")
+
+
+def _advance(progress: Progress, task: TaskID, path: Path, model: str) -> None:
+    progress.update(task, description=f"{path} {model}")
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=stderr, highlight=False, width=200)  # no wrapping at 80 in pipes and logs
+    return console
+
+
+def _all_taxonomies() -> list[Path]:
+    found = sorted(Path("taxonomies").glob("*.yaml"))
+    if not found:
+        raise SpecError("no taxonomy file given, and no folder taxonomies here", expected="hiergen build FILE.yaml")
+    return found
+
+
+def _next_step(built: object) -> str:
+    from hiergen.build import Built
+
+    assert isinstance(built, Built)
+    last = max(built.plans, key=lambda plan: len(plan.levels))
+    channels, height, width = last.trunk.input_size
+    module = built.path.stem
+    if not built.path.is_absolute() and ".." not in built.path.parts:
+        module = ".".join(built.path.with_suffix("").parts)
+    lines = (
+        f"next: in Python, from {'this folder' if '.' in module else built.path.parent}",
+        f"  from {module} import {last.model.replace('-', '_')}",
+        f"  model = {last.model.replace('-', '_')}()  # (B, {channels}, {height}, {width}) -> (B, {len(last.classes)})",
+        f"or read {built.path}; 'hiergen show {built.taxonomy.path}' prints its tree",
+    )
+    return "\n".join(lines)

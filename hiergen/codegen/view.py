@@ -1,0 +1,149 @@
+"""Plans → the ready-made strings that the template fills in. All logic of code generation is here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from hiergen import __version__
+from hiergen.codegen import literals
+from hiergen.errors import PlanError, quoted
+from hiergen.plan.ir import LevelPlan, Plan, StagePlan
+from hiergen.taxonomy.naming import identifier
+
+_RECIPES = {"bottleneck": "Bottlenecks", "convnext": "ConvNeXts", "convnextv2": "ConvNeXts"}
+_INDENT = 8
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """One class of the generated module; every field is finished source text."""
+
+    name: str
+    tree_name: str
+    registered: str
+    summary: str
+    costs: str
+    tree: str
+    input_size: str
+    trunk: str
+    levels: tuple[str, ...]
+    head: str
+
+
+@dataclass(frozen=True)
+class ModuleView:
+    """The generated module."""
+
+    summary: str
+    version: str
+    source: str
+    digest: str
+    imports: str
+    classes: str
+    models: tuple[ModelView, ...]
+
+
+def module_view(plans: list[Plan], source: str) -> ModuleView:
+    """Everything the template shows, from the plans of one taxonomy file named `source`.
+
+    Raises `PlanError` if two models become one name in code or in timm's registry.
+    """
+    first = plans[0]
+    models = tuple(_model(plan) for plan in plans)
+    for field in ("name", "registered", "tree_name"):
+        seen: dict[str, str] = {}
+        for model, plan in zip(models, plans, strict=True):
+            other = seen.setdefault(getattr(model, field), plan.model)
+            if other != plan.model:
+                raise PlanError(
+                    f"models {quoted(other)} and {quoted(plan.model)} both become {getattr(model, field)}",
+                    hint="rename one",
+                    code="E505",
+                )
+    recipes = {_RECIPES[stage.block] for plan in plans for level in plan.levels for stage in level.stages}
+    names = sorted({*recipes, "ClassHeads", "HierarchicalNetwork", "Siblings", "Trunk", "register"})
+    names += ["Nest"] if any(len(plan.levels) > 1 for plan in plans) else []
+    names.sort(key=lambda n: (n[0].islower(), n))
+    return ModuleView(
+        summary=f"{_listed([m.name for m in models])} for the {len(first.classes)} classes of {first.taxonomy}.",
+        version=__version__,
+        source="".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "?" for c in source),
+        digest=digest(plans),
+        imports=f"from hiergen.nn import {', '.join(names)}",
+        classes="\n".join(literals.packed((literals.text(c) for c in first.classes), 4)),
+        models=models,
+    )
+
+
+def digest(plans: list[Plan]) -> str:
+    """sha256 over the plans: what the source says, whatever file it came from."""
+    content = "\n".join(plan.model_dump_json() for plan in plans)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _model(plan: Plan) -> ModelView:
+    trunk = plan.trunk
+    name = identifier(plan.model)
+    arguments = [literals.text(trunk.backbone), f"until={literals.text(trunk.until)}", "pretrained=pretrained"]
+    if trunk.input_size != (3, 224, 224):
+        arguments.append(f"input_size={trunk.input_size}")
+    shape = f"(B, {', '.join(map(str, trunk.input_size))}) -> (B, {trunk.channels}, {trunk.height}, {trunk.width})"
+    head = [str(len(plan.classes)), str(plan.levels[-1].channels)]
+    if plan.head_parents:
+        head.append("parents=[0] * " + str(len(plan.classes)))
+    return ModelView(
+        name=name,
+        tree_name=f"{name.upper()}_TAXONOMY",
+        registered=f"{identifier(plan.taxonomy)}_{name}".lower(),
+        summary=_summary(plan),
+        costs=_costs(plan),
+        tree="\n".join(literals.tree(plan.tree)),
+        input_size=str(trunk.input_size),
+        trunk=f"{' ' * _INDENT}# {shape}\n" + literals.call("self.trunk = Trunk", arguments, _INDENT),
+        levels=tuple(_level(level, j) for j, level in enumerate(plan.levels, 1)),
+        head=f"{' ' * _INDENT}# -> (B, {len(plan.classes)})\n" + literals.call("self.head = ClassHeads", head, _INDENT),
+    )
+
+
+def _level(level: LevelPlan, number: int) -> str:
+    shape = f"-> (B, {level.branches}, {level.channels}, {level.height}, {level.width})"
+    stages = [_stage(stage) for stage in level.stages]
+    arguments = [str(level.branches), f"[{', '.join(stages)}]"]
+    if level.parents:
+        arguments.append(f"parents=nest.parents({number})")
+    comment = f"{' ' * _INDENT}# {shape}\n"
+    head = f"self.level{number} = Siblings"
+    line = literals.call(head, arguments, _INDENT)
+    if any(len(part) > literals.WIDTH for part in line.split("\n")):
+        pad = " " * (_INDENT + 8)
+        inner = "\n".join(f"{pad}{stage}," for stage in stages)
+        arguments[1] = f"[\n{inner}\n{' ' * (_INDENT + 4)}]"
+        line = literals.call(head, arguments, _INDENT)
+    return comment + line
+
+
+def _stage(stage: StagePlan) -> str:
+    numbers = [str(stage.in_channels), str(stage.width), str(stage.out)]
+    numbers += [f"depth={stage.depth}"] if stage.depth != 1 else []
+    numbers += [f"stride={stage.stride}"] if stage.stride != 1 else []
+    numbers += ["grn=True"] if stage.block == "convnextv2" else []
+    return f"{_RECIPES[stage.block]}({', '.join(numbers)})"
+
+
+def _summary(plan: Plan) -> str:
+    counts = " → ".join(str(level.branches) for level in plan.levels)
+    noun = "branch" if plan.levels[-1].branches == 1 else "branches"
+    return f"{counts} {noun} on {plan.trunk.backbone} up to {plan.trunk.until}."
+
+
+def _costs(plan: Plan) -> str:
+    flat = f"{plan.trunk.flat_params:,} params, {plan.trunk.flat_macs / 1e9:.3f} GMACs"
+    return (
+        f"{plan.params:,} params and {plan.macs / 1e9:.3f} GMACs at {plan.trunk.input_size[-1]} px; "
+        f"flat {plan.trunk.backbone}: {flat}."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,94 @@
+"""What hiergen raises for the user's input: one sentence, place → problem → expected/got → nearest or hint.
+
+Anything that is not a `HiergenError` is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_SHOWN = 80  # characters of a user's own text that a message repeats
+
+
+class HiergenError(Exception):
+    """Base of all errors that are about the input, not about hiergen.
+
+    `place` says where ("taxonomies/a.yaml:12"), `problem` what; `expected`, `got`, `nearest` and `hint` are
+    appended when given. `str(error)` is the whole message. `code` is the check it belongs to (taxonomy.checks).
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        place: str | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+        nearest: Iterable[str] = (),
+        hint: str | None = None,
+        code: str = "E001",
+    ) -> None:
+        self.problem = problem
+        self.place = place
+        self.expected = expected
+        self.got = got
+        self.nearest = tuple(nearest)
+        self.hint = hint
+        self.code = code
+        super().__init__(problem)
+
+    def at(self, place: str) -> HiergenError:
+        """Fill in the place where it is still unknown (the public boundary knows the file)."""
+        if self.place is None:
+            self.place = place
+        return self
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.problem}" if self.place else self.problem
+        if self.expected is not None:
+            text += f"; expected {self.expected}"
+        if self.got is not None:
+            text += f"{',' if self.expected is not None else ';'} got {self.got}"
+        if self.nearest:
+            text += f"; nearest: {', '.join(self.nearest)}"
+        if self.hint is not None:
+            text += f"; {self.hint}"
+        return text
+
+
+class SpecError(HiergenError):
+    """The taxonomy file cannot be read or says something that it may not."""
+
+
+class TaxonomyError(HiergenError):
+    """Names, classes, groups or sources that do not make a tree."""
+
+
+class PlanError(HiergenError):
+    """A backbone, stage, width or budget that cannot be."""
+
+
+class OutputError(HiergenError):
+    """A path that cannot be written."""
+
+
+def quoted(text: object) -> str:
+    """A user's text as one printable line: control and non-ASCII-safe characters escaped, shortened."""
+    shown = str(text)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[: _SHOWN - 1]}…"
+    return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown) + "'"
+
+
+def listed(items: Iterable[object], limit: int = 5) -> str:
+    """`'a', 'b' and 7 more`."""
+    all_items = list(items)
+    head = ", ".join(quoted(item) for item in all_items[:limit])
+    rest = len(all_items) - limit
+    return f"{head} and {rest} more" if rest > 0 else head
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
+    """The names closest to a misspelt one, best first."""
+    return tuple(difflib.get_close_matches(name[:200], list(known), n=count, cutoff=0.6))

@@ -1,0 +1,186 @@
+"""Tree × backbone → `Plan`: cuts the trunk, lays out the levels, solves open widths, and counts everything."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+from hiergen.errors import PlanError
+from hiergen.plan.budget import Cost, Widths, solve_widths
+from hiergen.plan.cost import stage_cost
+from hiergen.plan.ir import LevelPlan, Plan, StagePlan, TrunkPlan
+from hiergen.plan.trunks import BackboneFacts, StageFacts, default_stage, find_stage
+from hiergen.taxonomy.classes import ClassEntry
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.spec import ModelSpec, Stage
+
+SMALLEST_MAP = 4  # px; `auto` does not stride below it
+DEPTH = 3
+
+
+def compile_plan(
+    taxonomy: str, name: str, spec: ModelSpec, classes: tuple[ClassEntry, ...], nesting: Nesting, known: BackboneFacts
+) -> Plan:
+    """The plan of one model.
+
+    Raises `PlanError` for a stage that the backbone lacks, maps that shrink to nothing, or a budget that cannot be
+    met.
+    """
+    cut = find_stage(known, spec.trunk.until) if spec.trunk.until else default_stage(known, nesting.levels)
+    flat_params, flat_macs = known.flat(len(classes))
+    trunk = TrunkPlan(
+        backbone=spec.trunk.backbone,
+        until=cut.name,
+        input_size=known.input_size,
+        channels=cut.channels,
+        reduction=cut.reduction,
+        height=cut.height,
+        width=cut.width,
+        params=cut.params,
+        macs=cut.macs,
+        flat_params=flat_params,
+        flat_macs=flat_macs,
+    )
+    layout = _Layout(spec, classes, nesting, trunk, known.stages[-1])
+    stages = layout.given() if spec.branches != "auto" else layout.solved()
+    return Plan(
+        taxonomy=taxonomy,
+        model=name,
+        classes=tuple(c.id for c in classes),
+        class_names=tuple(c.name for c in classes),
+        tree=nested_tree(classes, nesting),
+        trunk=trunk,
+        levels=layout.levels(stages),
+        head_parents=(0,) * len(classes) if spec.single_branch else (),
+    )
+
+
+def nested_tree(classes: tuple[ClassEntry, ...], nesting: Nesting) -> dict[str, Any]:
+    """group → … → class id → class name."""
+    level: list[dict[str, Any]] = [{}]
+    tree = level[0]
+    for groups in nesting.groups:
+        below: list[dict[str, Any]] = []
+        for group in groups:
+            below.append({})
+            level[group.parent][group.name] = below[-1]
+        level = below
+    for i, home in enumerate(nesting.parents(nesting.levels)):
+        level[home][classes[i].id] = classes[i].name
+    return tree
+
+
+class _Layout:
+    """Branches per level, and stages for them."""
+
+    def __init__(
+        self, spec: ModelSpec, classes: tuple[ClassEntry, ...], nesting: Nesting, trunk: TrunkPlan, last: StageFacts
+    ) -> None:
+        self._spec = spec
+        self._trunk = trunk
+        self._last = last
+        self._classes = len(classes)
+        self._names = [tuple(g.name for g in groups) for groups in nesting.groups]
+        self._names.append(("all classes",) if spec.single_branch else tuple(c.id for c in classes))
+        self._parents: list[tuple[int, ...]] = [()]
+        self._parents += [nesting.parents(level) for level in range(2, nesting.levels + 1)]
+
+    def levels(self, stages: list[list[StagePlan]]) -> tuple[LevelPlan, ...]:
+        """Levels with shapes and costs. Raises `PlanError` where a map would vanish."""
+        height, width = self._trunk.height, self._trunk.width
+        done: list[LevelPlan] = []
+        for names, parents, branch in zip(self._names, self._parents, stages, strict=True):
+            params = macs = 0
+            for stage in branch:
+                cost = stage_cost(stage, height, width)
+                params, macs, height, width = params + cost.params, macs + cost.macs, cost.height, cost.width
+                if height < 1 or width < 1:
+                    raise PlanError(
+                        f"level {len(done) + 1} strides its maps down to nothing",
+                        expected="a smaller stride or a larger input_size",
+                        code="E504",
+                    )
+            done.append(
+                LevelPlan(
+                    names=names,
+                    parents=parents,
+                    stages=tuple(branch),
+                    channels=branch[-1].out,
+                    height=height,
+                    width=width,
+                    branch_params=params,
+                    branch_macs=macs,
+                )
+            )
+        return tuple(done)
+
+    def given(self) -> list[list[StagePlan]]:
+        """The stages that the file spells out."""
+        assert self._spec.branches != "auto"
+        if len(self._spec.branches) != len(self._names):
+            raise PlanError(
+                f"'branches' has {len(self._spec.branches)} lists of stages",
+                expected=f"{len(self._names)}, one per level",
+                code="E504",
+            )
+        return self._chain(self._spec.branches)
+
+    def solved(self) -> list[list[StagePlan]]:
+        """Auto: one stage per level (two on the only level of a PHL), strided to the backbone's last resolution."""
+        shapes = self._strides()
+        block = self._spec.block or ("convnextv2" if self._trunk.backbone.startswith("convnextv2") else "bottleneck")
+        depth = self._spec.depth or DEPTH
+        budget = self._spec.budget
+        max_params = budget.params if budget else self._trunk.flat_params
+        max_macs = budget.macs if budget else self._trunk.flat_macs
+        wide = block != "bottleneck"  # ConvNeXt's hidden width is 4 × its channels
+
+        def chain(widths: Widths) -> list[list[StagePlan]]:
+            wished = [
+                [Stage(block=block, depth=depth, width=w, out=o, stride=cast(Literal[1, 2, 4], s)) for s in strides]
+                for (w, o), strides in zip(widths, shapes, strict=True)
+            ]
+            return self._chain(wished)
+
+        def cost(widths: Widths) -> Cost:
+            levels = self.levels(chain(widths))
+            head = self._classes * levels[-1].channels
+            return Cost(
+                self._trunk.params + sum(level.params for level in levels) + head + self._classes,
+                self._trunk.macs + sum(level.macs for level in levels) + head,
+                tuple(level.params for level in levels),
+            )
+
+        return chain(solve_widths(cost, len(shapes), 0.25 if wide else 4.0, max_params, max_macs))
+
+    def _strides(self) -> list[list[int]]:
+        """Strides of the stages of each level: halve until the backbone's last resolution, early levels first."""
+        halvings, reduction = 0, self._trunk.reduction
+        smallest = min(self._trunk.height, self._trunk.width)
+        while reduction < self._last.reduction and smallest // 2 >= SMALLEST_MAP:
+            halvings, reduction, smallest = halvings + 1, reduction * 2, smallest // 2
+        count = len(self._names)
+        strides = [[2] if level < halvings else [1] for level in range(count)]
+        strides[0] += [2] * max(halvings - count, 0)
+        if count == 1 and len(strides[0]) == 1:
+            strides[0].append(1)
+        return strides
+
+    def _chain(self, levels: list[list[Stage]]) -> list[list[StagePlan]]:
+        channels = self._trunk.channels
+        done = []
+        for stages in levels:
+            branch = []
+            for stage in stages:
+                branch.append(
+                    StagePlan(
+                        block=stage.block,
+                        in_channels=channels,
+                        width=stage.width,
+                        out=stage.out,
+                        depth=stage.depth,
+                        stride=stage.stride,
+                    )
+                )
+                channels = stage.out
+            done.append(branch)
+        return done

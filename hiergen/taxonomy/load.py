@@ -1,0 +1,98 @@
+"""A taxonomy file, read and merged: the one call that everything else starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from hiergen.errors import HiergenError, TaxonomyError, listed
+from hiergen.taxonomy.classes import ClassEntry, read_classes
+from hiergen.taxonomy.conflicts import Conflict
+from hiergen.taxonomy.merge import Merged, merge
+from hiergen.taxonomy.nesting import Nesting, nest_tree
+from hiergen.taxonomy.sources import open_wordnet, read_sources
+from hiergen.taxonomy.spec import Spec, model_levels, read_spec
+from hiergen.taxonomy.tree import Tree
+from hiergen.taxonomy.wordnet import WordNet
+from hiergen.taxonomy.yamlfile import Document
+
+Report = Callable[[HiergenError], None]
+
+
+def fail(error: HiergenError) -> None:
+    """The usual way to report a problem: stop at the first."""
+    raise error
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """Spec, classes in logit order, and the merged tree; nestings are solved when asked for and kept.
+
+    >>> taxonomy = load_taxonomy("taxonomies/imagenet100.yaml")
+    >>> [len(groups) for groups in taxonomy.nesting("N3HL").groups]
+    [12, 30]
+    """
+
+    path: Path
+    spec: Spec
+    document: Document
+    wordnet: WordNet
+    classes: tuple[ClassEntry, ...]
+    merged: Merged
+    conflicts: tuple[Conflict, ...]
+    _nestings: dict[int, Nesting] = field(default_factory=dict, repr=False)
+
+    @property
+    def tree(self) -> Tree:
+        return self.merged.tree
+
+    @cached_property
+    def levels(self) -> dict[str, int]:
+        """Model → number of levels."""
+        return {name: model_levels(name, model) or 0 for name, model in self.spec.models.items()}
+
+    def nesting(self, model: str) -> Nesting:
+        """The nesting of one model of the file. Raises `TaxonomyError` if the tree has too few levels."""
+        try:
+            return self.nesting_of(self.levels[model])
+        except TaxonomyError as error:
+            error.problem = f"model {model}: {error.problem}" if error.place is None else error.problem
+            raise error.at(self.document.place(("models", model))) from None
+
+    def nesting_of(self, levels: int) -> Nesting:
+        """The nesting with this many levels; with `refine: true` it keeps the groups of the shallower models."""
+        if levels not in self._nestings:
+            options = self.spec.nesting
+            shallower = [k for k in sorted(set(self.levels.values())) if 1 < k < levels]
+            base = self.nesting_of(shallower[-1]) if options.refine and shallower else None
+            self._nestings[levels] = nest_tree(self.tree, levels, options, self.wordnet, base=base)
+        return self._nestings[levels]
+
+
+def load_taxonomy(path: str | Path, report: Report = fail) -> Taxonomy:
+    """Read, resolve and merge one taxonomy file.
+
+    Raises `SpecError` or `TaxonomyError` (place, problem, nearest names). With a `report` that does not raise, as
+    many problems as can be seen at once are handed to it, and what they concern is left out.
+    """
+    spec, document = read_spec(path, report)
+    wordnet = open_wordnet(spec, document)
+    classes = read_classes(spec, document, wordnet, report)
+    sources, inner = read_sources(spec, document, classes, wordnet, report)
+    merged = merge(classes, sources)
+    if merged.unplaced and spec.unplaced == "error":
+        entry = next(c for c in classes if c.id == merged.unplaced[0])
+        many = len(merged.unplaced) > 1
+        report(
+            TaxonomyError(
+                f"{'classes' if many else 'class'} {listed(merged.unplaced)} {'are' if many else 'is'} in no group"
+                " and not in WordNet",
+                place=entry.place,
+                hint="name them in a group, say what they are under 'synsets:', or add 'unplaced: root'",
+                code="E301",
+            )
+        )
+    conflicts = (*inner, *merged.conflicts)
+    return Taxonomy(Path(path), spec, document, wordnet, classes, merged, conflicts)

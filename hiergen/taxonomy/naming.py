@@ -1,0 +1,59 @@
+"""Text → identifiers: the one place where a user's words may become names in code or in timm's registry."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterable
+
+MAX_NAME = 200
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and underscores: 'Tiger cat' → 'tiger_cat', 'Straße' → 'strasse'.
+
+    Letters of other scripts stay (casefolded); everything else becomes one underscore. Text without any letter or
+    digit gives ''.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return re.sub(r"[\W_]+", "_", folded).strip("_")
+
+
+def check_identifier(name: str) -> str:
+    """`name` unchanged if it may become a Python and timm name. Raises ValueError (for pydantic) with the rule."""
+    if len(name) > 60:
+        raise ValueError(f"a name of {len(name)} characters; expected at most 60")
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise ValueError(f"'{name}' is a Python keyword")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise ValueError("expected a letter, then letters, digits, '_' or '-'")
+    return name
+
+
+def identifier(name: str) -> str:
+    """A checked name as a Python identifier ('tiny-imagenet-100' → 'tiny_imagenet_100')."""
+    return check_identifier(name).replace("-", "_")
+
+
+def bad_label(text: str) -> str | None:
+    """Why `text` cannot be the name of a class or group, or None. Any printable text may."""
+    if not text.strip():
+        return "an empty name"
+    if len(text) > MAX_NAME:
+        return f"a name of {len(text):,} characters, more than {MAX_NAME}"
+    if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for c in text):
+        return "a name with control characters or line breaks"
+    if not slug(text):
+        return "a name without any letter or digit"
+    return None
+
+
+def first_clash(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two different names that become the same slug, or None."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(slug(name), name)
+        if other != name:
+            return other, name
+    return None
