@@ -147,7 +147,7 @@ class _Layout:
             return Cost(
                 self._trunk.params + sum(level.params for level in levels) + head + self._classes,
                 self._trunk.macs + sum(level.macs for level in levels) + head,
-                tuple(level.params for level in levels),
+                tuple((level.params, level.macs) for level in levels),
             )
 
         return chain(solve_widths(cost, len(shapes), 0.25 if wide else 4.0, max_params, max_macs))

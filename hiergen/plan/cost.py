@@ -1,7 +1,7 @@
 """Parameters, MACs and output sizes of branch stages, in closed form.
 
 One multiply-add = 1 MAC; convolutions and linear layers are counted, norms, activations and pooling are not. The
-formulas mirror hiergen.nn.blocks and are tested against what torch counts.
+formulas mirror hiergen.nn.bottleneck and hiergen.nn.convnext, and are tested against what torch counts.
 """
 
 from __future__ import annotations

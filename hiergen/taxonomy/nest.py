@@ -108,6 +108,7 @@ class _Solver:
         self._n = scale or self._size[top]
         # no optimal group has more children than this: see cap()
         self._cap = cap(self._size[top], levels, options)
+        self.cost = math.inf
         self._best: dict[str, list[Table]] = {}
         self._whole: dict[str, list[float]] = {}
         for node in bottom_up(tree, top):
@@ -200,12 +201,14 @@ class _Solver:
 
     def _group_root(self, top: str, levels: int) -> Cut:
         if levels == 1:
+            self.cost = float(self._balance(np.array([self._size[top]]), 1)[0])
             return self._leaf_group(top, False, [top])
         steps = self._knapsack(top, levels - 1)
         table, rests = _close_rest(steps, self._rest_cost(levels - 1))
         counts = np.arange(len(table))
         costs = table + self._balance(counts, levels) + np.where(counts == 1, SINGLE * self._size[top], 0.0)
         count = int(np.argmin(costs))
+        self.cost = float(costs[count])
         whole = self._size[top] * (self.looseness(top) + SINGLE)
         self._best[top] = [np.empty(0)]
         if not math.isfinite(costs[count]):  # more classes than CAP below a star: one group for all of them

@@ -175,8 +175,13 @@ def _names(layer: list[_Block], named: Tree, wordnet: WordNet) -> list[str]:
     plain = [_name(block, named, None) for block in layer]
     if len(set(plain)) == len(plain):
         return plain
-    counts = Counter(plain)
-    exact = [_name(b, named, wordnet) if counts[p] > 1 else p for b, p in zip(layer, plain, strict=True)]
+    exact = list(plain)
+    for name in {p for p, count in Counter(plain).items() if count > 1}:
+        twins = [i for i, p in enumerate(plain) if p == name]
+        full = [_name(layer[i], named, wordnet) for i in twins]
+        if len(set(full)) == len(full):
+            for i, synset_name in zip(twins, full, strict=True):
+                exact[i] = synset_name
     seen: Counter[str] = Counter()
     done = []
     for name in exact:

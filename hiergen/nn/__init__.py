@@ -1,0 +1,24 @@
+"""The layers that generated code is made of; needs torch and timm only."""
+
+from hiergen.nn.bottleneck import Bottlenecks
+from hiergen.nn.convnext import ConvNeXts
+from hiergen.nn.heads import ClassHeads
+from hiergen.nn.nest import Nest
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.registry import register
+from hiergen.nn.siblings import Siblings
+from hiergen.nn.trunk import Stage, Trunk, stages, trunk_model
+
+__all__ = [
+    "Bottlenecks",
+    "ClassHeads",
+    "ConvNeXts",
+    "HierarchicalNetwork",
+    "Nest",
+    "Siblings",
+    "Stage",
+    "Trunk",
+    "register",
+    "stages",
+    "trunk_model",
+]

@@ -1,0 +1,124 @@
+"""Makes generated networks known to timm."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import timm
+
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.network import HierarchicalNetwork
+
+_WEIGHT_SOURCES = ("url", "file", "state_dict", "hf_hub_id", "source")
+
+
+class NetworkClass(Protocol):
+    """A subclass of HierarchicalNetwork as generated code writes it."""
+
+    __name__: str
+    __module__: str
+    classes: Any
+    input_size: Any
+
+    def __call__(self, pretrained: bool = False) -> HierarchicalNetwork: ...
+
+
+def register(cls: NetworkClass, name: str) -> None:
+    """Register a generated class with timm, so that `timm.create_model(name)` builds it.
+
+    Registering a name again from the same module or file replaces it silently. A name that timm or another package
+    uses is a HiergenError; one from another generated file makes timm warn.
+    """
+    module = sys.modules.get(cls.__module__)
+    if module is None or cls.__module__ == "builtins":
+        raise HiergenError(
+            f"{cls.__name__} cannot be registered with timm: its module {quoted(cls.__module__)} is not in sys.modules",
+            hint="import its file as a module",
+        )
+    if not name.isidentifier():
+        raise HiergenError("a timm model name must be a Python identifier", got=quoted(name))
+    entry = _entrypoint(cls, name)
+    entry.hiergen_source = (cls.__module__, getattr(module, "__file__", None))  # type: ignore[attr-defined]
+
+    again = False
+    if timm.is_model(name):
+        source = getattr(timm.model_entrypoint(name), "hiergen_source", None)
+        if source is None:
+            raise HiergenError(f"timm has a model {quoted(name)} already", hint="choose another name")
+        again = any(old is not None and old == new for old, new in zip(source, entry.hiergen_source, strict=True))  # type: ignore[attr-defined]
+
+    had_all = hasattr(module, "__all__")
+    setattr(module, name, entry)  # timm puts the name into the module's __all__
+    with warnings.catch_warnings():
+        if again:
+            warnings.simplefilter("ignore")
+        timm.models.register_model(entry)
+    if not had_all:
+        del module.__all__
+
+
+def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwork]:
+    """The function that timm calls; it takes what timm's scripts pass, and refuses what it cannot do."""
+
+    def entrypoint(
+        pretrained: bool = False,
+        *,
+        pretrained_cfg: object = None,
+        pretrained_cfg_overlay: Mapping[str, object] | None = None,
+        cache_dir: object = None,
+        num_classes: int | None = None,
+        in_chans: int | None = None,
+        img_size: int | tuple[int, int] | None = None,
+        global_pool: str | None = None,
+        drop_rate: float | None = None,
+        drop_path_rate: float | None = None,
+        drop_block_rate: float | None = None,
+        bn_momentum: float | None = None,
+        bn_eps: float | None = None,
+    ) -> HierarchicalNetwork:
+        _same(name, "num_classes", num_classes, len(cls.classes), "the taxonomy decides: change it and rebuild")
+        channels, height, width = cls.input_size
+        _same(name, "in_chans", in_chans, channels, "the trunk is built for it")
+        size = (img_size, img_size) if isinstance(img_size, int) else img_size and tuple(img_size)
+        _same(name, "img_size", size, (height, width), "change the taxonomy file's input size and rebuild")
+        _same(name, "global_pool", global_pool, "avg", "class branches are pooled by averaging")
+        for option, rate in (
+            ("drop_rate", drop_rate),
+            ("drop_path_rate", drop_path_rate),
+            ("drop_block_rate", drop_block_rate),
+        ):
+            _same(name, option, rate, 0, "the branches drop nothing")
+        for option, value in (("bn_momentum", bn_momentum), ("bn_eps", bn_eps)):
+            _same(name, option, value, None, "set it on the built network's norms")
+        if pretrained:
+            _same(name, "cache_dir", cache_dir, None, "set HF_HOME instead")
+        _no_weights(name, pretrained_cfg)
+        _no_weights(name, pretrained_cfg_overlay)
+        return cls(pretrained=pretrained)
+
+    entrypoint.__name__ = entrypoint.__qualname__ = name
+    entrypoint.__module__ = cls.__module__
+    entrypoint.__doc__ = f"timm's entry point of `{cls.__name__}`; `pretrained` is about its trunk."
+    return entrypoint
+
+
+def _same(name: str, option: str, value: object, built: object, why: str) -> None:
+    """HiergenError unless the option is absent or says what the network is anyway."""
+    if value is not None and value != built:
+        expected = "nothing" if built is None else repr(built)
+        raise HiergenError(f"{name}: {option} cannot be changed", expected=expected, got=repr(value), hint=why)
+
+
+def _no_weights(name: str, cfg: object) -> None:
+    """HiergenError if a timm pretrained_cfg asks for weights: a generated network has none to fetch."""
+    if isinstance(cfg, str):
+        raise HiergenError(f"{name}: has no pretrained tag {quoted(cfg)}", hint=f"create {quoted(name)}")
+    fields = cfg if isinstance(cfg, Mapping) else vars(cfg) if cfg else {}
+    asked = [source for source in _WEIGHT_SOURCES if fields.get(source)]
+    if asked:
+        raise HiergenError(
+            f"{name}: pretrained_cfg cannot name its weights ({', '.join(asked)})", hint="use checkpoint_path"
+        )

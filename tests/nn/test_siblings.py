@@ -1,0 +1,265 @@
+"""Stacked branches against a plain loop over single branches, and against timm's own blocks."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from timm.models.convnext import ConvNeXtStage
+from timm.models.convnext import LayerNorm as TimmLayerNorm
+from timm.models.convnext import LayerNorm2d as TimmLayerNorm2d
+from timm.models.resnet import Bottleneck as TimmBottleneck
+from torch import Tensor, nn
+
+from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, Siblings
+
+RAGGED = [2, 0, 2, 2, 3]  # unsorted; parent 1 has no child
+STAGES = {
+    "bottlenecks": [Bottlenecks(6, 4, 10, depth=2, stride=2), Bottlenecks(10, 3, 8)],
+    "bottleneck-identity": [Bottlenecks(6, 4, 6, depth=2)],
+    "convnexts": [ConvNeXts(6, 12, 8, depth=2, stride=2), ConvNeXts(8, 9, 8)],
+    "convnext-identity": [ConvNeXts(6, 12, 6, depth=1)],
+    "convnextv2": [ConvNeXts(6, 12, 8, grn=True), ConvNeXts(8, 9, 8, stride=2, grn=True)],
+    "mixed": [Bottlenecks(6, 4, 8, stride=2), ConvNeXts(8, 12, 8)],
+}
+
+
+def randomized(module: nn.Module) -> nn.Module:
+    """Every parameter and statistic at a value that matters: zero gammas would hide half the network."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 2.0)
+            elif tensor.is_floating_point():
+                tensor.normal_(0.3 if tensor.ndim == 2 else 0.0, 0.5)
+    return module
+
+
+def branch(siblings: Siblings, index: int) -> Siblings:
+    """Branch `index` alone, reading a map of its own."""
+    alone = Siblings(1, siblings.recipes)
+    alone.load_state_dict({name: tensor[index : index + 1] for name, tensor in siblings.state_dict().items()})
+    return alone.train(siblings.training)
+
+
+@pytest.mark.parametrize("parents", [None, RAGGED], ids=["shared", "ragged"])
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
+def test_fused_equals_a_loop_over_branches(stages: list, training: bool, parents: list[int] | None) -> None:
+    siblings = randomized(Siblings(5, stages, parents=parents)).train(training)
+    x = torch.randn(3, 6, 7, 6) if parents is None else torch.randn(3, 4, 6, 7, 6)
+    alone = [branch(siblings, i) for i in range(5)]
+    x1, x2 = x.clone().requires_grad_(), x.clone().requires_grad_()
+
+    fused = siblings(x1)
+    loop = torch.cat([one(x2 if parents is None else x2[:, parents[i]]) for i, one in enumerate(alone)], dim=1)
+    torch.testing.assert_close(fused, loop, atol=1e-5, rtol=1e-5)
+    assert siblings.map_size(7, 6) == tuple(fused.shape[-2:])
+
+    upstream = torch.randn_like(fused)
+    (fused * upstream).mean().backward()
+    (loop * upstream).mean().backward()
+    torch.testing.assert_close(x1.grad, x2.grad, atol=1e-5, rtol=1e-4)
+    for name, parameter in siblings.named_parameters():
+        rows = torch.cat([one.get_parameter(name).grad for one in alone])
+        torch.testing.assert_close(parameter.grad, rows, atol=1e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+    for name, buffer in siblings.named_buffers():
+        if "gather" not in name:
+            rows = torch.cat([one.get_buffer(name) for one in alone])
+            torch.testing.assert_close(buffer, rows, atol=1e-5, rtol=1e-5)
+            assert not name.endswith("num_batches_tracked") or buffer.tolist() == [int(training)] * 5
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize(("channels", "stride"), [(12, 1), (12, 2), (16, 2), (16, 1)])
+def test_a_branch_is_a_stack_of_timm_bottlenecks(channels: int, stride: int, training: bool) -> None:
+    siblings = randomized(Siblings(3, [Bottlenecks(channels, 4, 16, depth=2, stride=stride)])).train(training)
+    x = torch.randn(4, channels, 7, 7)
+    fused = siblings(x)
+    for i in range(3):
+        projection = nn.Sequential(nn.Conv2d(channels, 16, 1, stride, bias=False), nn.BatchNorm2d(16))
+        if (channels, stride) == (16, 1):
+            projection = None
+        timm = nn.Sequential(TimmBottleneck(channels, 4, stride, projection), TimmBottleneck(16, 4)).train(training)
+        untouched = randomized(Siblings(3, siblings.recipes))
+        timm.load_state_dict({k.removeprefix("stages.0."): v[i] for k, v in untouched.state_dict().items()})
+        torch.testing.assert_close(fused[:, i], timm(x), atol=1e-5, rtol=1e-5)
+        for name, tensor in timm.state_dict().items():
+            torch.testing.assert_close(siblings.state_dict()[f"stages.0.{name}"][i], tensor, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])
+@pytest.mark.parametrize(("channels", "stride"), [(8, 1), (6, 1), (6, 2)])
+def test_a_branch_is_a_timm_convnext_stage(channels: int, stride: int, grn: bool) -> None:
+    siblings = randomized(Siblings(3, [ConvNeXts(channels, 32, 8, depth=2, stride=stride, grn=grn)]))
+    x = torch.randn(2, channels, 9, 8)
+    for i in range(3):
+        timm = ConvNeXtStage(
+            channels,
+            8,
+            stride=stride,
+            depth=2,
+            ls_init_value=None if grn else 1e-6,
+            use_grn=grn,
+            norm_layer=TimmLayerNorm2d,
+            norm_layer_cl=TimmLayerNorm,
+        )
+        timm.load_state_dict({k.removeprefix("stages.0."): v[i] for k, v in siblings.state_dict().items()})
+        torch.testing.assert_close(siblings(x)[:, i], timm(x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
+def test_eval_treats_samples_alone_and_keeps_their_order(stages: list) -> None:
+    siblings = randomized(Siblings(5, stages, parents=RAGGED)).eval()
+    x = torch.randn(4, 4, 6, 8, 8)
+    together = siblings(x)
+    torch.testing.assert_close(together, torch.cat([siblings(one[None]) for one in x]), atol=1e-5, rtol=1e-5)
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(siblings(x[order]), together[order], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
+@pytest.mark.parametrize("parents", [None, RAGGED], ids=["shared", "ragged"])
+def test_channels_last_and_autocast(stages: list, parents: list[int] | None) -> None:
+    siblings = Siblings(5, stages, parents=parents).eval()
+    x = torch.randn(2, 6, 8, 8) if parents is None else torch.randn(2, 4, 6, 8, 8)
+    plain = siblings(x)
+    last = x.to(memory_format=torch.channels_last) if parents is None else x.permute(0, 1, 3, 4, 2).contiguous()
+    last = last if parents is None else last.permute(0, 1, 4, 2, 3)
+    torch.testing.assert_close(siblings(last), plain, atol=1e-5, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = siblings(x)
+    torch.testing.assert_close(half.float(), plain, atol=0.1, rtol=0.1)
+    half.float().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in siblings.parameters())
+
+
+@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
+def test_selecting_rows_is_a_cutout(stages: list) -> None:
+    full = randomized(Siblings(5, stages, parents=RAGGED)).eval()
+    keep = [4, 1]
+    small = Siblings(2, stages, parents=[RAGGED[i] for i in keep]).eval()
+    small.load_state_dict({k: v.index_select(0, torch.tensor(keep)) for k, v in full.state_dict().items()})
+    x = torch.randn(2, 4, 6, 8, 8)
+    torch.testing.assert_close(small(x), full(x)[:, keep], atol=1e-5, rtol=1e-5)
+    assert small(x).abs().sum() > 0
+
+
+def test_init_is_timms_and_differs_between_branches() -> None:
+    torch.manual_seed(0)
+    (stage,) = Siblings(8, [Bottlenecks(64, 32, 128, depth=1, stride=2)]).stages
+    block = stage[0]
+    assert block.conv2.weight.std().item() == pytest.approx((2 / (32 * 9)) ** 0.5, rel=0.05)
+    assert block.downsample[0].weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+    assert block.bn3.weight.count_nonzero() == 0
+    assert block.bn1.weight.eq(1).all()
+    assert block.downsample[1].weight.eq(1).all()
+    (stage,) = Siblings(8, [ConvNeXts(64, 128, 32)]).stages
+    assert stage.blocks[0].mlp.fc1.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert stage.blocks[0].gamma.eq(1e-6).all()
+    for weight in (block.conv1.weight, stage.blocks[0].conv_dw.weight, stage.downsample[1].weight):
+        assert (weight[0] - weight[1]).abs().min() > 0
+
+
+def test_phl_late_sp_has_the_papers_parameters() -> None:
+    """Kelm et al., Table 2: 1,144,321 per class branch."""
+    stages = [Bottlenecks(1024, 64, 96, depth=3, stride=2), Bottlenecks(96, 128, 512, depth=3)]
+    with torch.device("meta"):
+        for classes in (1, 5, 10):
+            parts = (Siblings(classes, stages), ClassHeads(classes, 512))
+            assert sum(p.numel() for part in parts for p in part.parameters()) == classes * 1_144_321
+
+
+def test_every_tensor_has_one_row_per_branch() -> None:
+    for stages in STAGES.values():
+        assert {t.shape[0] for t in Siblings(7, stages).state_dict().values()} == {7}
+    assert {t.shape[0] for t in ClassHeads(7, 3).state_dict().values()} == {7}
+
+
+def test_parents_survive_copies_and_devices_but_stay_out_of_the_state_dict() -> None:
+    siblings = randomized(Siblings(5, STAGES["bottlenecks"], parents=RAGGED)).eval()
+    x = torch.randn(2, 4, 6, 8, 8)
+    want = siblings(x)
+    assert not [name for name in siblings.state_dict() if "gather" in name]
+    with torch.device("meta"):
+        emptied = Siblings(5, STAGES["bottlenecks"], parents=RAGGED).eval()
+    emptied.to_empty(device="cpu").load_state_dict(siblings.state_dict())
+    saved = io.BytesIO()
+    torch.save(siblings.state_dict(), saved)
+    saved.seek(0)
+    loaded = Siblings(5, STAGES["bottlenecks"], parents=RAGGED).eval()
+    loaded.load_state_dict(torch.load(saved, weights_only=True))
+    unpickled = pickle.loads(pickle.dumps(siblings))  # noqa: S301
+    for other in (emptied, loaded, unpickled, copy.deepcopy(siblings), siblings.to("cpu")):
+        assert other.parents == tuple(RAGGED)
+        torch.testing.assert_close(other(x), want, atol=0, rtol=0)
+
+
+def heads_loop(heads: ClassHeads, x: Tensor, parents: list[int]) -> Tensor:
+    return torch.stack([x[:, p] @ heads.weight[i] + heads.bias[i] for i, p in enumerate(parents)], dim=1)
+
+
+@pytest.mark.parametrize("parents", [None, [0, 1, 2, 3], [3, 0, 0, 1], [0, 0, 0, 0]])
+def test_heads_equal_a_loop_over_classes(parents: list[int] | None) -> None:
+    heads, x = ClassHeads(4, 6, parents=parents), torch.randn(3, 4, 6)
+    torch.testing.assert_close(heads(x), heads_loop(heads, x, parents or [0, 1, 2, 3]), atol=1e-6, rtol=1e-5)
+    assert 0.3 < heads.weight.abs().max() * 6**0.5 <= 1
+
+
+def test_phl1branch_is_an_ordinary_classifier() -> None:
+    body, heads = randomized(Siblings(1, [Bottlenecks(6, 4, 10)])).eval(), ClassHeads(7, 10, parents=[0] * 7)
+    linear = nn.Linear(10, 7)
+    linear.load_state_dict(heads.state_dict())
+    pooled = body(torch.randn(2, 6, 5, 5)).mean((-2, -1))
+    torch.testing.assert_close(heads(pooled), linear(pooled[:, 0]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [0, -1, True, 2.0, "3", None])
+def test_numbers_are_checked(bad: object) -> None:
+    for recipe in (Bottlenecks, ConvNeXts):
+        for position in range(3):
+            numbers: list = [4, 4, 4]
+            numbers[position] = bad
+            with pytest.raises(ValueError, match="positive int"):
+                recipe(*numbers)
+        with pytest.raises(ValueError, match="depth expected a positive int"):
+            recipe(4, 4, 4, depth=bad)
+        with pytest.raises(ValueError, match="stride expected a positive int"):
+            recipe(4, 4, 4, stride=bad)
+    with pytest.raises(ValueError, match="branches expected"):
+        Siblings(bad, STAGES["mixed"])
+    with pytest.raises(ValueError, match="classes expected"):
+        ClassHeads(bad, 4)
+
+
+@pytest.mark.parametrize(
+    ("parents", "message"),
+    [([0, 1], "got 2 parents"), ([0, 1, -1], "from 0 up"), ([0, 1, True], "from 0 up"), ([0, 1, "2"], "from 0 up")],
+)
+def test_parents_are_checked(parents: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Siblings(3, STAGES["mixed"], parents=parents)
+    with pytest.raises(ValueError, match=message):
+        ClassHeads(3, 4, parents=parents)
+
+
+def test_stages_and_inputs_must_meet() -> None:
+    with pytest.raises(ValueError, match="expected 10 input channels"):
+        Siblings(2, [Bottlenecks(6, 4, 10), Bottlenecks(8, 4, 10)])
+    with pytest.raises(ValueError, match="one stage or more"):
+        Siblings(2, [])
+    with pytest.raises(TypeError, match="dept"):
+        Bottlenecks(6, 4, 10, dept=3)
+    shared, nested = Siblings(2, STAGES["mixed"]), Siblings(2, STAGES["mixed"], parents=[0, 3])
+    with pytest.raises(ValueError, match="got \\(1, 5, 8, 8\\)"):
+        shared(torch.zeros(1, 5, 8, 8))
+    with pytest.raises(ValueError, match="\\(B, P, C, H, W\\)"):
+        nested(torch.zeros(1, 6, 8, 8))
+    with pytest.raises(ValueError, match="4 parents or more, got 3"):
+        nested(torch.zeros(1, 3, 6, 8, 8))
+    with pytest.raises(ValueError, match="got \\(1, 3, 4\\)"):
+        ClassHeads(2, 4)(torch.zeros(1, 3, 4))
