@@ -1,3 +1,69 @@
-"""hiergen: class taxonomies in, networks with separate features per class and superclass out."""
+"""hiergen: class taxonomies in, networks with separate features per class and superclass out.
+
+The public API, loaded on first use so that `import hiergen` costs nothing:
+
+>>> import hiergen
+>>> taxonomy = hiergen.load_taxonomy("taxonomies/imagenet100.yaml")
+>>> plans = hiergen.plan_models(taxonomy)
+>>> plans[1].params <= 25_000_000
+True
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hiergen.builder import Built, build, plan_models
+    from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError
+    from hiergen.plan.ir import Plan
+    from hiergen.taxonomy.checks import CHECKS, Finding, validate
+    from hiergen.taxonomy.load import Taxonomy, load_taxonomy
+    from hiergen.taxonomy.nesting import Nesting
+    from hiergen.taxonomy.wordnet import WordNet
+
+_HOMES = {
+    "Built": "builder",
+    "build": "builder",
+    "plan_models": "builder",
+    "HiergenError": "errors",
+    "OutputError": "errors",
+    "PlanError": "errors",
+    "SpecError": "errors",
+    "TaxonomyError": "errors",
+    "Plan": "plan.ir",
+    "CHECKS": "taxonomy.checks",
+    "Finding": "taxonomy.checks",
+    "validate": "taxonomy.checks",
+    "Taxonomy": "taxonomy.load",
+    "load_taxonomy": "taxonomy.load",
+    "Nesting": "taxonomy.nesting",
+    "WordNet": "taxonomy.wordnet",
+}
+
+__all__ = [
+    "CHECKS",
+    "Built",
+    "Finding",
+    "HiergenError",
+    "Nesting",
+    "OutputError",
+    "Plan",
+    "PlanError",
+    "SpecError",
+    "Taxonomy",
+    "TaxonomyError",
+    "WordNet",
+    "__version__",
+    "build",
+    "load_taxonomy",
+    "plan_models",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hiergen' has no attribute {name!r}")
+    return getattr(import_module(f"hiergen.{_HOMES[name]}"), name)

@@ -77,7 +77,7 @@ def build(
     """Compile taxonomy files into PyTorch source."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from hiergen import build as job
+    from hiergen import builder as job
     from hiergen.show import model_table
 
     paths = taxonomies or _all_taxonomies()
@@ -85,7 +85,8 @@ def build(
         raise SpecError("one file cannot hold several taxonomies", place=str(out), expected="a folder for --out")
     console, drifted = _console(), []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+    status = _console(stderr=True)
+    with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
         task = progress.add_task("")
         for path in paths:
             built = job.build(path, out, check=check, progress=partial(_advance, progress, task, path))
@@ -151,7 +152,7 @@ def show(
 
 def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, console: Console) -> None:
     from hiergen import show as view
-    from hiergen.build import plan_if_known
+    from hiergen.builder import plan_if_known
     from hiergen.errors import nearest, quoted
 
     names = list(loaded.spec.models)
@@ -199,7 +200,7 @@ def _all_taxonomies() -> list[Path]:
 
 
 def _next_step(built: object) -> str:
-    from hiergen.build import Built
+    from hiergen.builder import Built
 
     assert isinstance(built, Built)
     last = max(built.plans, key=lambda plan: len(plan.levels))

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree as RichTree
 
-from hiergen.build import plan_if_known
+from hiergen.builder import plan_if_known
 from hiergen.plan.ir import Plan
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting

@@ -1,0 +1,219 @@
+"""Generated source: golden files, hostile text, determinism, and that it runs."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from hiergen.builder import Built, build, plan_models
+from hiergen.codegen import literals
+from hiergen.codegen.render import render
+from hiergen.errors import HiergenError
+from hiergen.taxonomy.load import load_taxonomy
+
+DATA = Path(__file__).parent.parent / "data"
+SHIPPED = sorted(Path("taxonomies").glob("*.yaml"))
+HOSTILE = ['it\'s "quoted"', "{{ 7*7 }}", '""" + exit() #', "back\\slash", "класс"]
+
+
+def load_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(DATA / "toy.yaml", tmp_path_factory.mktemp("generated") / "toy_golden_module.py")
+
+
+@pytest.fixture(scope="module")
+def toy_module(toy: Built) -> ModuleType:
+    return load_module(toy.path)
+
+
+def test_golden_file(toy: Built) -> None:
+    golden = DATA / "toy.py.golden"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(toy.source, encoding="utf-8")
+    expected = golden.read_text(encoding="utf-8")
+    diff = "".join(difflib.unified_diff(expected.splitlines(True), toy.source.splitlines(True), "golden", "now"))
+    assert not diff, f"{diff}\nif this is right: UPDATE_GOLDEN=1 pytest tests/codegen"
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda p: p.stem)
+def test_committed_sources_are_up_to_date(file: Path) -> None:
+    assert build(file, check=True).drift is None
+
+
+@pytest.mark.parametrize("file", [DATA / "toy.yaml", Path("taxonomies/imagenet100.yaml")], ids=lambda p: p.stem)
+def test_same_bytes_under_other_hash_seeds(file: Path) -> None:
+    code = (
+        "import sys; from hiergen.builder import *; from hiergen.codegen.render import render;"
+        "t = load_taxonomy(sys.argv[1]); sys.stdout.buffer.write(render(plan_models(t), 'x').encode())"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(file)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "77")
+    }
+    assert len(outputs) == 1
+    assert len(outputs.pop()) > 2000
+
+
+def test_building_again_changes_nothing(toy: Built) -> None:
+    before = toy.path.stat().st_mtime_ns
+    assert build(DATA / "toy.yaml", toy.path).source == toy.source
+    assert toy.path.stat().st_mtime_ns == before
+    assert build(DATA / "toy.yaml", toy.path, check=True).drift is None
+    toy_text = toy.path.read_text("utf-8")
+    try:
+        toy.path.write_text(toy_text.replace("depth=2", "depth=3"), "utf-8")
+        drift = build(DATA / "toy.yaml", toy.path, check=True).drift
+        assert drift is not None
+        assert "depth=3" in drift
+    finally:
+        toy.path.write_text(toy_text, "utf-8")
+
+
+def test_generated_code_is_lint_clean(toy: Built) -> None:
+    for command in (("check", "--no-cache"), ("format", "--check", "--no-cache")):
+        config = ["--config", "pyproject.toml"]
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *config, str(toy.path)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_text_from_a_taxonomy_stays_data(toy: Built, toy_module: ModuleType) -> None:
+    tree = ast.parse(toy.source)
+    strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert set(HOSTILE) <= strings
+    assert 'odd "ones"' in strings
+    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert calls == {"Bottlenecks", "ConvNeXts", "ClassHeads", "Nest", "Siblings", "Trunk", "register", "super"}
+    assert toy_module.CLASSES[1] == HOSTILE[0]
+
+
+def test_literals_of_any_text_evaluate_to_it() -> None:
+    rng = random.Random(0)
+    alphabet = "ab'\"\\{}%\n\t\r\x00\u202e\ud7ff😀é #"
+    for _ in range(3000):
+        value = "".join(rng.choice(alphabet) for _ in range(rng.randrange(8)))
+        source = literals.text(value)
+        assert ast.literal_eval(source) == value
+        assert source.isprintable()
+
+
+def test_nested_literals_evaluate_to_the_tree(toy: Built) -> None:
+    for plan in [*toy.plans, *plan_models(load_taxonomy("taxonomies/imagenet1k.yaml"))]:
+        lines = literals.tree(plan.tree)
+        assert ast.literal_eval("{" + "\n".join(lines) + "}") == plan.tree
+        assert max(map(len, lines)) <= literals.WIDTH
+
+
+@pytest.mark.parametrize("name", ["PHL", "N2HL", "N3HL", "OneBranch"])
+def test_models_train_and_round_trip(toy: Built, toy_module: ModuleType, name: str) -> None:
+    torch.manual_seed(0)
+    plan = next(p for p in toy.plans if p.model == name)
+    model = getattr(toy_module, name)()
+    x, target = torch.randn(6, 3, 32, 32), torch.tensor([0, 1, 2, 3, 4, 5])
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(12):
+        loss = torch.nn.functional.cross_entropy(model(x), target)
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.75 * losses[0]
+    again = getattr(toy_module, name)()
+    again.load_state_dict(model.state_dict())
+    model.eval(), again.eval()
+    assert torch.equal(model(x), again(x))
+    assert sum(p.numel() for p in model.parameters()) == plan.params
+    features = model.forward_features(x)
+    last = plan.levels[-1]
+    assert features.shape == (6, last.branches, last.channels, last.height, last.width)
+    assert torch.equal(model.forward_head(features), model(x))
+
+
+def test_the_tree_in_the_source_gives_the_plans_parents(toy: Built, toy_module: ModuleType) -> None:
+    from hiergen.nn import Nest
+
+    for plan in [*toy.plans, *plan_models(load_taxonomy("taxonomies/imagenet100.yaml"))]:
+        nest = Nest(plan.tree, plan.classes)
+        if plan.head_parents:
+            continue
+        assert nest.depth == len(plan.levels)
+        for j, level in enumerate(plan.levels, 1):
+            assert nest.parents(j) == (level.parents or (0,) * level.branches)
+            assert len(nest.names(j)) == level.branches
+        assert nest.names(nest.depth) == plan.classes
+
+
+@pytest.mark.parametrize(
+    ("tree", "classes", "word"),
+    [
+        ({"a": {"x": "x"}, "y": "y"}, ["x", "y"], "equally deep"),
+        ({"a": {"x": "x"}}, ["x", "y"], "different classes"),
+        ({"a": {"x": "x"}, "b": {"x": "x"}}, ["x"], "different classes"),
+    ],
+)
+def test_a_tree_edited_into_nonsense_is_refused(tree: dict, classes: list[str], word: str) -> None:
+    from hiergen.nn import Nest
+
+    with pytest.raises(ValueError, match=word):
+        Nest(tree, classes)
+
+
+def test_registered_with_timm(toy_module: ModuleType) -> None:
+    import timm
+
+    for name in ("toy_phl", "toy_n2hl", "toy_n3hl", "toy_onebranch"):
+        with torch.device("meta"):
+            model = timm.create_model(name, num_classes=9)
+        assert model.num_classes == 9
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    text = "name: t\nclasses: [cat, dog]\nmodels: {{A-b: {{levels: 1}}, {}: {{levels: 1}}}}\n"
+    file.write_text(text.format("A_b"))
+    with pytest.raises(HiergenError, match="'A-b' and 'A_b' both become A_b"):
+        render(plan_models(load_taxonomy(file)), "t")
+    file.write_text(text.format("a_b"))
+    with pytest.raises(HiergenError, match="both become t_a_b"):
+        render(plan_models(load_taxonomy(file)), "t")
+    file.write_text(text.format("A_c"))
+    assert "class A_c(" in render(plan_models(load_taxonomy(file)), "t")
+
+
+def test_a_file_of_the_users_is_never_overwritten(tmp_path: Path, toy: Built) -> None:
+    mine = tmp_path / "toy.py"
+    mine.write_text("print('mine')\n")
+    with pytest.raises(HiergenError, match="did not write"):
+        build(DATA / "toy.yaml", tmp_path)
+    assert mine.read_text() == "print('mine')\n"
+    mine.write_text(toy.source.replace("depth=2", "depth=3"))
+    build(DATA / "toy.yaml", tmp_path)
+    assert mine.read_text() == toy.source

@@ -1,0 +1,62 @@
+"""What README and docs say is what happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import hiergen
+from hiergen.taxonomy.checks import CHECKS
+from hiergen.taxonomy.spec import ModelSpec, Nesting, Spec
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(file: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / file).read_text("utf-8"), flags=re.S)
+
+
+@pytest.mark.parametrize("code", blocks("README.md", "python"))
+def test_readmes_python_runs(code: str) -> None:
+    names: dict[str, object] = {}
+    with torch.device("meta"):
+        exec(compile(code, "README.md", "exec"), names)  # our own text
+        logits = names["model"](torch.empty(1, 3, 224, 224))
+    assert logits.shape == (1, 100)
+
+
+def test_readmes_commands_name_files_that_exist() -> None:
+    commands = "\n".join(blocks("README.md", "sh"))
+    for file in re.findall(r"taxonomies/\S+\.yaml", commands):
+        assert (ROOT / file).is_file()
+    assert len([line for line in commands.splitlines() if line.endswith("&& pytest")]) == 1
+
+
+def test_three_lines_are_enough(tmp_path: Path) -> None:
+    (text,) = [b for b in blocks("README.md", "yaml") if "path/to/train" in b]
+    assert len(text.strip().splitlines()) == 3
+    for name in ("n02123045", "fire_truck", "beagle", "pug", "tricycle", "minivan"):
+        (tmp_path / "path/to/train" / name).mkdir(parents=True)
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    built = hiergen.build(file, tmp_path)
+    assert [plan.model for plan in built.plans] == ["N2HL", "N3HL"]
+    assert built.plans[0].classes == ("beagle", "fire_truck", "minivan", "n02123045", "pug", "tricycle")
+
+
+def test_every_key_and_check_is_documented() -> None:
+    text = (ROOT / "docs/taxonomy-file.md").read_text("utf-8")
+    for model in (Spec, ModelSpec, Nesting):
+        for key in model.model_fields:
+            assert f"`{key}" in text or f"{key}:" in text, key
+    assert dict(re.findall(r"^\| ([EW]\d{3}) \| (.*) \|$", text, flags=re.M)) == CHECKS
+
+
+def test_public_api_loads_and_nothing_else_is_public() -> None:
+    for name in hiergen.__all__:
+        assert getattr(hiergen, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = hiergen.nonsense
