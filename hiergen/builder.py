@@ -87,12 +87,12 @@ def build(
 def output_path(taxonomy: Taxonomy, out: str | Path | None) -> Path:
     """Where the source goes. Raises `OutputError` for a path that is an input, or no Python file."""
     target = Path(out) if out is not None else Path("generated")
+    if target.exists() and target.samefile(taxonomy.path):
+        raise OutputError("is the taxonomy file itself", place=str(target), expected="another path")
     if target.suffix != ".py":
         if target.is_file():
             raise OutputError("is not a folder", place=str(target), expected="a folder, or a file that ends in .py")
         target = target / f"{identifier(taxonomy.spec.name)}.py"
-    if target.exists() and target.samefile(taxonomy.path):
-        raise OutputError("is the taxonomy file itself", place=str(target), expected="another path")
     if target.is_file() and not _is_ours(target):
         raise OutputError(
             "is a file that hiergen did not write",

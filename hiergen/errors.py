@@ -6,7 +6,8 @@ Anything that is not a `HiergenError` is a bug of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _SHOWN = 80  # characters of a user's own text that a message repeats
 
@@ -71,6 +72,17 @@ class PlanError(HiergenError):
 
 class OutputError(HiergenError):
     """A path that cannot be written."""
+
+
+@contextmanager
+def named_at(place: str) -> Iterator[None]:
+    """An error in a file that the taxonomy file names starts with the line that names it."""
+    try:
+        yield
+    except HiergenError as error:
+        error.problem = f"{error.place}: {error.problem}" if error.place else error.problem
+        error.place = place
+        raise
 
 
 def quoted(text: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from hiergen.errors import OutputError, SpecError, nearest, quoted
@@ -14,18 +15,18 @@ MAX_BYTES = 8_000_000
 def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     """The UTF-8 text of a file. Raises `SpecError` for a missing, unreadable, too large or non-UTF-8 file."""
     place = quoted(path)[1:-1]
-    if path.is_dir():
-        raise SpecError("is a directory", place=place, expected="a file", hint=_inside(path))
     try:
+        if path.is_dir():
+            raise SpecError("is a directory", place=place, expected="a file", hint=_inside(path))
         if (size := path.stat().st_size) > limit:
             raise SpecError("is too large", place=place, expected=f"at most {limit:,} bytes", got=f"{size:,}")
+        if not path.is_file():  # before reading: a pipe or a device may never end
+            raise SpecError("is not a regular file", place=place)
         raw = path.read_bytes()
     except FileNotFoundError:
         raise SpecError("no such file", place=place, nearest=_beside(path)) from None
     except (OSError, ValueError) as error:
         raise SpecError(f"cannot be read ({_reason(error)})", place=place) from None
-    if not path.is_file():
-        raise SpecError("is not a regular file", place=place)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -40,7 +41,8 @@ def write_text(path: Path, text: str) -> None:
     Raises `OutputError` when the folder or the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # a file of that name: the next line says so better
+            path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise OutputError("is a directory", place=str(path), expected="a file to write")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")

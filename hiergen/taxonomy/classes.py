@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hiergen.data import CLASS_LISTS, class_list
-from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, nearest, quoted
+from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, named_at, nearest, quoted
 from hiergen.files import read_text
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.spec import ImageFolder, Spec
@@ -75,7 +75,9 @@ def _ids(spec: Spec, document: Document) -> list[tuple[str, str | None, str]]:
             expected=f"one of {', '.join(CLASS_LISTS)}, a text file, a list, or imagefolder: PATH",
             nearest=nearest(classes, CLASS_LISTS),
         )
-    return _lines(read_text(path), str(path))
+    with named_at(document.place(("classes",))):
+        text = read_text(path)
+    return _lines(text, str(path))
 
 
 def _lines(text: str, place: str) -> list[tuple[str, str | None, str]]:
@@ -156,6 +158,8 @@ def _guess(class_id: str, wordnet: WordNet) -> tuple[str | None, bool, str | Non
     words = class_id.replace("_", " ").replace("-", " ").split()
     for start in range(len(words)):
         phrase = " ".join(words[start:])
+        if start and not any(c.isalpha() for c in phrase):
+            break  # 'Boeing 747' is no kind of number
         senses = wordnet.senses(phrase)
         if not senses:
             continue
@@ -195,7 +199,7 @@ def _unique(entries: list[ClassEntry], report: Callable[[HiergenError], None]) -
             continue
         other = seen[clash]
         first = f"the first stands at {other.place}"
-        if clash == entry.id:
+        if other.id == entry.id:
             error = TaxonomyError(f"class {quoted(entry.id)} stands twice", place=entry.place, hint=first, code="E102")
         elif clash == entry.synset:
             error = TaxonomyError(

@@ -15,7 +15,7 @@ from hiergen.errors import HiergenError, TaxonomyError, listed, nearest, quoted
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.conflicts import Conflict
 from hiergen.taxonomy.group_file import Group, group_parents, read_groups
-from hiergen.taxonomy.tree import ROOT, Node, Provenance, Tree, class_key, contract, leaves, new_tree
+from hiergen.taxonomy.tree import ROOT, Node, Provenance, Tree, ancestors, class_key, contract, leaves, new_tree
 from hiergen.taxonomy.wordnet import WordNet
 from hiergen.taxonomy.yamlfile import Document, Key
 
@@ -52,22 +52,28 @@ def groups_tree(
         report(TaxonomyError(text, place=groups[name].place, hint="rename the group", code="E206"))
     members = _Members(groups, classes, wordnet, report)
     claims: dict[str, list[_Claim]] = {}
+    blamed: set[str] = set()
     for group in groups.values():
         for text, place in group.members:
             if text in groups:
                 group.subgroups.append((text, place))
                 continue
-            for entry, distance in members.classes(text, place, group.name):
+            covered = members.classes(text, place, group.name)
+            if not covered:
+                blamed.add(group.name)
+            for entry, distance in covered:
                 claims.setdefault(entry.id, []).append(_Claim(distance, group.name, place, text))
-    return _build(groups, classes, claims, report)
+    return _build(groups, classes, claims, blamed, report)
 
 
 def _build(
     groups: dict[str, Group],
     classes: tuple[ClassEntry, ...],
     claims: dict[str, list[_Claim]],
+    blamed: set[str],
     report: Callable[[HiergenError], None],
 ) -> tuple[Tree, list[Conflict]]:
+    """`blamed`: groups of which something was reported already; that they end up empty is no news."""
     tree = new_tree({class_key(c.id): i for i, c in enumerate(classes)})
     conflicts: list[Conflict] = []
     parents = group_parents(groups, report)
@@ -79,18 +85,25 @@ def _build(
         tree.add_edge(home, f"group:{name}", why=Provenance(SOURCE, place))
     for entry in classes:
         if entry.id in claims:
-            claim = _settle(entry, claims[entry.id], conflicts, report)
+            claim = _settle(entry, claims[entry.id], conflicts, blamed, report)
             tree.add_node(class_key(entry.id), info=Node("class", entry.id, entry.name, entry.synset))
             tree.add_edge(f"group:{claim.group}", class_key(entry.id), why=Provenance(SOURCE, claim.place))
+    blamed |= {name for name, group in groups.items() if not group.members and not group.subgroups}
+    for name in list(blamed):
+        blamed.update(above.removeprefix("group:") for above in ancestors(tree, f"group:{name}"))
     for name, group in groups.items():
-        if not leaves(tree, f"group:{name}") and (group.members or group.subgroups):
+        if not leaves(tree, f"group:{name}") and name not in blamed:
             text = f"group {quoted(name)} ends up empty: closer groups took all its classes"
             report(TaxonomyError(text, place=group.place, code="E203"))
     return contract(tree), conflicts
 
 
 def _settle(
-    entry: ClassEntry, claims: list[_Claim], conflicts: list[Conflict], report: Callable[[HiergenError], None]
+    entry: ClassEntry,
+    claims: list[_Claim],
+    conflicts: list[Conflict],
+    blamed: set[str],
+    report: Callable[[HiergenError], None],
 ) -> _Claim:
     """The one group that gets the class; weaker claims become conflicts."""
     best, *others = sorted(claims, key=lambda c: c.distance)
@@ -98,6 +111,7 @@ def _settle(
         if other.group == best.group:
             continue
         if other.distance == best.distance:
+            blamed.add(other.group)
             report(
                 TaxonomyError(
                     f"class {quoted(entry.id)} is in groups {quoted(best.group)} and {quoted(other.group)}",

@@ -58,8 +58,9 @@ class Taxonomy:
         try:
             return self.nesting_of(self.levels[model])
         except TaxonomyError as error:
-            error.problem = f"model {model}: {error.problem}" if error.place is None else error.problem
-            raise error.at(self.document.place(("models", model))) from None
+            error.problem = f"model {model}: {error.problem}"
+            error.place = self.document.place(("models", model))
+            raise
 
     def nesting_of(self, levels: int) -> Nesting:
         """The nesting with this many levels; with `refine: true` it keeps the groups of the shallower models."""
@@ -67,7 +68,10 @@ class Taxonomy:
             options = self.spec.nesting
             shallower = [k for k in sorted(set(self.levels.values())) if 1 < k < levels]
             base = self.nesting_of(shallower[-1]) if options.refine and shallower else None
-            self._nestings[levels] = nest_tree(self.tree, levels, options, self.wordnet, base=base)
+            try:
+                self._nestings[levels] = nest_tree(self.tree, levels, options, self.wordnet, base=base)
+            except TaxonomyError as error:
+                raise error.at(str(self.path)) from None
         return self._nestings[levels]
 
 

@@ -1,9 +1,9 @@
 """Sources, strongest first, merged into one tree: a weaker source decides only what the stronger ones left open.
 
 What is left open is a node with several children. There the weaker source refines: each child stands, whole, at the
-lowest node of the weaker tree that covers its classes, and the weaker nodes that gather two or more children become
-groups between the node and them. A stronger group is never torn; a weaker group that straddles one is recorded as a
-conflict, and what is left of it outside still counts.
+lowest node of the weaker tree that covers those of its classes that the weaker source knows, and the weaker nodes that
+gather two or more children become groups between the node and them. A stronger group is never torn; a weaker group
+that straddles one is recorded as a conflict, and what is left of it outside still counts.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from hiergen.taxonomy.tree import (
     parent,
     provenance,
 )
+
+TWIN = "\0"  # one weak node under several strong ones gets several keys; no name of a user contains a NUL
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class _Refiner:
         self._weak_depth = depths(self._weak)
         self._weak_size = class_sizes(self._weak)
         self._spot = self._spots()
+        self._weak_key: dict[str, str] = {}  # inserted group → the weak node that it stands for
         self.conflicts: list[Conflict] = []
 
     def run(self) -> Tree:
@@ -161,7 +164,8 @@ class _Refiner:
         """Add a group for `weak_node` above `inside`. One weak node may serve under several strong ones."""
         key = weak_node
         while key in done or key in self._strong:
-            key += "'"
+            key += TWIN
+        self._weak_key[key] = weak_node
         done.add_node(key, info=info(self._weak, weak_node))
         for item in inside:
             why = self._why(item) if item not in self._strong else Provenance(self._name, self._place(weak_node, item))
@@ -173,7 +177,8 @@ class _Refiner:
         return why.place if why else ""
 
     def _why(self, item: str) -> Provenance:
-        why = provenance(self._weak, item.rstrip("'")) if item.rstrip("'") in self._weak else None
+        weak_node = self._weak_key.get(item, item)
+        why = provenance(self._weak, weak_node) if weak_node in self._weak else None
         return why or Provenance(self._name, "")
 
     def _report_straddling(self, node: str) -> None:

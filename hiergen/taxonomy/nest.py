@@ -3,19 +3,22 @@
 A nesting is built of cuts and leftovers. The tree is first completed: where a node has both classes and groups as
 children, its classes are gathered in one extra *other* node (a single class: together with the smallest group), so
 that no class need stand alone. Each group of the nesting is then one node of the completed tree with all its
-classes, or the *rest* of a node: some of its children, gathered (at most one rest per node and level). A class whose
-path is too short gets a pass-through group of its own. The objective, smaller is better, is
+classes, or the *rest* of a node: some of its children, gathered (at most one rest per node and level, and none inside
+a rest of the same node). A class whose path is too short gets a pass-through group of its own. The objective, smaller
+is better, is
 
-    Σ over groups  [ closeness · s/n · h(group)  +  balance · c/N · b(c)  +  SINGLE · s · (c = 1) ]
+    Σ over groups  [ closeness · s/n · h(group)  +  balance · c/N · b(c)  +  SINGLE · w · s · (c = 1) ]
 
 with n all classes, s the classes and c the children of the group, h(group) = ln(classes below the group's node) /
-ln(n) (0 for a class, 1 for the root), b(c) = log2² of the factor by which c misses [min_children, max_children],
-N = n^(j/k) the usual number of nodes on the children's level j, and SINGLE so large that a group with one child
-appears only where nothing else is possible. The root pays balance only.
+ln(n) (0 for a class, 1 for the root; an *other* node has that of the node it was made in), b(c) = log2² of the factor
+by which c misses [min_children, max_children], b(1) = 0, N = n^(j/k) the usual number of nodes on the children's level
+j, and w = max(1, closeness, balance): SINGLE · w is so large that a group with one child appears only where nothing
+else is possible. The root pays no closeness, and is no group of its own.
 
 `best[node][r][m]` is the least cost of cutting a node's classes into exactly m groups with r levels below each; a
 node's table is a knapsack over its children's tables, in which each child either brings its own groups or joins the
-rest. Everything up to `cap` groups per node is considered, so the result is optimal, not heuristic.
+rest. Up to `cap` groups per node and `cap` children per rest are considered, several times what balance wishes for;
+within that the result is optimal, not heuristic.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from hiergen.taxonomy.spec import Nesting
 from hiergen.taxonomy.tree import ROOT, Node, Tree, bottom_up, class_sizes, info, sort_children
 
 SINGLE = 1e4
-OTHER = "/other"
+OTHER = "\0other"  # no name of a user contains a NUL
 Table = NDArray[np.float64]
 
 
@@ -106,7 +109,7 @@ class _Solver:
         self._levels = levels
         self._size = class_sizes(tree)
         self._n = scale or self._size[top]
-        # no optimal group has more children than this: see cap()
+        self._single = SINGLE * max(1.0, options.closeness, options.balance)
         self._cap = cap(self._size[top], levels, options)
         self.cost = math.inf
         self._best: dict[str, list[Table]] = {}
@@ -141,7 +144,7 @@ class _Solver:
         self._whole[node] = [0.0]
         for below in range(1, levels):
             if not self._tree.succ[node]:
-                cost = below * SINGLE
+                cost = below * self._single
                 self._whole[node].append(cost)
                 self._best[node].append(np.array([np.inf, cost]))
                 continue
@@ -159,7 +162,7 @@ class _Solver:
             return loose + float(self._balance(np.array([size]), 1)[0]), size
         inner = self._best[node][below - 1]
         counts = np.arange(len(inner))
-        costs = inner + self._balance(counts, below) + np.where(counts == 1, SINGLE * size, 0.0)
+        costs = inner + self._balance(counts, below) + np.where(counts == 1, self._single * size, 0.0)
         chosen = int(np.argmin(costs))
         return loose + float(costs[chosen]), chosen
 
@@ -206,10 +209,10 @@ class _Solver:
         steps = self._knapsack(top, levels - 1)
         table, rests = _close_rest(steps, self._rest_cost(levels - 1))
         counts = np.arange(len(table))
-        costs = table + self._balance(counts, levels) + np.where(counts == 1, SINGLE * self._size[top], 0.0)
+        costs = table + self._balance(counts, levels) + np.where(counts == 1, self._single * self._size[top], 0.0)
         count = int(np.argmin(costs))
         self.cost = float(costs[count])
-        whole = self._size[top] * (self.looseness(top) + SINGLE)
+        whole = self._size[top] * (self.looseness(top) + self._single)
         self._best[top] = [np.empty(0)]
         if not math.isfinite(costs[count]):  # more classes than CAP below a star: one group for all of them
             assert whole > 0

@@ -182,11 +182,14 @@ def _names(layer: list[_Block], named: Tree, wordnet: WordNet) -> list[str]:
         if len(set(full)) == len(full):
             for i, synset_name in zip(twins, full, strict=True):
                 exact[i] = synset_name
-    seen: Counter[str] = Counter()
-    done = []
+    taken = set(exact)
+    done: list[str] = []
     for name in exact:
-        seen[name] += 1
-        done.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        unique, number = name, 1
+        while unique in done or (number > 1 and unique in taken):
+            number += 1
+            unique = f"{name} ({number})"
+        done.append(unique)
     return done
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hiergen.errors import HiergenError, TaxonomyError
+from hiergen.errors import HiergenError, named_at
 from hiergen.taxonomy import superclass
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.conflicts import Conflict
@@ -31,12 +31,8 @@ def open_wordnet(spec: Spec, document: Document) -> WordNet:
     for i, source in enumerate(spec.sources):
         if isinstance(source, WordNetCopy):
             path = document.path.parent / Path(source.wordnet).expanduser()
-            try:
+            with named_at(document.place(("sources", i))):
                 return WordNet(path)
-            except TaxonomyError as error:
-                error.problem = f"{error.place}: {error.problem}" if error.place else error.problem
-                error.place = document.place(("sources", i))
-                raise
     return default()
 
 
@@ -64,7 +60,8 @@ def read_sources(
             conflicts += ambiguous
         if isinstance(source, SuperclassFiles):
             folder = document.path.parent / Path(source.superclass_files).expanduser()
-            table = superclass.read_superclass_files(folder, wordnet)
+            with named_at(document.place(key)):
+                table = superclass.read_superclass_files(folder, wordnet)
             found.append(SourceTree("superclass-files", _superclass_tree(table, classes, parents, wordnet)))
         elif source == "imagenet-superclass":
             found.append(SourceTree(source, _superclass_tree(_rederived(classes, wordnet), classes, parents, wordnet)))

@@ -15,14 +15,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PositiveInt,
+    Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from hiergen.errors import SpecError, nearest, quoted
-from hiergen.taxonomy.naming import check_identifier
+from hiergen.taxonomy.naming import check_identifier, identifier
 from hiergen.taxonomy.yamlfile import Document, Key, load
 
 HypernymRule = Literal["deepest", "shallowest", "first", "most-classes"]
@@ -39,7 +42,7 @@ class Model(BaseModel):
 def _amount(value: Any) -> Any:
     """'25M' → 25_000_000, '4.2G' → 4_200_000_000."""
     if isinstance(value, str):
-        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,12})?) ?([kKmMgGtT]?)", value.strip())
+        match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,12})?) ?([kKmMgGtT]?)", value.strip())
         if not match:
             raise ValueError("expected a number like 25M or 4.2G")
         return round(float(match[1]) * _SUFFIX.get(match[2].lower(), 1))
@@ -89,12 +92,30 @@ class Budget(Model):
         return self
 
 
+def _shape(*others: str) -> Discriminator:
+    """Which member of a union is meant, by the value's shape: "<list>", or a mapping by its key, or "<text>".
+
+    Then an error is about that member only. No tag is a key that a user may write.
+    """
+
+    def tag(value: Any) -> str:
+        if isinstance(value, list):
+            return "<list>"
+        keys = value if isinstance(value, dict) else [key for key in others if type(value).__name__ == key]
+        return next((f"<{key}>" for key in others if key in keys), "<text>")
+
+    return Discriminator(tag)
+
+
+Branches = Annotated[Annotated[Literal["auto"], Tag("<text>")] | Annotated[list[list[Stage]], Tag("<list>")], _shape()]
+
+
 class ModelSpec(Model):
     """One network. Levels come from `levels`, else from `branches`, else from a name like PHL or N3HL."""
 
     trunk: TrunkSpec = TrunkSpec()
     levels: Annotated[PositiveInt, Field(le=64)] | None = None
-    branches: Literal["auto"] | list[list[Stage]] = "auto"
+    branches: Branches = "auto"
     budget: Budget | None = None
     block: Literal["bottleneck", "convnext", "convnextv2"] | None = None
     depth: Annotated[PositiveInt, Field(le=100)] | None = None
@@ -116,7 +137,8 @@ class ModelSpec(Model):
 
     @model_validator(mode="after")
     def _single(self) -> ModelSpec:
-        if self.single_branch and (self.levels or 1) != 1:
+        listed = len(self.branches) if self.branches != "auto" else 1
+        if self.single_branch and (self.levels or listed) != 1:
             raise ValueError("'single_branch' has no groups: expected 1 level")
         return self
 
@@ -145,7 +167,17 @@ class WordNetCopy(Model):
     wordnet: str
 
 
-Source = Literal["imagenet-superclass", "wordnet"] | Groups | SuperclassFiles | WordNetCopy
+Source = Annotated[
+    Annotated[Literal["imagenet-superclass", "wordnet"], Tag("<text>")]
+    | Annotated[Groups, Tag("<groups>")]
+    | Annotated[SuperclassFiles, Tag("<superclass-files>")]
+    | Annotated[WordNetCopy, Tag("<wordnet>")],
+    _shape("groups", "superclass-files", "wordnet"),
+]
+Classes = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[list[str], Tag("<list>")] | Annotated[ImageFolder, Tag("<imagefolder>")],
+    _shape("imagefolder"),
+]
 
 
 class Hypernyms(Model):
@@ -175,7 +207,7 @@ class Spec(Model):
     """A whole taxonomy file."""
 
     name: Identifier
-    classes: str | list[str] | ImageFolder
+    classes: Classes
     synsets: dict[str, str] = {}
     names: dict[str, str] = {}
     sources: list[Source] = ["imagenet-superclass", "wordnet"]
@@ -184,14 +216,19 @@ class Spec(Model):
     nesting: Nesting = Nesting()
     models: dict[Identifier, ModelSpec] = {"PHL": ModelSpec(), "N2HL": ModelSpec(), "N3HL": ModelSpec()}
 
-    @model_validator(mode="after")
-    def _any(self) -> Spec:
-        if not self.models:
-            raise ValueError("'models' is empty: expected at least one model, such as 'N3HL: {}'")
-        wordnets = sum(source == "wordnet" or isinstance(source, WordNetCopy) for source in self.sources)
-        if wordnets > 1:
-            raise ValueError("'sources' names WordNet more than once")
-        return self
+    @field_validator("models")
+    @classmethod
+    def _any(cls, models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+        if not models:
+            raise ValueError("expected at least one model, such as 'N3HL: {}'")
+        return models
+
+    @field_validator("sources")
+    @classmethod
+    def _one_wordnet(cls, sources: list[Source]) -> list[Source]:
+        if sum(source == "wordnet" or isinstance(source, WordNetCopy) for source in sources) > 1:
+            raise ValueError("it names WordNet more than once")
+        return sources
 
 
 def model_levels(name: str, spec: ModelSpec) -> int | None:
@@ -232,52 +269,80 @@ def read_spec(path: str | Path, report: Callable[[SpecError], None] | None = Non
                 place=document.place(("models", name)),
                 hint="name it PHL or N<k>HL, or add 'levels: k'",
             )
+    _check_model_names(spec, document)
     return spec, document
+
+
+def _check_model_names(spec: Spec, document: Document) -> None:
+    """In code '-' becomes '_', and timm's registry knows lower case only."""
+    seen: dict[str, str] = {}
+    for name in spec.models:
+        other = seen.setdefault(identifier(name).lower(), name)
+        if other != name:
+            raise SpecError(
+                f"models {quoted(other)} and {quoted(name)} become the same name in code or in timm's registry",
+                place=document.place(("models", name)),
+                hint="rename one",
+                code="E505",
+            )
 
 
 _MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "is not a key here",
     "int_parsing": "is not a whole number",
+    "int_parsing_size": "is not a whole number of reasonable size",
     "int_from_float": "is not a whole number",
+    "int_type": "is not a whole number",
     "float_parsing": "is not a number",
+    "float_type": "is not a number",
+    "finite_number": "is not a finite number",
     "bool_parsing": "is not true or false",
+    "bool_type": "is not true or false",
     "dict_type": "is not a mapping",
     "list_type": "is not a list",
     "string_type": "is not text",
     "model_type": "is not a mapping",
+    "literal_error": "is not known here",
+    "greater_than": "is too small",
+    "greater_than_equal": "is too small",
+    "less_than_equal": "is too large",
 }
+_BOUNDS = {"gt": "more than", "ge": "at least", "le": "at most"}
 
 
 def _as_spec_errors(error: ValidationError, document: Document) -> list[SpecError]:
-    """pydantic's list of errors → one sentence per mistake, in the file's order.
-
-    A union reports a failure for each of its members: of those about one entry, the one that got furthest is meant.
-    """
-    furthest: dict[Key, Any] = {}
-    for item in error.errors(include_url=False):
-        key = _user_key(item["loc"], document)
-        entry = key[: 2 if key[:1] != ("models",) else 6]
-        rank = (len(key), item["type"] == "extra_forbidden", item["type"] == "value_error")
-        if entry not in furthest or rank > furthest[entry][0]:
-            furthest[entry] = (rank, item)
-    return [_as_spec_error(item, document) for _, item in furthest.values()]
+    """pydantic's list of errors → one sentence per mistake, in the file's order."""
+    items = [(_user_key(item["loc"], document), item) for item in error.errors(include_url=False)]
+    # of two mistakes on one line, a misspelt key explains a missing one
+    items.sort(key=lambda pair: (document.line(pair[0]), pair[1]["type"] != "extra_forbidden"))
+    return [_as_spec_error(item, key, document) for key, item in items]
 
 
-def _as_spec_error(item: Any, document: Document) -> SpecError:
-    key, kind, value = _user_key(item["loc"], document), item["type"], item["input"]
+def _as_spec_error(item: Any, key: Key, document: Document) -> SpecError:
+    kind, value, context = item["type"], item["input"], item.get("ctx", {})
     where: Key = (*key, str(item["loc"][-1])) if kind == "missing" else key
     shown = ".".join(str(part) for part in where) or "the file"
-    got = None
-    if kind not in {"missing", "extra_forbidden", "value_error"}:
-        got = quoted(value) if isinstance(value, str | int | float) else _kind(value)
+    problem = _MESSAGES.get(kind) or _sentence(item)
     names = _allowed(key[:-1]) if kind == "extra_forbidden" else []
+    near = nearest(str(key[-1]), names) if names else ()
+    expected = f"one of {', '.join(names)}" if names else None
+    if kind == "literal_error":
+        expected = context["expected"]
+        if isinstance(value, str):
+            near = nearest(value, re.findall("'([^']+)'", expected))
+    elif bound := next((b for b in _BOUNDS if b in context), None):
+        expected = f"{_BOUNDS[bound]} {context[bound]:g}"
+    got = None
+    if kind not in {"missing", "extra_forbidden"}:
+        scalar = isinstance(value, str | int | float)
+        got = quoted(value) if scalar else _kind(value) if kind != "value_error" else None
     return SpecError(
-        f"{quoted(shown)} {_MESSAGES.get(kind) or _sentence(item)}",
+        f"{quoted(shown)} {problem}",
         place=document.place(key),
-        got=got,
-        expected=f"one of {', '.join(names)}" if names else None,
-        nearest=nearest(str(key[-1]), names) if names else (),
+        got=got if got is None or got not in problem else None,
+        expected=expected,
+        nearest=near,
     )
 
 

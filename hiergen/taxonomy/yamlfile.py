@@ -58,7 +58,8 @@ def parse(text: str, path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise SpecError(f"is not valid YAML: {error.problem or error.context}", place=where) from None
+        said = (error.context, error.problem) if str(error.problem).startswith("but ") else (error.problem,)
+        raise SpecError(f"is not valid YAML: {' '.join(filter(None, said))}", place=where) from None
     except yaml.YAMLError as error:
         text = str(error).splitlines()[0]
         raise SpecError(f"is not valid YAML: {text}", place=str(path)) from None

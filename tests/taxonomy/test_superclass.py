@@ -21,9 +21,7 @@ def copy(tmp_path: Path) -> Path:
     """The two files as hiergen's own rule would write them; needs no real copy."""
     wordnet, parents = default(), superclasses(default())
     order = sorted(set(parents.values()))
-    (tmp_path / "superclass.txt").write_text(
-        "\n".join(str(order.index(parent)) for parent in parents.values())
-    )
+    (tmp_path / "superclass.txt").write_text("\n".join(str(order.index(parent)) for parent in parents.values()))
     names = (", ".join(wordnet.lemmas(parent)) for parent in parents.values())
     (tmp_path / "superclass_names.txt").write_text("\n".join(names) + "\n")
     return tmp_path
@@ -150,9 +148,7 @@ def test_one_number_for_two(copy: Path) -> None:
     numbers = (copy / "superclass.txt").read_text().split("\n")
     numbers[2] = numbers[0]
     (copy / "superclass.txt").write_text("\n".join(numbers))
-    with pytest.raises(
-        TaxonomyError, match=r"superclass\.txt:3: one number for two superclasses; got \d+ for 'cyp"
-    ):
+    with pytest.raises(TaxonomyError, match=r"superclass\.txt:3: one number for two superclasses; got \d+ for 'cyp"):
         read_superclass_files(copy, default())
 
 

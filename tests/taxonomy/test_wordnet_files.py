@@ -36,9 +36,7 @@ def small(texts: dict[str, bytes]) -> dict[str, bytes]:
         if kept:
             number = b"%d" % len(kept)
             index.append(
-                b" ".join(
-                    [lemma, pos, number, *rest[: -int(count) - 2], number, rest[-int(count) - 1], *kept]
-                )
+                b" ".join([lemma, pos, number, *rest[: -int(count) - 2], number, rest[-int(count) - 1], *kept])
             )
     licence = [line for line in lines if line.startswith(b"  ")]
     return {

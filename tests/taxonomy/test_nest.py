@@ -1,0 +1,203 @@
+"""nest.py against brute force: every nesting of the stated space, the objective evaluated from the docstring."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+import toy
+
+from hiergen.taxonomy import nest
+from hiergen.taxonomy.nest import OTHER, Cut, complete
+from hiergen.taxonomy.spec import Nesting
+from hiergen.taxonomy.tree import ROOT, Tree, class_sizes, contract, depths, leaves
+
+OPTIONS = [
+    Nesting(),
+    Nesting(min_children=2, max_children=2),
+    Nesting(min_children=3, max_children=4, closeness=0.3),
+    Nesting(min_children=2, max_children=3, closeness=5.0, balance=0.2),
+    Nesting(min_children=2, max_children=2, closeness=0.0, balance=2.0),
+    Nesting(min_children=2, max_children=5, closeness=1.0, balance=0.0),
+]
+NAMES = "abcdefgh"
+
+
+def all_nestings(tree: Tree, levels: int) -> Iterator[Cut]:
+    """Naively, every nesting of a completed tree. `below` counts the levels under a group."""
+
+    def classes(node: str) -> tuple[str, ...]:
+        return tuple(leaves(tree, node))
+
+    @cache
+    def cuts(node: str, below: int) -> tuple[tuple[Cut, ...], ...]:
+        if not tree.succ[node]:
+            inner: tuple[Cut, ...] = cuts(node, below - 1)[0] if below > 1 else ()
+            return ((Cut(node, False, inner, () if inner else (node,)),),)
+        return (*((group,) for group in wholes(node, below)), *splits(node, below))
+
+    def wholes(node: str, below: int) -> Iterator[Cut]:
+        if below == 1:
+            yield Cut(node, False, (), classes(node))
+        else:
+            yield from (Cut(node, False, inner, ()) for inner in cuts(node, below - 1))
+
+    def splits(node: str, below: int) -> Iterator[tuple[Cut, ...]]:
+        children = list(tree.succ[node])
+        for resting in itertools.product((False, True), repeat=len(children)):
+            own = [c for c, rests in zip(children, resting, strict=True) if not rests]
+            gathered = [c for c, rests in zip(children, resting, strict=True) if rests]
+            if not own:
+                continue  # that is the node itself
+            for groups in itertools.product(*(cuts(c, below) for c in own)):
+                flat = tuple(itertools.chain.from_iterable(groups))
+                if not gathered:
+                    yield flat
+                    continue
+                for rest in rests(node, gathered, below):
+                    if len(rest.children or rest.classes) > 1:
+                        yield (*flat, rest)
+
+    def rests(node: str, gathered: list[str], below: int) -> Iterator[Cut]:
+        if below == 1:
+            yield Cut(node, True, (), tuple(itertools.chain.from_iterable(map(classes, gathered))))
+            return
+        for inner in itertools.product(*(cuts(c, below - 1) for c in gathered)):
+            yield Cut(node, True, tuple(itertools.chain.from_iterable(inner)), ())
+
+    if levels == 1:
+        yield Cut(ROOT, False, (), classes(ROOT))
+        return
+    yield from (Cut(ROOT, False, groups, ()) for groups in splits(ROOT, levels - 1))
+
+
+def held(cut: Cut) -> list[str]:
+    return [*cut.classes, *itertools.chain.from_iterable(map(held, cut.children))]
+
+
+def objective(cut: Cut, tree: Tree, levels: int, options: Nesting) -> float:
+    """The sum of the docstring, read off a finished nesting."""
+    sizes = class_sizes(tree)
+    n = sizes[ROOT]
+    single = nest.SINGLE * max(1, options.closeness, options.balance)
+    total = 0.0
+    stack = [(cut, 0)]
+    while stack:
+        group, level = stack.pop()
+        s, c = len(held(group)), len(group.children or group.classes)
+        miss = c / options.max_children if c > options.max_children else max(options.min_children / c, 1)
+        b = math.log2(miss) ** 2 if c > 1 else 0
+        total += options.balance * c / n ** ((level + 1) / levels) * b
+        total += single * s * (c == 1)
+        if level > 0:
+            node = group.node
+            while node.endswith(OTHER):
+                node = node.removesuffix(OTHER)
+            total += options.closeness * s / n * math.log(sizes[node]) / math.log(n)
+        stack += [(child, level + 1) for child in group.children]
+    return total
+
+
+def check_shape(cut: Cut, tree: Tree, levels: int) -> None:
+    """Exactly `levels` levels, every class exactly once, one rest per node and level."""
+    assert sorted(held(cut)) == sorted(tree.graph["order"])
+    layer, seen = [cut], []
+    for _ in range(levels - 1):
+        assert all(group.children and not group.classes for group in layer)
+        layer = [child for group in layer for child in group.children]
+        rests = [group.node for group in layer if group.rest]
+        assert len(rests) == len(set(rests))
+        seen.append(layer)
+    assert all(group.classes and not group.children for group in layer)
+
+
+def check_exact(tree: Tree, levels: int, options: Nesting) -> None:
+    completed = complete(tree)
+    solver = nest._Solver(completed, levels, options, ROOT, None)
+    check_shape(solver.cut, completed, levels)
+    costs = [objective(cut, completed, levels, options) for cut in all_nestings(completed, levels)]
+    assert solver.cost == pytest.approx(min(costs), rel=1e-9, abs=1e-9)
+    assert objective(solver.cut, completed, levels, options) == pytest.approx(solver.cost, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_trees_are_cut_at_the_least_cost(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(3):
+        text = toy.random_text(rng, list(NAMES[: rng.randint(2, 7)]))
+        tree = contract(toy.tree_of(text))
+        for levels in range(1, min(max(depths(tree).values()), 4) + 1):
+            check_exact(tree, levels, rng.choice(OPTIONS))
+
+
+AWKWARD = {
+    "two classes": "a b",
+    "star": "a b c d e f g h",
+    "one group only": "A(a b c d)",
+    "one group only, deep": "A(B(a b) C(c D(d e)))",
+    "caterpillar": "a A(b B(c C(d D(e f))))",
+    "single-child chain": "a A(B(C(b D(c d)))) E(F(e))",
+    "leaf right under the root": "a A(b c d) B(e f g)",
+    "leaf beside one group": "a A(b c B(d e f))",
+    "leaves beside groups": "a b A(c d) B(e C(f g h))",
+    "deep and flat": "A(B(C(D(a b) c) d) e) f g h",
+    "all pairs": "A(B(a b) C(c d)) D(E(e f) F(g h))",
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("text", AWKWARD.values(), ids=AWKWARD)
+def test_awkward_trees_are_cut_at_the_least_cost(text: str, options: Nesting) -> None:
+    tree = contract(toy.tree_of(text))
+    for levels in range(1, min(max(depths(tree).values()), 4) + 1):
+        check_exact(tree, levels, options)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_order_in_which_nodes_were_added_is_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    tree = contract(toy.tree_of(toy.random_text(rng, [f"c{i}" for i in range(20)])))
+    for levels in range(1, min(max(depths(tree).values()), 4) + 1):
+        cuts = [nest.solve(contract(toy.shuffled(rng, tree)), levels, Nesting(max_children=4)) for _ in range(3)]
+        assert cuts[0] == cuts[1] == cuts[2]
+
+
+# a contracted tree, and how `complete` gathers classes that stand beside groups
+COMPLETED = [
+    ("a b", "a b"),
+    ("A(a b) B(c d)", "(a b) (c d)"),
+    ("a b A(c d)", "(a b) (c d)"),
+    ("a A(b c) B(d e f)", "(a (b c)) (d e f)"),
+    ("a A(b c d) B(e f)", "(a (e f)) (b c d)"),
+    ("a A(b c)", "a (b c)"),
+    ("a A(b c d)", "a (b c d)"),
+    ("a A(b c B(d e f))", "(a b) (c (d e f))"),
+    ("A(a b B(c d)) e f", "((a b) (c d)) (e f)"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), COMPLETED)
+def test_complete(text: str, expected: str) -> None:
+    done = complete(toy.tree_of(text))
+    assert toy.drawn(done) == expected
+    assert all(done.in_degree(key) == (key != ROOT) for key in done)
+
+
+def test_no_weight_is_worth_a_single_child() -> None:
+    tree = toy.tree_of("A(a b) B(c d) C(e f) D(g h)")
+    for options in (Nesting(balance=1e6, max_children=2), Nesting(closeness=1e6, balance=0)):
+        for cut in nest.solve(tree, 2, options).children:
+            assert len(cut.classes) > 1
+
+
+def test_a_star_above_the_cap_is_still_cut() -> None:
+    names = " ".join(f"c{i}" for i in range(60))
+    options = Nesting(max_children=2)
+    assert nest.cap(64, 3, options) < 60
+    tree = toy.tree_of(f"A({names}) B(C(a b) D(e f))")
+    cut = nest.solve(tree, 3, options)
+    check_shape(cut, tree, 3)

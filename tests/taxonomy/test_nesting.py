@@ -1,0 +1,166 @@
+"""nesting.py: levels, parents, names and refinement, on random trees and on ImageNet-1k."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import toy
+
+from hiergen.errors import TaxonomyError
+from hiergen.taxonomy.load import Taxonomy, load_taxonomy
+from hiergen.taxonomy.nesting import Nesting, nest_tree
+from hiergen.taxonomy.spec import Nesting as Options
+from hiergen.taxonomy.tree import class_key, contract, depths, leaves
+from hiergen.taxonomy.wordnet import default
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def check_nesting(nesting: Nesting, levels: int, classes: int) -> None:
+    """Exactly `levels` levels; on each, every class exactly once, below the parent that holds it; unique names."""
+    assert nesting.levels == levels
+    assert nesting.parents(1) == (0,) * (len(nesting.groups[0]) if nesting.groups else classes)
+    for level, groups in enumerate(nesting.groups, 1):
+        assert sorted(c for group in groups for c in group.classes) == list(range(classes))
+        assert [g.classes for g in groups] == sorted(g.classes for g in groups)
+        assert len({g.name for g in groups}) == len(groups)
+        assert sum(nesting.children(level)) == len(nesting.parents(level + 1))
+        if level > 1:
+            above = nesting.groups[level - 2]
+            assert all(set(g.classes) <= set(above[g.parent].classes) for g in groups)
+    if nesting.groups:
+        assert all(c in nesting.groups[-1][home].classes for c, home in enumerate(nesting.parents(levels)))
+
+
+def random_tree(rng: random.Random, most: int) -> toy.Tree:
+    names = [f"c{i}" for i in range(rng.randint(2, most))]
+    rng.shuffle(names)
+    return contract(toy.tree_of(toy.random_text(rng, names), " ".join(sorted(names))))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_trees(seed: int) -> None:
+    rng = random.Random(seed)
+    tree = random_tree(rng, 30)
+    count, options = len(leaves(tree)), Options(max_children=rng.choice([2, 3, 6]))
+    base = None
+    for levels in range(1, min(max(depths(tree).values()), 5) + 1):
+        nesting = nest_tree(tree, levels, options, default())
+        check_nesting(nesting, levels, count)
+        again = nest_tree(contract(toy.shuffled(rng, tree)), levels, options, default())
+        assert again == nesting
+        refined = nest_tree(tree, levels, options, default(), base=base)
+        check_nesting(refined, levels, count)
+        assert base is None or refined.groups[:-1] == base.groups
+        base = refined
+    with pytest.raises(TaxonomyError, match=r"levels cannot be: the merged taxonomy is \d+ deep") as error:
+        nest_tree(tree, max(depths(tree).values()) + 1, options, default())
+    assert error.value.code == "E401"
+
+
+def shown(nesting: Nesting) -> list[list[str]]:
+    return [[f"{g.name}/{g.kind}/{g.parent}" for g in groups] for groups in nesting.groups]
+
+
+# tree, levels, groups as name/kind/parent
+NAMED = [
+    ("A(a b) B(c d)", 2, [["A/node/0", "B/node/0"]]),
+    ("a b A(c d)", 2, [["other/rest/0", "A/node/0"]]),
+    ("a A(b c) B(d e f)", 2, [["other/rest/0", "B/node/0"]]),
+    ("a A(b B(c d))", 2, [["a/pass/0", "A/node/0"]]),
+    ("a A(b B(c d))", 3, [["a/pass/0", "A/node/0"], ["a/pass/0", "b/pass/1", "B/node/1"]]),
+    (
+        "A(a b B(c d)) C(D(e f) E(g h))",
+        3,
+        [["A/node/0", "C/node/0"], ["other A/rest/0", "B/node/0", "D/node/1", "E/node/1"]],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "levels", "expected"), NAMED)
+def test_names_kinds_and_parents(text: str, levels: int, expected: list[list[str]]) -> None:
+    assert shown(nest_tree(toy.tree_of(text), levels, Options(), default())) == expected
+
+
+def test_where_each_group_comes_from() -> None:
+    nesting = nest_tree(toy.tree_of("A(a b B(c d)) C(D(e f) E(g h))"), 3, Options(), default())
+    origins = {g.name: g.origin for groups in nesting.groups for g in groups}
+    assert origins["B"] == "toy (B.yaml:1)"
+    assert origins["other A"] == "what is left of toy (A.yaml:1)"
+    assert all("root" in origin or "toy" in origin or origin == "path too short" for origin in origins.values())
+
+
+@pytest.mark.parametrize("name", ["A/other", "other A", "other", "A'", "root"])
+def test_a_users_group_may_be_called_like_a_part_of_ours(name: str) -> None:
+    key = name.replace(" ", "_")
+    tree = toy.tree_of(f"z A(a b {key}(c d) B(x y)) C(D(e f) E(g h) i)")
+    tree.nodes[f"group:{key}"]["info"] = toy.Node("group", name, name)
+    for levels in (1, 2, 3):
+        check_nesting(nest_tree(tree, levels, Options(), default()), levels, 12)
+
+
+def test_twins_get_unique_names() -> None:
+    tree = toy.tree_of("A(a b) B(c d) C(e f)")
+    for key, name in (("A", "x"), ("B", "x"), ("C", "x (2)")):
+        tree.nodes[f"group:{key}"]["info"] = toy.Node("group", name, name)
+    assert shown(nest_tree(tree, 2, Options(), default())) == [["x/node/0", "x (3)/node/0", "x (2)/node/0"]]
+
+
+def test_wordnet_twins_get_their_synset_names() -> None:
+    tree = toy.tree_of("A(a b) B(c d) C(e f)")
+    for key, synset in (("A", "n02012849"), ("B", "n03126707")):
+        tree.nodes[f"group:{key}"]["info"] = toy.Node("group", synset, "crane", synset)
+    assert shown(nest_tree(tree, 2, Options(), default()))[0][:2] == ["crane.n.05/node/0", "crane.n.04/node/0"]
+
+
+@pytest.fixture(scope="module")
+def imagenet1k() -> Taxonomy:
+    return load_taxonomy(REPOSITORY / "taxonomies" / "imagenet1k.yaml")
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+def test_imagenet1k_has_every_class_once_and_no_needless_single(imagenet1k: Taxonomy, levels: int) -> None:
+    nesting = imagenet1k.nesting_of(levels)
+    check_nesting(nesting, levels, 1000)
+    depth = depths(imagenet1k.tree)
+    for level, groups in enumerate(nesting.groups, 1):
+        for group, count in zip(groups, nesting.children(level), strict=True):
+            if count > 1:
+                continue
+            # a class may stand alone only where its path in the merged tree has fewer nodes than there are levels
+            assert levels > 3, f"single: {group.name}"
+            assert group.kind == "pass"
+            assert len(group.classes) == 1
+            assert depth[class_key(imagenet1k.classes[group.classes[0]].id)] < levels
+
+
+@pytest.mark.parametrize("refine", ["false", "true"])
+def test_refine_keeps_the_groups_of_shallower_models(load: Callable[[str], Taxonomy], refine: str) -> None:
+    taxonomy = load(
+        f"name: t\nclasses: imagenet100\nnesting: {{refine: {refine}}}\nmodels: {{N2HL: {{}}, N4HL: {{}}, N3HL: {{}}}}"
+    )
+    two, three, four = (taxonomy.nesting(f"N{k}HL") for k in (2, 3, 4))
+    for nesting in (two, three, four):
+        check_nesting(nesting, nesting.levels, 100)
+    kept = (three.groups[:1], four.groups[:2]) == (two.groups, three.groups)
+    assert kept == (refine == "true")
+
+
+def test_the_same_on_every_hash_seed() -> None:
+    code = (
+        "from hiergen.taxonomy.load import load_taxonomy\n"
+        "t = load_taxonomy('taxonomies/imagenet100.yaml')\n"
+        "print([t.nesting_of(k) for k in (2, 3, 4)], t.conflicts, list(t.tree.edges(data=True)))"
+    )
+    said = []
+    for seed in ("0", "1"):
+        command = [sys.executable, "-c", code]
+        ran = subprocess.run(command, env={"PYTHONHASHSEED": seed}, cwd=REPOSITORY, capture_output=True, check=True)
+        said.append(ran.stdout)
+    assert said[0] == said[1]
+    assert len(said[0]) > 10_000
