@@ -1,6 +1,6 @@
 """Cold times and peak memory of whole processes, interleaved in one run: commands beside `import torch, timm`.
 
-    python benchmarks/cold_start.py [--runs 5]
+python benchmarks/cold_start.py [--runs 5]
 """
 
 from __future__ import annotations

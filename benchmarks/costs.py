@@ -1,6 +1,6 @@
 """Predicted params and MACs beside what torch counts, for every shipped model and for many backbone families.
 
-    python benchmarks/costs.py
+python benchmarks/costs.py
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
 from hiergen.builder import plan_models
 from hiergen.plan.measure import BACKBONES, count_params, measure_backbone
 from hiergen.plan.trunks import facts
 from hiergen.taxonomy.load import load_taxonomy
+
+ROOT = Path(__file__).parent.parent
 
 
 def macs_per_image(module: nn.Module, size: tuple[int, int, int]) -> int:
@@ -32,6 +32,7 @@ def macs_per_image(module: nn.Module, size: tuple[int, int, int]) -> int:
 
 
 def main() -> None:
+    sys.path.insert(0, str(ROOT))  # for the folder generated
     head = f"{'taxonomy':18} {'model':11} {'groups per level':18} {'params':>12} {'GMACs':>7}"
     print(f"{head} {'flat params':>12} {'flat GMACs':>10}  predicted = counted")
     for file in sorted((ROOT / "taxonomies").glob("*.yaml")):

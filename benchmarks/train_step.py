@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from hiergen.nn import HierarchicalNetwork
 
 MODULES = ("imagenette", "imagewoof", "imagenet100", "imagenet1k", "tiny_imagenet_100")
@@ -58,6 +57,7 @@ def losses(model: HierarchicalNetwork, images: Tensor, targets: Tensor, steps: i
 
 
 def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parent.parent))  # for the folder generated
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--batch", type=int, default=8)

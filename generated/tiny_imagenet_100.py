@@ -1,7 +1,7 @@
 """PHL, N2HL, N3HL, N4HL and PHL1branch for the 100 classes of tiny-imagenet-100.
 
 Written by hiergen 0.1.0 from tiny-imagenet-100.yaml: to change it, edit that file and run `hiergen build` on it.
-plan sha256: 0408385e74442134eb891dc03b7866987b7901a87cf07c0da73ba4c5cd062afc
+plan sha256: e3d3bee9b9a278aceb8bb4a4b4140824432a7a2715bcfd7030ada3cc928cda77
 """
 
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Nest, Siblings, Trunk, register
@@ -164,74 +164,93 @@ register(N2HL, "tiny_imagenet_100_n2hl")
 
 # fmt: off
 N3HL_TAXONOMY = {
-    "object": {
-        "other vertebrate": {
-            "n01443537": "goldfish", "n01641577": "bullfrog", "n01698640": "American alligator",
-            "n02002724": "black stork", "n02058221": "albatross",
+    "vertebrate": {
+        "other vertebrate": {"n01443537": "goldfish", "n01641577": "bullfrog", "n01698640": "American alligator"},
+        "other mammal": {"n01882714": "koala", "n02480495": "orangutan", "n02486410": "baboon"},
+        "aquatic bird": {"n02002724": "black stork", "n02058221": "albatross"},
+        "other carnivore": {
+            "n02085620": "Chihuahua", "n02099601": "golden retriever", "n02106662": "German shepherd",
+            "n02509815": "lesser panda",
         },
-        "invertebrate": {
-            "n01768244": "trilobite", "n01774384": "black widow", "n01784675": "centipede", "n01917289": "brain coral",
-            "n01945685": "slug", "n01983481": "American lobster", "n02165456": "ladybug", "n02206856": "bee",
-            "n02231487": "walking stick", "n02236044": "mantis", "n02279972": "monarch", "n02321529": "sea cucumber",
+        "feline": {"n02123045": "tabby", "n02124075": "Egyptian cat", "n02129165": "lion"},
+        "even-toed ungulate": {"n02395406": "hog", "n02410509": "bison", "n02423022": "gazelle"},
+    },
+    "invertebrate": {
+        "other arthropod": {
+            "n01768244": "trilobite", "n01774384": "black widow", "n01784675": "centipede",
+            "n01983481": "American lobster",
         },
-        "mammal": {
-            "n01882714": "koala", "n02085620": "Chihuahua", "n02099601": "golden retriever",
-            "n02106662": "German shepherd", "n02123045": "tabby", "n02124075": "Egyptian cat", "n02129165": "lion",
-            "n02395406": "hog", "n02410509": "bison", "n02423022": "gazelle", "n02480495": "orangutan",
-            "n02486410": "baboon", "n02509815": "lesser panda",
+        "other invertebrate": {"n01917289": "brain coral", "n01945685": "slug", "n02321529": "sea cucumber"},
+        "insect": {
+            "n02165456": "ladybug", "n02206856": "bee", "n02231487": "walking stick", "n02236044": "mantis",
+            "n02279972": "monarch",
         },
-        "consumer goods": {
-            "n02669723": "academic gown", "n02730930": "apron", "n02837789": "bikini",
-            "n03026506": "Christmas stocking", "n03617480": "kimono", "n03770439": "miniskirt", "n03980874": "poncho",
-            "n04070727": "refrigerator", "n04259630": "sombrero", "n04371430": "swimming trunks",
+    },
+    "consumer goods": {
+        "other consumer goods": {"n02669723": "academic gown", "n04070727": "refrigerator"},
+        "other clothing": {"n02730930": "apron", "n03026506": "Christmas stocking", "n04259630": "sombrero"},
+        "swimsuit": {"n02837789": "bikini", "n04371430": "swimming trunks"},
+        "other garment": {"n03617480": "kimono", "n03770439": "miniskirt", "n03980874": "poncho"},
+    },
+    "structure": {
+        "barrier": {"n02788148": "bannister", "n03160309": "dam"},
+        "other structure": {
+            "n02793495": "barn", "n02892201": "brass", "n02927161": "butcher shop", "n03388043": "fountain",
+            "n03837869": "obelisk",
         },
-        "structure": {
-            "n02788148": "bannister", "n02793495": "barn", "n02892201": "brass", "n02927161": "butcher shop",
-            "n03160309": "dam", "n03388043": "fountain", "n03837869": "obelisk", "n04311004": "steel arch bridge",
-            "n04532670": "viaduct",
-        },
-        "equipment": {
-            "n02802426": "basketball", "n03085013": "computer keyboard", "n03255030": "dumbbell", "n03584254": "iPod",
-            "n03902125": "pay-phone", "n04023962": "punching bag",
-        },
+        "bridge": {"n04311004": "steel arch bridge", "n04532670": "viaduct"},
+    },
+    "equipment": {
+        "other equipment": {"n02802426": "basketball", "n03255030": "dumbbell", "n04023962": "punching bag"},
+        "electronic equipment": {"n03085013": "computer keyboard", "n03584254": "iPod", "n03902125": "pay-phone"},
+    },
+    "other instrumentality": {
         "conveyance": {
             "n02814533": "beach wagon", "n03100240": "convertible", "n03447447": "gondola", "n03670208": "limousine",
             "n04465501": "tractor", "n04487081": "trolleybus",
         },
-        "other instrumentality": {
-            "n02815834": "beaker", "n02909870": "bucket", "n02999410": "chain", "n03201208": "dining table",
-            "n03937543": "pill bottle", "n04099969": "rocking chair", "n04560804": "water jug",
-            "n06596364": "comic book",
+        "other vessel": {"n02815834": "beaker", "n02909870": "bucket"},
+        "other instrumentality": {"n02999410": "chain", "n06596364": "comic book"},
+        "furniture": {"n03201208": "dining table", "n04099969": "rocking chair"},
+        "bottle": {"n03937543": "pill bottle", "n04560804": "water jug"},
+    },
+    "other artifact": {
+        "protective covering": {"n02843684": "birdhouse", "n04417672": "thatch", "n04507155": "umbrella"},
+        "other covering": {"n03424325": "gasmask", "n04133789": "sandal"},
+        "scoreboard": {"n04149813": "scoreboard"},
+    },
+    "device": {
+        "instrument": {"n02950826": "cannon", "n04356056": "sunglasses"},
+        "other device": {
+            "n02977058": "cash machine", "n03733131": "maypole", "n03804744": "nail", "n03854065": "organ",
+            "n03992509": "potter's wheel", "n04251144": "snorkel", "n04275548": "spider web",
         },
-        "other artifact": {
-            "n02843684": "birdhouse", "n03424325": "gasmask", "n04133789": "sandal", "n04149813": "scoreboard",
-            "n04417672": "thatch", "n04507155": "umbrella",
-        },
-        "device": {
-            "n02950826": "cannon", "n02977058": "cash machine", "n03733131": "maypole", "n03804744": "nail",
-            "n03854065": "organ", "n03992509": "potter's wheel", "n04251144": "snorkel", "n04275548": "spider web",
-            "n04356056": "sunglasses",
-        },
-        "implement": {
-            "n03400231": "frying pan", "n03649909": "lawn mower", "n03976657": "pole", "n04398044": "teapot",
-            "n04596742": "wok",
-        },
-        "edible fruit": {"n07747607": "orange", "n07753592": "banana"},
-        "geological formation": {"n09193705": "alp", "n09256479": "coral reef", "n09428293": "seashore"},
+    },
+    "implement": {
+        "cooking utensil": {"n03400231": "frying pan", "n04398044": "teapot", "n04596742": "wok"},
+        "other implement": {"n03649909": "lawn mower", "n03976657": "pole"},
     },
     "matter": {
         "other food": {"n07583066": "guacamole", "n07615774": "ice lolly"},
         "solanaceous vegetable": {"n07711569": "mashed potato", "n07720875": "bell pepper"},
         "dish": {"n07871810": "meat loaf", "n07875152": "potpie"},
     },
+    "edible fruit": {
+        "orange": {"n07747607": "orange"},
+        "banana": {"n07753592": "banana"},
+    },
+    "geological formation": {
+        "natural elevation": {"n09193705": "alp", "n09256479": "coral reef"},
+        "seashore": {"n09428293": "seashore"},
+    },
 }
 # fmt: on
 
 
 class N3HL(HierarchicalNetwork):
-    """2 → 16 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
+    """12 → 37 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,789,700 params and 0.097 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,794,308 params and 0.098 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = N3HL_TAXONOMY
@@ -243,60 +262,77 @@ class N3HL(HierarchicalNetwork):
         nest = Nest(self.taxonomy, self.classes)
         # (B, 3, 128, 128) -> (B, 112, 8, 8)
         self.trunk = Trunk("tf_efficientnet_lite0", until="blocks.4", pretrained=pretrained, input_size=(3, 128, 128))
-        # -> (B, 2, 264, 4, 4)
-        self.level1 = Siblings(2, [Bottlenecks(112, 64, 264, depth=3, stride=2)])
-        # -> (B, 16, 40, 4, 4)
-        self.level2 = Siblings(16, [Bottlenecks(264, 8, 40, depth=3)], parents=nest.parents(2))
-        # -> (B, 100, 16, 4, 4)
-        self.level3 = Siblings(100, [Bottlenecks(40, 8, 16, depth=3)], parents=nest.parents(3))
+        # -> (B, 12, 96, 4, 4)
+        self.level1 = Siblings(12, [Bottlenecks(112, 24, 96, depth=3, stride=2)])
+        # -> (B, 37, 40, 4, 4)
+        self.level2 = Siblings(37, [Bottlenecks(96, 8, 40, depth=3)], parents=nest.parents(2))
+        # -> (B, 100, 8, 4, 4)
+        self.level3 = Siblings(100, [Bottlenecks(40, 8, 8, depth=3)], parents=nest.parents(3))
         # -> (B, 100)
-        self.head = ClassHeads(100, 16)
+        self.head = ClassHeads(100, 8)
 
 
 register(N3HL, "tiny_imagenet_100_n3hl")
 
 # fmt: off
 N4HL_TAXONOMY = {
-    "object": {
-        "other whole": {
+    "vertebrate": {
+        "other vertebrate": {
             "other vertebrate": {"n01443537": "goldfish", "n01641577": "bullfrog", "n01698640": "American alligator"},
-            "other arthropod": {
-                "n01768244": "trilobite", "n01774384": "black widow", "n01784675": "centipede",
-                "n01983481": "American lobster",
-            },
-            "other mammal": {"n01882714": "koala", "n02480495": "orangutan", "n02486410": "baboon"},
-            "other invertebrate": {"n01917289": "brain coral", "n01945685": "slug", "n02321529": "sea cucumber"},
             "aquatic bird": {"n02002724": "black stork", "n02058221": "albatross"},
+        },
+        "mammal": {
+            "other mammal": {"n01882714": "koala", "n02480495": "orangutan", "n02486410": "baboon"},
             "other carnivore": {
                 "n02085620": "Chihuahua", "n02099601": "golden retriever", "n02106662": "German shepherd",
                 "n02509815": "lesser panda",
             },
             "feline": {"n02123045": "tabby", "n02124075": "Egyptian cat", "n02129165": "lion"},
+            "even-toed ungulate": {"n02395406": "hog", "n02410509": "bison", "n02423022": "gazelle"},
+        },
+    },
+    "invertebrate": {
+        "arthropod": {
+            "other arthropod": {
+                "n01768244": "trilobite", "n01774384": "black widow", "n01784675": "centipede",
+                "n01983481": "American lobster",
+            },
             "insect": {
                 "n02165456": "ladybug", "n02206856": "bee", "n02231487": "walking stick", "n02236044": "mantis",
                 "n02279972": "monarch",
             },
-            "even-toed ungulate": {"n02395406": "hog", "n02410509": "bison", "n02423022": "gazelle"},
-            "edible fruit": {"n07747607": "orange", "n07753592": "banana"},
         },
+        "other invertebrate": {
+            "other invertebrate": {"n01917289": "brain coral", "n01945685": "slug"},
+            "sea cucumber": {"n02321529": "sea cucumber"},
+        },
+    },
+    "other artifact": {
         "consumer goods": {
             "other consumer goods": {"n02669723": "academic gown", "n04070727": "refrigerator"},
             "other clothing": {"n02730930": "apron", "n03026506": "Christmas stocking", "n04259630": "sombrero"},
             "swimsuit": {"n02837789": "bikini", "n04371430": "swimming trunks"},
             "other garment": {"n03617480": "kimono", "n03770439": "miniskirt", "n03980874": "poncho"},
         },
-        "other artifact": {
+        "covering": {
+            "protective covering": {"n02843684": "birdhouse", "n04417672": "thatch", "n04507155": "umbrella"},
+            "other covering": {"n03424325": "gasmask", "n04133789": "sandal"},
+        },
+        "scoreboard": {"scoreboard": {"n04149813": "scoreboard"}},
+    },
+    "structure": {
+        "other structure.n.01": {
             "barrier": {"n02788148": "bannister", "n03160309": "dam"},
-            "other structure": {
-                "n02793495": "barn", "n02892201": "brass", "n02927161": "butcher shop", "n03388043": "fountain",
-                "n03837869": "obelisk",
-            },
-            "other artifact": {
-                "n02843684": "birdhouse", "n03424325": "gasmask", "n04133789": "sandal", "n04149813": "scoreboard",
-                "n04417672": "thatch", "n04507155": "umbrella",
-            },
             "bridge": {"n04311004": "steel arch bridge", "n04532670": "viaduct"},
         },
+        "other structure": {
+            "other structure": {
+                "n02793495": "barn", "n02892201": "brass", "n02927161": "butcher shop", "n03837869": "obelisk",
+            },
+            "fountain": {"n03388043": "fountain"},
+        },
+    },
+    "instrumentality": {
         "equipment": {
             "other equipment": {"n02802426": "basketball", "n03255030": "dumbbell", "n04023962": "punching bag"},
             "electronic equipment": {"n03085013": "computer keyboard", "n03584254": "iPod", "n03902125": "pay-phone"},
@@ -324,10 +360,6 @@ N4HL_TAXONOMY = {
             "cooking utensil": {"n03400231": "frying pan", "n04398044": "teapot", "n04596742": "wok"},
             "other implement": {"n03649909": "lawn mower", "n03976657": "pole"},
         },
-        "geological formation": {
-            "natural elevation": {"n09193705": "alp", "n09256479": "coral reef"},
-            "seashore": {"n09428293": "seashore"},
-        },
     },
     "matter": {
         "food": {
@@ -339,14 +371,25 @@ N4HL_TAXONOMY = {
             "bell pepper": {"n07720875": "bell pepper"},
         },
     },
+    "edible fruit": {
+        "orange": {"orange": {"n07747607": "orange"}},
+        "banana": {"banana": {"n07753592": "banana"}},
+    },
+    "geological formation": {
+        "natural elevation": {
+            "alp": {"n09193705": "alp"},
+            "coral reef": {"n09256479": "coral reef"},
+        },
+        "seashore": {"seashore": {"n09428293": "seashore"}},
+    },
 }
 # fmt: on
 
 
 class N4HL(HierarchicalNetwork):
-    """2 → 11 → 35 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
+    """8 → 20 → 41 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,792,196 params and 0.097 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,787,908 params and 0.097 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = N4HL_TAXONOMY
@@ -358,14 +401,14 @@ class N4HL(HierarchicalNetwork):
         nest = Nest(self.taxonomy, self.classes)
         # (B, 3, 128, 128) -> (B, 112, 8, 8)
         self.trunk = Trunk("tf_efficientnet_lite0", until="blocks.4", pretrained=pretrained, input_size=(3, 128, 128))
-        # -> (B, 2, 224, 4, 4)
-        self.level1 = Siblings(2, [Bottlenecks(112, 56, 224, depth=3, stride=2)])
-        # -> (B, 11, 64, 4, 4)
-        self.level2 = Siblings(11, [Bottlenecks(224, 16, 64, depth=3)], parents=nest.parents(2))
-        # -> (B, 35, 16, 4, 4)
-        self.level3 = Siblings(35, [Bottlenecks(64, 8, 16, depth=3)], parents=nest.parents(3))
+        # -> (B, 8, 96, 4, 4)
+        self.level1 = Siblings(8, [Bottlenecks(112, 24, 96, depth=3, stride=2)])
+        # -> (B, 20, 40, 4, 4)
+        self.level2 = Siblings(20, [Bottlenecks(96, 16, 40, depth=3)], parents=nest.parents(2))
+        # -> (B, 41, 24, 4, 4)
+        self.level3 = Siblings(41, [Bottlenecks(40, 8, 24, depth=3)], parents=nest.parents(3))
         # -> (B, 100, 8, 4, 4)
-        self.level4 = Siblings(100, [Bottlenecks(16, 8, 8, depth=3)], parents=nest.parents(4))
+        self.level4 = Siblings(100, [Bottlenecks(24, 8, 8, depth=3)], parents=nest.parents(4))
         # -> (B, 100)
         self.head = ClassHeads(100, 8)
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hiergen.builder import Built, build, plan_models
+    from hiergen.builder import Built, build, plan_models, validate
     from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError
     from hiergen.plan.ir import Plan
-    from hiergen.taxonomy.checks import CHECKS, Finding, validate
+    from hiergen.taxonomy.checks import CHECKS, Finding
     from hiergen.taxonomy.load import Taxonomy, load_taxonomy
     from hiergen.taxonomy.nesting import Nesting
     from hiergen.taxonomy.wordnet import WordNet
@@ -35,7 +35,7 @@ _HOMES = {
     "Plan": "plan.ir",
     "CHECKS": "taxonomy.checks",
     "Finding": "taxonomy.checks",
-    "validate": "taxonomy.checks",
+    "validate": "builder",
     "Taxonomy": "taxonomy.load",
     "load_taxonomy": "taxonomy.load",
     "Nesting": "taxonomy.nesting",

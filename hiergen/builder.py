@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hiergen.codegen.render import render
-from hiergen.errors import HiergenError, OutputError
-from hiergen.files import write_text
+from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.files import reason, write_text
 from hiergen.plan.compile import compile_plan
 from hiergen.plan.ir import Plan
 from hiergen.plan.trunks import BackboneFacts, facts
+from hiergen.taxonomy.checks import Finding, check_file, finding_of
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.naming import identifier
+from hiergen.taxonomy.tree import depths
 
 Progress = Callable[[str], None]
 
@@ -43,6 +45,29 @@ def plan_if_known(taxonomy: Taxonomy, model: str) -> Plan | None:
     """The plan of one model, or None where its backbone was never measured. Never imports torch."""
     known = _facts(taxonomy, model, measure=False)
     return _plan(taxonomy, model, known, lambda _: None) if known else None
+
+
+def validate(path: str | Path) -> list[Finding]:
+    """All findings about one taxonomy file: what it says, its tree, its nestings, and its models' plans.
+
+    Never imports torch; models on backbones that were never measured are named (W501), not checked.
+    """
+    return check_file(path, (_plan_findings,))
+
+
+def _plan_findings(taxonomy: Taxonomy) -> Iterator[Finding]:
+    deepest = max(depths(taxonomy.tree).values())
+    for model, levels in taxonomy.levels.items():
+        if levels > deepest:
+            continue  # E401 says so
+        place = taxonomy.document.place(("models", model, "trunk", "backbone"))
+        try:
+            if plan_if_known(taxonomy, model) is None:
+                backbone = quoted(taxonomy.spec.models[model].trunk.backbone)
+                text = f"model {model}: backbone {backbone} was never measured here; 'hiergen build' checks it"
+                yield Finding("W501", place, text)
+        except HiergenError as error:
+            yield finding_of(error, str(taxonomy.path))
 
 
 def _facts(taxonomy: Taxonomy, model: str, *, measure: bool) -> BackboneFacts | None:
@@ -85,8 +110,15 @@ def build(
 
 
 def output_path(taxonomy: Taxonomy, out: str | Path | None) -> Path:
-    """Where the source goes. Raises `OutputError` for a path that is an input, or no Python file."""
+    """Where the source goes. Raises `OutputError` for a path that is an input, no Python file, or impossible."""
     target = Path(out) if out is not None else Path("generated")
+    try:
+        return _checked_output(target, taxonomy)
+    except (OSError, ValueError) as error:  # too long, below a file, a NUL, …
+        raise OutputError(f"cannot be written ({reason(error)})", place=quoted(target)[1:-1]) from None
+
+
+def _checked_output(target: Path, taxonomy: Taxonomy) -> Path:
     if target.exists() and target.samefile(taxonomy.path):
         raise OutputError("is the taxonomy file itself", place=str(target), expected="another path")
     if target.suffix != ".py":

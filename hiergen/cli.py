@@ -109,7 +109,7 @@ def build(
 @app.command()
 def validate(taxonomy: TaxonomyFile, as_json: Json = False) -> None:
     """Check a taxonomy file: all findings at once, by code."""
-    from hiergen.taxonomy.checks import validate as job
+    from hiergen.builder import validate as job
 
     findings = job(taxonomy)
     errors = [f for f in findings if f.is_error]

@@ -26,7 +26,7 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     except FileNotFoundError:
         raise SpecError("no such file", place=place, nearest=_beside(path)) from None
     except (OSError, ValueError) as error:
-        raise SpecError(f"cannot be read ({_reason(error)})", place=place) from None
+        raise SpecError(f"cannot be read ({reason(error)})", place=place) from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -57,7 +57,7 @@ def write_text(path: Path, text: str) -> None:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise OutputError(f"cannot be written ({_reason(error)})", place=str(path)) from None
+        raise OutputError(f"cannot be written ({reason(error)})", place=str(path)) from None
 
 
 def _mode(path: Path) -> int:
@@ -68,7 +68,8 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What the system says, for a sentence: 'no space left on device'."""
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 

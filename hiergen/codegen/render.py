@@ -12,10 +12,7 @@ from hiergen.plan.ir import Plan
 
 
 def render(plans: list[Plan], source: str) -> str:
-    """The module with one class per plan. `source` names the taxonomy file in the header.
-
-    Raises `PlanError` if two models become one name.
-    """
+    """The module with one class per plan. `source` names the taxonomy file in the header."""
     return _template().render(view=module_view(plans, source)).rstrip() + "\n"
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from hiergen import __version__
 from hiergen.codegen import literals
-from hiergen.errors import PlanError, quoted
 from hiergen.plan.ir import LevelPlan, Plan, StagePlan
 from hiergen.taxonomy.naming import identifier
 
@@ -45,22 +44,9 @@ class ModuleView:
 
 
 def module_view(plans: list[Plan], source: str) -> ModuleView:
-    """Everything the template shows, from the plans of one taxonomy file named `source`.
-
-    Raises `PlanError` if two models become one name in code or in timm's registry.
-    """
+    """Everything the template shows, from the plans of one taxonomy file named `source`."""
     first = plans[0]
     models = tuple(_model(plan) for plan in plans)
-    for field in ("name", "registered", "tree_name"):
-        seen: dict[str, str] = {}
-        for model, plan in zip(models, plans, strict=True):
-            other = seen.setdefault(getattr(model, field), plan.model)
-            if other != plan.model:
-                raise PlanError(
-                    f"models {quoted(other)} and {quoted(plan.model)} both become {getattr(model, field)}",
-                    hint="rename one",
-                    code="E505",
-                )
     recipes = {_RECIPES[stage.block] for plan in plans for level in plan.levels for stage in level.stages}
     names = sorted({*recipes, "ClassHeads", "HierarchicalNetwork", "Siblings", "Trunk", "register"})
     names += ["Nest"] if any(len(plan.levels) > 1 for plan in plans) else []

@@ -13,7 +13,8 @@ from hiergen.taxonomy.conflicts import Conflict
 from hiergen.taxonomy.merge import Merged, merge
 from hiergen.taxonomy.nesting import Nesting, nest_tree
 from hiergen.taxonomy.sources import open_wordnet, read_sources
-from hiergen.taxonomy.spec import Spec, model_levels, read_spec
+from hiergen.taxonomy.spec import Spec, model_levels
+from hiergen.taxonomy.specfile import read_spec
 from hiergen.taxonomy.tree import Tree
 from hiergen.taxonomy.wordnet import WordNet
 from hiergen.taxonomy.yamlfile import Document

@@ -7,13 +7,13 @@ classes, or the *rest* of a node: some of its children, gathered (at most one re
 a rest of the same node). A class whose path is too short gets a pass-through group of its own. The objective, smaller
 is better, is
 
-    Σ over groups  [ closeness · s/n · h(group)  +  balance · c/N · b(c)  +  SINGLE · w · s · (c = 1) ]
+    Σ over groups  [ closeness · s/n · h(group)  +  balance · c/N · b(c)  +  single_child · s/n · (c = 1) ]
 
 with n all classes, s the classes and c the children of the group, h(group) = ln(classes below the group's node) /
 ln(n) (0 for a class, 1 for the root; an *other* node has that of the node it was made in), b(c) = log2² of the factor
 by which c misses [min_children, max_children], b(1) = 0, N = n^(j/k) the usual number of nodes on the children's level
-j, and w = max(1, closeness, balance): SINGLE · w is so large that a group with one child appears only where nothing
-else is possible. The root pays no closeness, and is no group of its own.
+j. Unless it is given, single_child is so large that a group with one child appears only where nothing else is
+possible. The root pays no closeness, and is no group of its own.
 
 `best[node][r][m]` is the least cost of cutting a node's classes into exactly m groups with r levels below each; a
 node's table is a knapsack over its children's tables, in which each child either brings its own groups or joins the
@@ -109,7 +109,7 @@ class _Solver:
         self._levels = levels
         self._size = class_sizes(tree)
         self._n = scale or self._size[top]
-        self._single = SINGLE * max(1.0, options.closeness, options.balance)
+        self._single = single_price(options, self._n)
         self._cap = cap(self._size[top], levels, options)
         self.cost = math.inf
         self._best: dict[str, list[Table]] = {}
@@ -282,6 +282,13 @@ class _Solver:
         for _ in range(below - 1):
             cut = Cut(leaf, False, (cut,), ())
         return cut
+
+
+def single_price(options: Nesting, classes: int) -> float:
+    """What each class pays for a group with one child on its path."""
+    if options.single_child is not None:
+        return options.single_child / classes
+    return SINGLE * max(1.0, options.closeness, options.balance)
 
 
 def cap(classes: int, levels: int, options: Nesting) -> int:

@@ -17,7 +17,6 @@ import torch
 
 from hiergen.builder import Built, build, plan_models
 from hiergen.codegen import literals
-from hiergen.codegen.render import render
 from hiergen.errors import HiergenError
 from hiergen.taxonomy.load import load_taxonomy
 
@@ -193,19 +192,6 @@ def test_registered_with_timm(toy_module: ModuleType) -> None:
         with torch.device("meta"):
             model = timm.create_model(name, num_classes=9)
         assert model.num_classes == 9
-
-
-def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "t.yaml"
-    text = "name: t\nclasses: [cat, dog]\nmodels: {{A-b: {{levels: 1}}, {}: {{levels: 1}}}}\n"
-    file.write_text(text.format("A_b"))
-    with pytest.raises(HiergenError, match="'A-b' and 'A_b' both become A_b"):
-        render(plan_models(load_taxonomy(file)), "t")
-    file.write_text(text.format("a_b"))
-    with pytest.raises(HiergenError, match="both become t_a_b"):
-        render(plan_models(load_taxonomy(file)), "t")
-    file.write_text(text.format("A_c"))
-    assert "class A_c(" in render(plan_models(load_taxonomy(file)), "t")
 
 
 def test_a_file_of_the_users_is_never_overwritten(tmp_path: Path, toy: Built) -> None:

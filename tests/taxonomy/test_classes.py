@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import Write
 
+from hiergen.builder import validate
 from hiergen.data import class_list
 from hiergen.errors import HiergenError
-from hiergen.taxonomy.checks import validate
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.tree import ancestors, class_key, info
 from hiergen.taxonomy.wordnet import default

@@ -23,6 +23,7 @@ OPTIONS = [
     Nesting(min_children=2, max_children=3, closeness=5.0, balance=0.2),
     Nesting(min_children=2, max_children=2, closeness=0.0, balance=2.0),
     Nesting(min_children=2, max_children=5, closeness=1.0, balance=0.0),
+    Nesting(min_children=2, max_children=3, single_child=0.4),
 ]
 NAMES = "abcdefgh"
 
@@ -84,6 +85,8 @@ def objective(cut: Cut, tree: Tree, levels: int, options: Nesting) -> float:
     sizes = class_sizes(tree)
     n = sizes[ROOT]
     single = nest.SINGLE * max(1, options.closeness, options.balance)
+    if options.single_child is not None:
+        single = options.single_child / n
     total = 0.0
     stack = [(cut, 0)]
     while stack:

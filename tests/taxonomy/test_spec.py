@@ -7,7 +7,8 @@ from conftest import Write
 from pydantic import TypeAdapter, ValidationError
 
 from hiergen.errors import SpecError
-from hiergen.taxonomy.spec import Amount, Groups, ModelSpec, Spec, SuperclassFiles, WordNetCopy, model_levels, read_spec
+from hiergen.taxonomy.spec import Amount, Groups, ModelSpec, Spec, SuperclassFiles, WordNetCopy, model_levels
+from hiergen.taxonomy.specfile import read_spec
 
 MINIMAL = "name: t\nclasses: imagenette\n"
 
