@@ -25,7 +25,7 @@ CLASSES = [
 # fmt: on
 
 # fmt: off
-PHLLATESP_TAXONOMY = {
+TAXONOMY_1 = {
     "n01440764": "tench", "n01443537": "goldfish", "n01484850": "great white shark", "n01491361": "tiger shark",
     "n01494475": "hammerhead", "n01496331": "electric ray", "n01498041": "stingray", "n01514668": "cock",
     "n01514859": "hen", "n01531178": "goldfinch", "n01537544": "indigo bunting", "n01560419": "bulbul",
@@ -63,7 +63,7 @@ class PHLlateSP(HierarchicalNetwork):
     122,975,396 params and 9.811 GMACs at 224 px; flat resnet50: 23,712,932 params, 4.087 GMACs.
     """
 
-    taxonomy = PHLLATESP_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -80,7 +80,7 @@ class PHLlateSP(HierarchicalNetwork):
 register(PHLlateSP, "imagenet100_phllatesp")
 
 # fmt: off
-N2HL_TAXONOMY = {
+TAXONOMY_2 = {
     "fish": {
         "n01440764": "tench", "n01443537": "goldfish", "n01484850": "great white shark", "n01491361": "tiger shark",
         "n01494475": "hammerhead", "n01496331": "electric ray", "n01498041": "stingray",
@@ -147,7 +147,7 @@ class N2HL(HierarchicalNetwork):
     24,603,428 params and 4.197 GMACs at 224 px; flat resnet50: 23,712,932 params, 4.087 GMACs.
     """
 
-    taxonomy = N2HL_TAXONOMY
+    taxonomy = TAXONOMY_2
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -167,7 +167,7 @@ class N2HL(HierarchicalNetwork):
 register(N2HL, "imagenet100_n2hl")
 
 # fmt: off
-N3HL_TAXONOMY = {
+TAXONOMY_3 = {
     "fish": {
         "cyprinid": {"n01440764": "tench", "n01443537": "goldfish"},
         "shark": {"n01484850": "great white shark", "n01491361": "tiger shark", "n01494475": "hammerhead"},
@@ -255,7 +255,7 @@ class N3HL(HierarchicalNetwork):
     24,949,988 params and 3.888 GMACs at 224 px; flat resnet50: 23,712,932 params, 4.087 GMACs.
     """
 
-    taxonomy = N3HL_TAXONOMY
+    taxonomy = TAXONOMY_3
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -277,7 +277,7 @@ class N3HL(HierarchicalNetwork):
 register(N3HL, "imagenet100_n3hl")
 
 # fmt: off
-N4HL_TAXONOMY = {
+TAXONOMY_4 = {
     "vertebrate": {
         "fish": {
             "cyprinid": {"n01440764": "tench", "n01443537": "goldfish"},
@@ -374,7 +374,7 @@ class N4HL(HierarchicalNetwork):
     24,957,508 params and 3.663 GMACs at 224 px; flat resnet50: 23,712,932 params, 4.087 GMACs.
     """
 
-    taxonomy = N4HL_TAXONOMY
+    taxonomy = TAXONOMY_4
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -397,88 +397,6 @@ class N4HL(HierarchicalNetwork):
 
 register(N4HL, "imagenet100_n4hl")
 
-# fmt: off
-N3HL152_TAXONOMY = {
-    "fish": {
-        "cyprinid": {"n01440764": "tench", "n01443537": "goldfish"},
-        "shark": {"n01484850": "great white shark", "n01491361": "tiger shark", "n01494475": "hammerhead"},
-        "ray": {"n01496331": "electric ray", "n01498041": "stingray"},
-    },
-    "fowl": {
-        "other fowl": {"n01514668": "cock", "n01514859": "hen"},
-        "game bird": {
-            "n01795545": "black grouse", "n01796340": "ptarmigan", "n01798484": "prairie chicken",
-            "n01806143": "peacock",
-        },
-    },
-    "other bird": {
-        "finch": {"n01531178": "goldfinch", "n01537544": "indigo bunting"},
-        "other songbird": {
-            "n01560419": "bulbul", "n01582220": "magpie", "n01592084": "chickadee", "n01601694": "water ouzel",
-        },
-        "bird of prey": {"n01608432": "kite", "n01614925": "bald eagle", "n01622779": "great grey owl"},
-    },
-    "other vertebrate": {
-        "amphibian": {
-            "n01630670": "common newt", "n01632458": "spotted salamander", "n01632777": "axolotl",
-            "n01644900": "tailed frog",
-        },
-        "mammal": {"n01877812": "wallaby", "n01883070": "wombat", "n02077923": "sea lion"},
-    },
-    "turtle": {
-        "sea turtle": {"n01664065": "loggerhead", "n01665541": "leatherback turtle"},
-        "other turtle": {"n01667114": "mud turtle", "n01667778": "terrapin"},
-    },
-    "diapsid": {
-        "lizard-like": {
-            "n01675722": "banded gecko", "n01677366": "common iguana", "n01685808": "whiptail", "n01687978": "agama",
-            "n01693334": "green lizard", "n01695060": "Komodo dragon", "n01698640": "American alligator",
-        },
-        "colubrid snake": {
-            "n01728572": "thunder snake", "n01729322": "hognose snake", "n01729977": "green snake",
-            "n01734418": "king snake", "n01735189": "garter snake", "n01739381": "vine snake",
-            "n01740131": "night snake",
-        },
-        "other snake": {"n01742172": "boa constrictor", "n01749939": "green mamba", "n01751748": "sea snake"},
-        "viper": {"n01753488": "horned viper", "n01755581": "diamondback", "n01756291": "sidewinder"},
-    },
-    "arachnid": {
-        "other arachnid": {"n01770081": "harvestman", "n01770393": "scorpion", "n01776313": "tick"},
-        "spider": {
-            "n01773157": "black and gold garden spider", "n01773549": "barn spider", "n01773797": "garden spider",
-            "n01774384": "black widow", "n01774750": "tarantula", "n01775062": "wolf spider",
-        },
-    },
-    "exotic bird": {
-        "parrot": {"n01818515": "macaw", "n01819313": "sulphur-crested cockatoo", "n01820546": "lorikeet"},
-        "other exotic bird": {"n01824575": "coucal", "n01833805": "hummingbird", "n01843383": "toucan"},
-        "coraciiform bird": {"n01828970": "bee eater", "n01829413": "hornbill"},
-    },
-    "swimming bird": {
-        "anseriform bird": {"n01847000": "drake", "n01855672": "goose"},
-        "other swimming bird": {"n01860187": "black swan", "n02018207": "American coot"},
-        "seabird": {"n02051845": "pelican", "n02058221": "albatross"},
-    },
-    "other invertebrate": {
-        "coelenterate": {"n01910747": "jellyfish", "n01914609": "sea anemone"},
-        "worm": {"n01924916": "flatworm", "n01930112": "nematode"},
-        "gastropod": {"n01943899": "conch", "n01944390": "snail", "n01950731": "sea slug"},
-        "other mollusk": {"n01955084": "chiton", "n01968897": "chambered nautilus"},
-    },
-    "decapod crustacean": {
-        "crab": {"n01978287": "Dungeness crab", "n01978455": "rock crab"},
-        "other decapod crustacean": {"n01984695": "spiny lobster", "n01985128": "crayfish", "n01986214": "hermit crab"},
-    },
-    "wading bird": {
-        "other wading bird": {
-            "n02002556": "white stork", "n02006656": "spoonbill", "n02007558": "flamingo", "n02011460": "bittern",
-            "n02012849": "crane", "n02013706": "limpkin", "n02018795": "bustard",
-        },
-        "shorebird": {"n02027492": "red-backed sandpiper", "n02028035": "redshank", "n02037110": "oystercatcher"},
-    },
-}
-# fmt: on
-
 
 class N3HL152(HierarchicalNetwork):
     """12 → 32 → 100 branches on resnet152 up to layer2.
@@ -486,7 +404,7 @@ class N3HL152(HierarchicalNetwork):
     59,966,756 params and 8.107 GMACs at 224 px; flat resnet152: 58,348,708 params, 11.512 GMACs.
     """
 
-    taxonomy = N3HL152_TAXONOMY
+    taxonomy = TAXONOMY_3
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -507,38 +425,6 @@ class N3HL152(HierarchicalNetwork):
 
 register(N3HL152, "imagenet100_n3hl152")
 
-# fmt: off
-PHLSMALL_TAXONOMY = {
-    "n01440764": "tench", "n01443537": "goldfish", "n01484850": "great white shark", "n01491361": "tiger shark",
-    "n01494475": "hammerhead", "n01496331": "electric ray", "n01498041": "stingray", "n01514668": "cock",
-    "n01514859": "hen", "n01531178": "goldfinch", "n01537544": "indigo bunting", "n01560419": "bulbul",
-    "n01582220": "magpie", "n01592084": "chickadee", "n01601694": "water ouzel", "n01608432": "kite",
-    "n01614925": "bald eagle", "n01622779": "great grey owl", "n01630670": "common newt",
-    "n01632458": "spotted salamander", "n01632777": "axolotl", "n01644900": "tailed frog", "n01664065": "loggerhead",
-    "n01665541": "leatherback turtle", "n01667114": "mud turtle", "n01667778": "terrapin", "n01675722": "banded gecko",
-    "n01677366": "common iguana", "n01685808": "whiptail", "n01687978": "agama", "n01693334": "green lizard",
-    "n01695060": "Komodo dragon", "n01698640": "American alligator", "n01728572": "thunder snake",
-    "n01729322": "hognose snake", "n01729977": "green snake", "n01734418": "king snake", "n01735189": "garter snake",
-    "n01739381": "vine snake", "n01740131": "night snake", "n01742172": "boa constrictor", "n01749939": "green mamba",
-    "n01751748": "sea snake", "n01753488": "horned viper", "n01755581": "diamondback", "n01756291": "sidewinder",
-    "n01770081": "harvestman", "n01770393": "scorpion", "n01773157": "black and gold garden spider",
-    "n01773549": "barn spider", "n01773797": "garden spider", "n01774384": "black widow", "n01774750": "tarantula",
-    "n01775062": "wolf spider", "n01776313": "tick", "n01795545": "black grouse", "n01796340": "ptarmigan",
-    "n01798484": "prairie chicken", "n01806143": "peacock", "n01818515": "macaw",
-    "n01819313": "sulphur-crested cockatoo", "n01820546": "lorikeet", "n01824575": "coucal", "n01828970": "bee eater",
-    "n01829413": "hornbill", "n01833805": "hummingbird", "n01843383": "toucan", "n01847000": "drake",
-    "n01855672": "goose", "n01860187": "black swan", "n01877812": "wallaby", "n01883070": "wombat",
-    "n01910747": "jellyfish", "n01914609": "sea anemone", "n01924916": "flatworm", "n01930112": "nematode",
-    "n01943899": "conch", "n01944390": "snail", "n01950731": "sea slug", "n01955084": "chiton",
-    "n01968897": "chambered nautilus", "n01978287": "Dungeness crab", "n01978455": "rock crab",
-    "n01984695": "spiny lobster", "n01985128": "crayfish", "n01986214": "hermit crab", "n02002556": "white stork",
-    "n02006656": "spoonbill", "n02007558": "flamingo", "n02011460": "bittern", "n02012849": "crane",
-    "n02013706": "limpkin", "n02018207": "American coot", "n02018795": "bustard", "n02027492": "red-backed sandpiper",
-    "n02028035": "redshank", "n02037110": "oystercatcher", "n02051845": "pelican", "n02058221": "albatross",
-    "n02077923": "sea lion",
-}
-# fmt: on
-
 
 class PHLsmall(HierarchicalNetwork):
     """100 branches on resnet50 up to layer2.
@@ -546,7 +432,7 @@ class PHLsmall(HierarchicalNetwork):
     12,789,028 params and 4.162 GMACs at 224 px; flat resnet50: 23,712,932 params, 4.087 GMACs.
     """
 
-    taxonomy = PHLSMALL_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -565,38 +451,6 @@ class PHLsmall(HierarchicalNetwork):
 
 register(PHLsmall, "imagenet100_phlsmall")
 
-# fmt: off
-PHLBIG_TAXONOMY = {
-    "n01440764": "tench", "n01443537": "goldfish", "n01484850": "great white shark", "n01491361": "tiger shark",
-    "n01494475": "hammerhead", "n01496331": "electric ray", "n01498041": "stingray", "n01514668": "cock",
-    "n01514859": "hen", "n01531178": "goldfinch", "n01537544": "indigo bunting", "n01560419": "bulbul",
-    "n01582220": "magpie", "n01592084": "chickadee", "n01601694": "water ouzel", "n01608432": "kite",
-    "n01614925": "bald eagle", "n01622779": "great grey owl", "n01630670": "common newt",
-    "n01632458": "spotted salamander", "n01632777": "axolotl", "n01644900": "tailed frog", "n01664065": "loggerhead",
-    "n01665541": "leatherback turtle", "n01667114": "mud turtle", "n01667778": "terrapin", "n01675722": "banded gecko",
-    "n01677366": "common iguana", "n01685808": "whiptail", "n01687978": "agama", "n01693334": "green lizard",
-    "n01695060": "Komodo dragon", "n01698640": "American alligator", "n01728572": "thunder snake",
-    "n01729322": "hognose snake", "n01729977": "green snake", "n01734418": "king snake", "n01735189": "garter snake",
-    "n01739381": "vine snake", "n01740131": "night snake", "n01742172": "boa constrictor", "n01749939": "green mamba",
-    "n01751748": "sea snake", "n01753488": "horned viper", "n01755581": "diamondback", "n01756291": "sidewinder",
-    "n01770081": "harvestman", "n01770393": "scorpion", "n01773157": "black and gold garden spider",
-    "n01773549": "barn spider", "n01773797": "garden spider", "n01774384": "black widow", "n01774750": "tarantula",
-    "n01775062": "wolf spider", "n01776313": "tick", "n01795545": "black grouse", "n01796340": "ptarmigan",
-    "n01798484": "prairie chicken", "n01806143": "peacock", "n01818515": "macaw",
-    "n01819313": "sulphur-crested cockatoo", "n01820546": "lorikeet", "n01824575": "coucal", "n01828970": "bee eater",
-    "n01829413": "hornbill", "n01833805": "hummingbird", "n01843383": "toucan", "n01847000": "drake",
-    "n01855672": "goose", "n01860187": "black swan", "n01877812": "wallaby", "n01883070": "wombat",
-    "n01910747": "jellyfish", "n01914609": "sea anemone", "n01924916": "flatworm", "n01930112": "nematode",
-    "n01943899": "conch", "n01944390": "snail", "n01950731": "sea slug", "n01955084": "chiton",
-    "n01968897": "chambered nautilus", "n01978287": "Dungeness crab", "n01978455": "rock crab",
-    "n01984695": "spiny lobster", "n01985128": "crayfish", "n01986214": "hermit crab", "n02002556": "white stork",
-    "n02006656": "spoonbill", "n02007558": "flamingo", "n02011460": "bittern", "n02012849": "crane",
-    "n02013706": "limpkin", "n02018207": "American coot", "n02018795": "bustard", "n02027492": "red-backed sandpiper",
-    "n02028035": "redshank", "n02037110": "oystercatcher", "n02051845": "pelican", "n02058221": "albatross",
-    "n02077923": "sea lion",
-}
-# fmt: on
-
 
 class PHLbig(HierarchicalNetwork):
     """100 branches on resnet50 up to layer2.
@@ -604,7 +458,7 @@ class PHLbig(HierarchicalNetwork):
     39,084,628 params and 8.387 GMACs at 224 px; flat resnet50: 23,712,932 params, 4.087 GMACs.
     """
 
-    taxonomy = PHLBIG_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -623,38 +477,6 @@ class PHLbig(HierarchicalNetwork):
 
 register(PHLbig, "imagenet100_phlbig")
 
-# fmt: off
-PHL1BRANCH_TAXONOMY = {
-    "n01440764": "tench", "n01443537": "goldfish", "n01484850": "great white shark", "n01491361": "tiger shark",
-    "n01494475": "hammerhead", "n01496331": "electric ray", "n01498041": "stingray", "n01514668": "cock",
-    "n01514859": "hen", "n01531178": "goldfinch", "n01537544": "indigo bunting", "n01560419": "bulbul",
-    "n01582220": "magpie", "n01592084": "chickadee", "n01601694": "water ouzel", "n01608432": "kite",
-    "n01614925": "bald eagle", "n01622779": "great grey owl", "n01630670": "common newt",
-    "n01632458": "spotted salamander", "n01632777": "axolotl", "n01644900": "tailed frog", "n01664065": "loggerhead",
-    "n01665541": "leatherback turtle", "n01667114": "mud turtle", "n01667778": "terrapin", "n01675722": "banded gecko",
-    "n01677366": "common iguana", "n01685808": "whiptail", "n01687978": "agama", "n01693334": "green lizard",
-    "n01695060": "Komodo dragon", "n01698640": "American alligator", "n01728572": "thunder snake",
-    "n01729322": "hognose snake", "n01729977": "green snake", "n01734418": "king snake", "n01735189": "garter snake",
-    "n01739381": "vine snake", "n01740131": "night snake", "n01742172": "boa constrictor", "n01749939": "green mamba",
-    "n01751748": "sea snake", "n01753488": "horned viper", "n01755581": "diamondback", "n01756291": "sidewinder",
-    "n01770081": "harvestman", "n01770393": "scorpion", "n01773157": "black and gold garden spider",
-    "n01773549": "barn spider", "n01773797": "garden spider", "n01774384": "black widow", "n01774750": "tarantula",
-    "n01775062": "wolf spider", "n01776313": "tick", "n01795545": "black grouse", "n01796340": "ptarmigan",
-    "n01798484": "prairie chicken", "n01806143": "peacock", "n01818515": "macaw",
-    "n01819313": "sulphur-crested cockatoo", "n01820546": "lorikeet", "n01824575": "coucal", "n01828970": "bee eater",
-    "n01829413": "hornbill", "n01833805": "hummingbird", "n01843383": "toucan", "n01847000": "drake",
-    "n01855672": "goose", "n01860187": "black swan", "n01877812": "wallaby", "n01883070": "wombat",
-    "n01910747": "jellyfish", "n01914609": "sea anemone", "n01924916": "flatworm", "n01930112": "nematode",
-    "n01943899": "conch", "n01944390": "snail", "n01950731": "sea slug", "n01955084": "chiton",
-    "n01968897": "chambered nautilus", "n01978287": "Dungeness crab", "n01978455": "rock crab",
-    "n01984695": "spiny lobster", "n01985128": "crayfish", "n01986214": "hermit crab", "n02002556": "white stork",
-    "n02006656": "spoonbill", "n02007558": "flamingo", "n02011460": "bittern", "n02012849": "crane",
-    "n02013706": "limpkin", "n02018207": "American coot", "n02018795": "bustard", "n02027492": "red-backed sandpiper",
-    "n02028035": "redshank", "n02037110": "oystercatcher", "n02051845": "pelican", "n02058221": "albatross",
-    "n02077923": "sea lion",
-}
-# fmt: on
-
 
 class PHL1branch(HierarchicalNetwork):
     """1 branch on resnet50 up to layer3.
@@ -662,7 +484,7 @@ class PHL1branch(HierarchicalNetwork):
     24,967,956 params and 4.130 GMACs at 224 px; flat resnet50: 23,712,932 params, 4.087 GMACs.
     """
 
-    taxonomy = PHL1BRANCH_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 

@@ -125,7 +125,7 @@ CLASSES = [
 # fmt: on
 
 # fmt: off
-N2HL_TAXONOMY = {
+TAXONOMY_2 = {
     "other vertebrate": {
         "n01440764": "tench", "n01443537": "goldfish", "n01484850": "great white shark", "n01491361": "tiger shark",
         "n01494475": "hammerhead", "n01496331": "electric ray", "n01498041": "stingray",
@@ -472,7 +472,7 @@ class N2HL(HierarchicalNetwork):
     119,763,960 params and 8.826 GMACs at 224 px; flat convnextv2_tiny: 28,635,496 params, 4.456 GMACs.
     """
 
-    taxonomy = N2HL_TAXONOMY
+    taxonomy = TAXONOMY_2
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -492,7 +492,7 @@ class N2HL(HierarchicalNetwork):
 register(N2HL, "imagenet1k_n2hl")
 
 # fmt: off
-N3HL_TAXONOMY = {
+TAXONOMY_3 = {
     "other vertebrate": {
         "fish": {
             "n01440764": "tench", "n01443537": "goldfish", "n01484850": "great white shark", "n01491361": "tiger shark",
@@ -1032,7 +1032,7 @@ class N3HL(HierarchicalNetwork):
     119,624,648 params and 8.816 GMACs at 224 px; flat convnextv2_tiny: 28,635,496 params, 4.456 GMACs.
     """
 
-    taxonomy = N3HL_TAXONOMY
+    taxonomy = TAXONOMY_3
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -1054,7 +1054,7 @@ class N3HL(HierarchicalNetwork):
 register(N3HL, "imagenet1k_n3hl")
 
 # fmt: off
-N4HL_TAXONOMY = {
+TAXONOMY_4 = {
     "organism": {
         "fish": {
             "cyprinid": {"n01440764": "tench", "n01443537": "goldfish"},
@@ -1695,7 +1695,7 @@ class N4HL(HierarchicalNetwork):
     119,788,728 params and 8.829 GMACs at 224 px; flat convnextv2_tiny: 28,635,496 params, 4.456 GMACs.
     """
 
-    taxonomy = N4HL_TAXONOMY
+    taxonomy = TAXONOMY_4
     classes = CLASSES
     input_size = (3, 224, 224)
 

@@ -15,7 +15,7 @@ CLASSES = [
 # fmt: on
 
 # fmt: off
-PHLLATESP_TAXONOMY = {
+TAXONOMY_1 = {
     "n01440764": "tench", "n02102040": "English springer", "n02979186": "cassette player", "n03000684": "chain saw",
     "n03028079": "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump",
     "n03445777": "golf ball", "n03888257": "parachute",
@@ -29,7 +29,7 @@ class PHLlateSP(HierarchicalNetwork):
     19,986,506 params and 3.931 GMACs at 224 px; flat resnet50: 23,528,522 params, 4.087 GMACs.
     """
 
-    taxonomy = PHLLATESP_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -46,7 +46,7 @@ class PHLlateSP(HierarchicalNetwork):
 register(PHLlateSP, "imagenette_phllatesp")
 
 # fmt: off
-N2HL_TAXONOMY = {
+TAXONOMY_2 = {
     "animal": {"n01440764": "tench", "n02102040": "English springer"},
     "sounding thing": {"n02979186": "cassette player", "n03394916": "French horn"},
     "engine-driven thing": {"n03000684": "chain saw", "n03417042": "garbage truck"},
@@ -62,7 +62,7 @@ class N2HL(HierarchicalNetwork):
     23,494,346 params and 4.103 GMACs at 224 px; flat resnet50: 23,528,522 params, 4.087 GMACs.
     """
 
-    taxonomy = N2HL_TAXONOMY
+    taxonomy = TAXONOMY_2
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -81,14 +81,6 @@ class N2HL(HierarchicalNetwork):
 
 register(N2HL, "imagenette_n2hl")
 
-# fmt: off
-PHLSMALL_TAXONOMY = {
-    "n01440764": "tench", "n02102040": "English springer", "n02979186": "cassette player", "n03000684": "chain saw",
-    "n03028079": "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump",
-    "n03445777": "golf ball", "n03888257": "parachute",
-}
-# fmt: on
-
 
 class PHLsmall(HierarchicalNetwork):
     """10 branches on resnet50 up to layer2.
@@ -96,7 +88,7 @@ class PHLsmall(HierarchicalNetwork):
     17,551,258 params and 4.180 GMACs at 224 px; flat resnet50: 23,528,522 params, 4.087 GMACs.
     """
 
-    taxonomy = PHLSMALL_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -115,14 +107,6 @@ class PHLsmall(HierarchicalNetwork):
 
 register(PHLsmall, "imagenette_phlsmall")
 
-# fmt: off
-PHLBIG_TAXONOMY = {
-    "n01440764": "tench", "n02102040": "English springer", "n02979186": "cassette player", "n03000684": "chain saw",
-    "n03028079": "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump",
-    "n03445777": "golf ball", "n03888257": "parachute",
-}
-# fmt: on
-
 
 class PHLbig(HierarchicalNetwork):
     """10 branches on resnet50 up to layer2.
@@ -130,7 +114,7 @@ class PHLbig(HierarchicalNetwork):
     46,875,498 params and 7.930 GMACs at 224 px; flat resnet50: 23,528,522 params, 4.087 GMACs.
     """
 
-    taxonomy = PHLBIG_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -149,14 +133,6 @@ class PHLbig(HierarchicalNetwork):
 
 register(PHLbig, "imagenette_phlbig")
 
-# fmt: off
-PHL1BRANCH_TAXONOMY = {
-    "n01440764": "tench", "n02102040": "English springer", "n02979186": "cassette player", "n03000684": "chain saw",
-    "n03028079": "church", "n03394916": "French horn", "n03417042": "garbage truck", "n03425413": "gas pump",
-    "n03445777": "golf ball", "n03888257": "parachute",
-}
-# fmt: on
-
 
 class PHL1branch(HierarchicalNetwork):
     """1 branch on resnet50 up to layer3.
@@ -164,7 +140,7 @@ class PHL1branch(HierarchicalNetwork):
     23,491,082 params and 4.062 GMACs at 224 px; flat resnet50: 23,528,522 params, 4.087 GMACs.
     """
 
-    taxonomy = PHL1BRANCH_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 

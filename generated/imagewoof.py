@@ -15,7 +15,7 @@ CLASSES = [
 # fmt: on
 
 # fmt: off
-PHLLATESP_TAXONOMY = {
+TAXONOMY_1 = {
     "n02086240": "Shih-Tzu", "n02087394": "Rhodesian ridgeback", "n02088364": "beagle", "n02089973": "English foxhound",
     "n02093754": "Border terrier", "n02096294": "Australian terrier", "n02099601": "golden retriever",
     "n02105641": "Old English sheepdog", "n02111889": "Samoyed", "n02115641": "dingo",
@@ -29,7 +29,7 @@ class PHLlateSP(HierarchicalNetwork):
     19,986,506 params and 3.931 GMACs at 224 px; flat resnet50: 23,528,522 params, 4.087 GMACs.
     """
 
-    taxonomy = PHLLATESP_TAXONOMY
+    taxonomy = TAXONOMY_1
     classes = CLASSES
     input_size = (3, 224, 224)
 
@@ -46,7 +46,7 @@ class PHLlateSP(HierarchicalNetwork):
 register(PHLlateSP, "imagewoof_phllatesp")
 
 # fmt: off
-N2HL_TAXONOMY = {
+TAXONOMY_2 = {
     "long-haired dog": {"n02086240": "Shih-Tzu", "n02099601": "golden retriever", "n02105641": "Old English sheepdog"},
     "hound": {"n02087394": "Rhodesian ridgeback", "n02088364": "beagle", "n02089973": "English foxhound"},
     "terrier": {"n02093754": "Border terrier", "n02096294": "Australian terrier"},
@@ -61,7 +61,7 @@ class N2HL(HierarchicalNetwork):
     11,911,370 params and 3.475 GMACs at 224 px; flat resnet50: 23,528,522 params, 4.087 GMACs.
     """
 
-    taxonomy = N2HL_TAXONOMY
+    taxonomy = TAXONOMY_2
     classes = CLASSES
     input_size = (3, 224, 224)
 

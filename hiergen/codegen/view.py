@@ -16,7 +16,10 @@ _INDENT = 8
 
 @dataclass(frozen=True)
 class ModelView:
-    """One class of the generated module; every field is finished source text."""
+    """One class of the generated module; every field is finished source text.
+
+    Models with as many levels share one tree: `tree` is empty for all but the first of them.
+    """
 
     name: str
     tree_name: str
@@ -46,7 +49,10 @@ class ModuleView:
 def module_view(plans: list[Plan], source: str) -> ModuleView:
     """Everything the template shows, from the plans of one taxonomy file named `source`."""
     first = plans[0]
-    models = tuple(_model(plan) for plan in plans)
+    trees = {_tree_name(plan): plan.tree for plan in reversed(plans)}
+    assert all(trees[_tree_name(plan)] == plan.tree for plan in plans)  # one nesting per number of levels
+    shown: set[str] = set()
+    models = tuple(_model(plan, shown) for plan in plans)
     recipes = {_RECIPES[stage.block] for plan in plans for level in plan.levels for stage in level.stages}
     names = sorted({*recipes, "ClassHeads", "HierarchicalNetwork", "Siblings", "Trunk", "register"})
     names += ["Nest"] if any(len(plan.levels) > 1 for plan in plans) else []
@@ -68,7 +74,12 @@ def digest(plans: list[Plan]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _model(plan: Plan) -> ModelView:
+def _tree_name(plan: Plan) -> str:
+    return f"TAXONOMY_{len(plan.levels)}"
+
+
+def _model(plan: Plan, shown: set[str]) -> ModelView:
+    """The view of one model; its tree's literal is left out if `shown` has it, and added to it."""
     trunk = plan.trunk
     name = identifier(plan.model)
     arguments = [literals.text(trunk.backbone), f"until={literals.text(trunk.until)}", "pretrained=pretrained"]
@@ -78,13 +89,15 @@ def _model(plan: Plan) -> ModelView:
     head = [str(len(plan.classes)), str(plan.levels[-1].channels)]
     if plan.head_parents:
         head.append("parents=[0] * " + str(len(plan.classes)))
+    tree = "" if _tree_name(plan) in shown else "\n".join(literals.tree(plan.tree))
+    shown.add(_tree_name(plan))
     return ModelView(
         name=name,
-        tree_name=f"{name.upper()}_TAXONOMY",
+        tree_name=_tree_name(plan),
         registered=f"{identifier(plan.taxonomy)}_{name}".lower(),
         summary=_summary(plan),
         costs=_costs(plan),
-        tree="\n".join(literals.tree(plan.tree)),
+        tree=tree,
         input_size=str(trunk.input_size),
         trunk=f"{' ' * _INDENT}# {shape}\n" + literals.call("self.trunk = Trunk", arguments, _INDENT),
         levels=tuple(_level(level, j) for j, level in enumerate(plan.levels, 1)),

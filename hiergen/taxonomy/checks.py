@@ -33,7 +33,7 @@ CHECKS = {
     "E502": "the backbone has the stage at which the trunk is cut",
     "E503": "the budget is reachable",
     "E504": "branches, levels and strides fit together",
-    "E505": "no two models become the same name in code or in timm's registry",
+    "E505": "the models have names of their own in code and in timm's registry",
     "W101": "a plain class name was given a WordNet sense by a rule",
     "W301": "a weaker source disagrees with a stronger one",
     "W302": "WordNet gives a synset of this taxonomy several hypernyms",

@@ -8,6 +8,10 @@ import unicodedata
 from collections.abc import Iterable
 
 MAX_NAME = 200
+_RESERVED = {
+    *("Bottlenecks", "CLASSES", "ClassHeads", "ConvNeXts", "HierarchicalNetwork", "Nest", "Siblings", "Trunk"),
+    *("bool", "register", "super"),
+}
 
 
 def slug(text: str) -> str:
@@ -34,6 +38,11 @@ def check_identifier(name: str) -> str:
 def identifier(name: str) -> str:
     """A checked name as a Python identifier ('tiny-imagenet-100' → 'tiny_imagenet_100')."""
     return check_identifier(name).replace("-", "_")
+
+
+def is_reserved(name: str) -> bool:
+    """True for names that generated modules use themselves."""
+    return name in _RESERVED or re.fullmatch(r"TAXONOMY_\d+", name) is not None
 
 
 def bad_label(text: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hiergen.errors import SpecError, nearest, quoted
-from hiergen.taxonomy.naming import identifier
+from hiergen.taxonomy.naming import identifier, is_reserved
 from hiergen.taxonomy.spec import (
     Budget,
     Hypernyms,
@@ -60,6 +60,13 @@ def _check_model_names(spec: Spec, document: Document) -> None:
     """In code '-' becomes '_', and timm's registry knows lower case only."""
     seen: dict[str, str] = {}
     for name in spec.models:
+        if is_reserved(identifier(name)):
+            raise SpecError(
+                f"a model cannot be called {quoted(name)}: generated code uses that name",
+                place=document.place(("models", name)),
+                hint="rename it",
+                code="E505",
+            )
         other = seen.setdefault(identifier(name).lower(), name)
         if other != name:
             raise SpecError(

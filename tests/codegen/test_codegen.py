@@ -194,6 +194,28 @@ def test_registered_with_timm(toy_module: ModuleType) -> None:
         assert model.num_classes == 9
 
 
+@pytest.mark.parametrize("name", ["Trunk", "Siblings", "Nest", "CLASSES", "TAXONOMY_1", "register", "super", "bool"])
+def test_models_cannot_take_names_that_the_source_uses(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text(f"name: t\nclasses: [cat, dog]\nmodels: {{{name}: {{levels: 1}}}}\n")
+    with pytest.raises(HiergenError, match=f"cannot be called '{name}'"):
+        load_taxonomy(file)
+    file.write_text(f"name: t\nclasses: [cat, dog]\nmodels: {{{name}s: {{levels: 1}}}}\n")
+    assert load_taxonomy(file).levels == {f"{name}s": 1}
+
+
+def test_every_name_that_the_source_uses_is_reserved(toy: Built) -> None:
+    from hiergen.taxonomy.naming import is_reserved
+
+    tree = ast.parse(toy.source)
+    models = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    local = {"self", "nest", "pretrained", "None"}
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    names_in_class_bodies = {"taxonomy", "classes", "input_size"}
+    assert {n for n in used - models - local - names_in_class_bodies if not is_reserved(n)} == set()
+
+
 def test_a_file_of_the_users_is_never_overwritten(tmp_path: Path, toy: Built) -> None:
     mine = tmp_path / "toy.py"
     mine.write_text("print('mine')\n")
