@@ -175,7 +175,9 @@ def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, conso
     console.print(view.model_table(plans))
     unknown = [n for n in names if n not in {p.model for p in plans}]
     if unknown:
-        console.print(f"{', '.join(unknown)}: backbone not measured yet; run 'hiergen build {loaded.path}' once")
+        console.print(
+            f"{', '.join(unknown)}: backbone not measured yet; run 'hiergen build {loaded.path}' once", markup=False
+        )
     console.print(f"conflicts: {view.conflict_summary(loaded)} (--conflicts lists them)", style="dim")
 
 

@@ -130,7 +130,7 @@ def conflict_table(taxonomy: Taxonomy) -> Table:
     for c in taxonomy.conflicts:
         classes = ", ".join(c.classes[:4]) + (f" +{len(c.classes) - 4}" if len(c.classes) > 4 else "")
         kept, lost = (Text(f"{side}\n[{by}]") for side, by in ((c.kept, c.kept_by), (c.lost, c.lost_by)))
-        table.add_row(c.kind, Text(c.subject), kept, lost, c.rule, classes)
+        table.add_row(c.kind, Text(c.subject), kept, lost, Text(c.rule), Text(classes))
     return table
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
@@ -38,6 +39,12 @@ class HierarchicalNetwork(nn.Module):
         while isinstance(level := self._modules.get(f"level{len(found) + 1}"), Siblings):
             found.append(level)
         return tuple(found)
+
+    def to(self, *args: Any, memory_format: torch.memory_format | None = None, **kwargs: Any) -> Self:
+        """As `nn.Module.to`; a `memory_format` concerns the trunk only (stacked weights have five dimensions)."""
+        if memory_format is not None:
+            self.trunk.to(memory_format=memory_format)
+        return super().to(*args, **kwargs) if args or kwargs else self
 
     def forward(self, x: Tensor) -> Tensor:
         return self.forward_head(self.forward_features(x))

@@ -56,7 +56,7 @@ class BranchConv2d(nn.Module):
         maps = x.reshape(rows, self.branches, self.in_channels, -1).permute(1, 2, 0, 3).flatten(2)
         weight = self.weight.flatten(2)
         y = torch.bmm(weight, maps) if self.bias is None else torch.baddbmm(self.bias[:, :, None], weight, maps)
-        return y.unflatten(2, (rows, -1)).permute(2, 0, 1, 3).reshape(rows, -1, height, width)
+        return y.reshape(*y.shape[:2], rows, -1).permute(2, 0, 1, 3).reshape(rows, -1, height, width)
 
     def extra_repr(self) -> str:
         kernel = self.weight.shape[-1]

@@ -33,7 +33,7 @@ class Taxonomy:
 
     >>> taxonomy = load_taxonomy("taxonomies/imagenet100.yaml")
     >>> [len(groups) for groups in taxonomy.nesting("N3HL").groups]
-    [12, 30]
+    [12, 32]
     """
 
     path: Path

@@ -110,7 +110,8 @@ class _Solver:
         self._size = class_sizes(tree)
         self._n = scale or self._size[top]
         self._single = single_price(options, self._n)
-        self._cap = cap(self._size[top], levels, options)
+        widest = max(len(tree.succ[node]) for node in bottom_up(tree, top))
+        self._cap = max(cap(self._size[top], levels, options), widest)
         self.cost = math.inf
         self._best: dict[str, list[Table]] = {}
         self._whole: dict[str, list[float]] = {}
@@ -212,18 +213,9 @@ class _Solver:
         costs = table + self._balance(counts, levels) + np.where(counts == 1, self._single * self._size[top], 0.0)
         count = int(np.argmin(costs))
         self.cost = float(costs[count])
-        whole = self._size[top] * (self.looseness(top) + self._single)
         self._best[top] = [np.empty(0)]
-        if not math.isfinite(costs[count]):  # more classes than CAP below a star: one group for all of them
-            assert whole > 0
-            return Cut(top, False, (self._whole_star(top, levels - 1),), ())
+        assert math.isfinite(costs[count])  # cap leaves room for every node's own children
         return Cut(top, False, self._trace(top, levels - 1, count, steps, int(rests[count])), ())
-
-    def _whole_star(self, top: str, below: int) -> Cut:
-        group = self._leaf_group(top, False, [top])
-        for _ in range(below - 1):
-            group = Cut(top, False, (group,), ())
-        return group
 
     def _groups(self, node: str, below: int, count: int) -> tuple[Cut, ...]:
         """The cut of `node` into `count` groups that best[node][below][count] stands for."""

@@ -139,7 +139,7 @@ class ModelSpec(Model):
 
 
 class ImageFolder(Model):
-    """Classes are the sub-folders of `imagefolder`, sorted as torchvision and timm sort them."""
+    """Classes are the sub-folders of `imagefolder`, sorted as torchvision sorts them."""
 
     imagefolder: str
 

@@ -225,3 +225,14 @@ def test_a_file_of_the_users_is_never_overwritten(tmp_path: Path, toy: Built) ->
     mine.write_text(toy.source.replace("depth=2", "depth=3"))
     build(DATA / "toy.yaml", tmp_path)
     assert mine.read_text() == toy.source
+
+
+def test_channels_last_as_timms_scripts_ask_for_it(toy_module: ModuleType) -> None:
+    torch.manual_seed(0)
+    model = toy_module.N2HL().eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = model(x)
+        model = model.to(device="cpu", memory_format=torch.channels_last)
+        found = model(x.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -164,3 +164,16 @@ def test_the_same_on_every_hash_seed() -> None:
         said.append(ran.stdout)
     assert said[0] == said[1]
     assert len(said[0]) > 10_000
+
+
+def test_many_hand_made_groups_stay_apart(tmp_path: Path) -> None:
+    groups = "".join(f"      group {g}: [{', '.join(f'c{g}x{i}' for i in range(5))}]\n" for g in range(100))
+    classes = ", ".join(f"c{g}x{i}" for g in range(100) for i in range(5))
+    file = tmp_path / "t.yaml"
+    for extra in ("", "nesting: {closeness: 0, single_child: 0}\n"):
+        text = f"name: t\nclasses: [{classes}]\nsources:\n  - groups:\n{groups}{extra}models: {{N2HL: {{}}}}\n"
+        file.write_text(text)
+        nesting = load_taxonomy(file).nesting("N2HL")
+        assert sorted(c for g in nesting.groups[0] for c in g.classes) == list(range(500))
+        if not extra:
+            assert len(nesting.groups[0]) > 20
