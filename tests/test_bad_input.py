@@ -799,7 +799,7 @@ def test_names_are_data(name: str, place: Path, write: Write, hiergen: Run) -> N
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.targets[0].id] = ast.literal_eval(node.value)
     assert found["CLASSES"] == data["classes"]
-    assert found["N2HL_TAXONOMY"] == {
+    assert found["TAXONOMY_2"] == {
         f"{name} group": {name: name, "tabby.n.01": f"{name} 2"},
         "hound": {"beagle.n.01": "beagle", "basset": "basset"},
     }
