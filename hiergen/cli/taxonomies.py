@@ -1,69 +1,23 @@
-"""The command line: each command a thin layer over the Python function of the same name.
-
-Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sentence on stderr).
-"""
+"""Commands on taxonomy files: build, validate, show."""
 
 from __future__ import annotations
 
 import json
 import sys
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiergen import __version__
-from hiergen.errors import HiergenError, SpecError
+from hiergen.cli.app import Exit, Json, TaxonomyFile, app, console
+from hiergen.errors import SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
     from hiergen.taxonomy.load import Taxonomy
-
-
-class Exit(IntEnum):
-    DONE = 0
-    DRIFT = 1
-    BAD_INPUT = 2
-
-
-app = typer.Typer(
-    name="hiergen",
-    help="Class taxonomies in, networks with separate features per class and superclass out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-TaxonomyFile = Annotated[Path, typer.Argument(help="A taxonomy file, such as taxonomies/imagenet100.yaml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
-
-def main() -> None:
-    """Entry point: our sentence and exit code 2 for wrong input, a traceback for our own bugs."""
-    try:
-        app()
-    except HiergenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(Exit.BAD_INPUT)
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        sys.stderr.close()
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"hiergen {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None: ...
 
 
 @app.command()
@@ -83,27 +37,27 @@ def build(
     paths = taxonomies or _all_taxonomies()
     if out is not None and out.suffix == ".py" and len(paths) > 1:
         raise SpecError("one file cannot hold several taxonomies", place=str(out), expected="a folder for --out")
-    console, drifted = _console(), []
+    printer, drifted = console(), []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    status = _console(stderr=True)
+    status = console(stderr=True)
     with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
         task = progress.add_task("")
         for path in paths:
             built = job.build(path, out, check=check, progress=partial(_advance, progress, task, path))
             if built.drift:
                 drifted.append(built.path)
-                console.print(built.drift, end="", markup=False, soft_wrap=True)
+                printer.print(built.drift, end="", markup=False, soft_wrap=True)
             elif check:
-                console.print(f"{built.path} is up to date", markup=False, soft_wrap=True)
+                printer.print(f"{built.path} is up to date", markup=False, soft_wrap=True)
             else:
-                console.print(f"{path} → {built.path}", style="bold", markup=False, soft_wrap=True)
-                console.print(model_table(built.plans))
+                printer.print(f"{path} → {built.path}", style="bold", markup=False, soft_wrap=True)
+                printer.print(model_table(built.plans))
     if drifted:
         names = " ".join(str(path) for path in drifted)
         print(f"out of date: {names}; run 'hiergen build' and commit the result", file=sys.stderr)
         raise typer.Exit(Exit.DRIFT)
     if not check:
-        console.print(_next_step(built), markup=False, soft_wrap=True)
+        printer.print(_next_step(built), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -138,19 +92,19 @@ def show(
     from hiergen.taxonomy.load import load_taxonomy
 
     loaded = load_taxonomy(taxonomy)
-    console = _console()
+    printer = console()
     if as_json:
         print(json.dumps(view.as_data(loaded, conflicts=conflicts), indent=1, ensure_ascii=False))
     elif conflicts:
-        console.print(view.conflict_table(loaded))
-        console.print(f"conflicts: {view.conflict_summary(loaded)}", style="bold")
+        printer.print(view.conflict_table(loaded))
+        printer.print(f"conflicts: {view.conflict_summary(loaded)}", style="bold")
     elif merged:
-        console.print(view.merged_tree(loaded))
+        printer.print(view.merged_tree(loaded))
     else:
-        _show_nesting(loaded, model, levels, console)
+        _show_nesting(loaded, model, levels, printer)
 
 
-def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, console: Console) -> None:
+def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, printer: Console) -> None:
     from hiergen import show as view
     from hiergen.builder import plan_if_known
     from hiergen.errors import nearest, quoted
@@ -167,31 +121,22 @@ def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, conso
     chosen = model or max(fitting, key=lambda n: loaded.levels[n], default=None)
     if chosen is not None:
         nesting, plan = loaded.nesting(chosen), plan_if_known(loaded, chosen)
-        console.print(view.nesting_tree(loaded, nesting, plan if plan and not plan.head_parents else None))
+        printer.print(view.nesting_tree(loaded, nesting, plan if plan and not plan.head_parents else None))
     else:
-        console.print(view.nesting_tree(loaded, loaded.nesting_of(levels or 1), None))
+        printer.print(view.nesting_tree(loaded, loaded.nesting_of(levels or 1), None))
     plans = view.known_plans(loaded)
-    console.print()
-    console.print(view.model_table(plans))
+    printer.print()
+    printer.print(view.model_table(plans))
     unknown = [n for n in names if n not in {p.model for p in plans}]
     if unknown:
-        console.print(
+        printer.print(
             f"{', '.join(unknown)}: backbone not measured yet; run 'hiergen build {loaded.path}' once", markup=False
         )
-    console.print(f"conflicts: {view.conflict_summary(loaded)} (--conflicts lists them)", style="dim")
+    printer.print(f"conflicts: {view.conflict_summary(loaded)} (--conflicts lists them)", style="dim")
 
 
 def _advance(progress: Progress, task: TaskID, path: Path, model: str) -> None:
     progress.update(task, description=f"{path} {model}")
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=stderr, highlight=False, width=200)  # no wrapping at 80 in pipes and logs
-    return console
 
 
 def _all_taxonomies() -> list[Path]:

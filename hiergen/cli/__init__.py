@@ -1,0 +1,9 @@
+"""The command line: each command a thin layer over the Python function of the same name.
+
+Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sentence on stderr).
+"""
+
+from hiergen.cli import taxonomies
+from hiergen.cli.app import app, main
+
+__all__ = ["app", "main", "taxonomies"]

@@ -1,0 +1,66 @@
+"""The typer app, its exit codes and what the commands share."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hiergen import __version__
+from hiergen.errors import HiergenError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Exit(IntEnum):
+    DONE = 0
+    DRIFT = 1
+    BAD_INPUT = 2
+
+
+app = typer.Typer(
+    name="hiergen",
+    help="Class taxonomies in, networks with separate features per class and superclass out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+TaxonomyFile = Annotated[Path, typer.Argument(help="A taxonomy file, such as taxonomies/imagenet100.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def main() -> None:
+    """Entry point: our sentence and exit code 2 for wrong input, a traceback for our own bugs."""
+    try:
+        app()
+    except HiergenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(Exit.BAD_INPUT)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stderr.close()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console; pipes and logs are 200 columns wide."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=200)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hiergen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
