@@ -1,7 +1,7 @@
 """PHLlateSP, N2HL, N3HL, N4HL, N3HL152, PHLsmall, PHLbig and PHL1branch for the 100 classes of imagenet100.
 
 Written by hiergen 0.1.0 from imagenet100.yaml: to change it, edit that file and run `hiergen build` on it.
-plan sha256: 3652862abc2922ab6fcc014a2d19a4dc7c0d2ac126de6227256e91689da32e7c
+plan sha256: b6081524b0529c288c3b3aabf2e517935b96c70b3f0c69e5ccab036035cb253d
 """
 
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Nest, Siblings, Trunk, register
@@ -161,7 +161,7 @@ class N2HL(HierarchicalNetwork):
         # -> (B, 100, 120, 7, 7)
         self.level2 = Siblings(100, [Bottlenecks(312, 24, 120, depth=3)], parents=nest.parents(2))
         # -> (B, 100)
-        self.head = ClassHeads(100, 120)
+        self.head = ClassHeads(100, 120, parents=nest.heads)
 
 
 register(N2HL, "imagenet100_n2hl")
@@ -271,7 +271,7 @@ class N3HL(HierarchicalNetwork):
         # -> (B, 100, 144, 7, 7)
         self.level3 = Siblings(100, [Bottlenecks(272, 32, 144, depth=3)], parents=nest.parents(3))
         # -> (B, 100)
-        self.head = ClassHeads(100, 144)
+        self.head = ClassHeads(100, 144, parents=nest.heads)
 
 
 register(N3HL, "imagenet100_n3hl")
@@ -392,7 +392,7 @@ class N4HL(HierarchicalNetwork):
         # -> (B, 100, 112, 7, 7)
         self.level4 = Siblings(100, [Bottlenecks(224, 24, 112, depth=3)], parents=nest.parents(4))
         # -> (B, 100)
-        self.head = ClassHeads(100, 112)
+        self.head = ClassHeads(100, 112, parents=nest.heads)
 
 
 register(N4HL, "imagenet100_n4hl")
@@ -420,7 +420,7 @@ class N3HL152(HierarchicalNetwork):
         # -> (B, 100, 224, 7, 7)
         self.level3 = Siblings(100, [Bottlenecks(384, 48, 224, depth=3)], parents=nest.parents(3))
         # -> (B, 100)
-        self.head = ClassHeads(100, 224)
+        self.head = ClassHeads(100, 224, parents=nest.heads)
 
 
 register(N3HL152, "imagenet100_n3hl152")

@@ -1,7 +1,7 @@
 """N2HL, N3HL and N4HL for the 1000 classes of imagenet1k.
 
 Written by hiergen 0.1.0 from imagenet1k.yaml: to change it, edit that file and run `hiergen build` on it.
-plan sha256: a59eb98cb1ce2b5f8e2e13ebdf939a686356ad1afdc8eeeddbe2b2621deb2985
+plan sha256: 05137a805e215aa2f4ff44849ddf3335b335c599d17cd6a7cf08af1fac6a8b54
 """
 
 from hiergen.nn import ClassHeads, ConvNeXts, HierarchicalNetwork, Nest, Siblings, Trunk, register
@@ -486,7 +486,7 @@ class N2HL(HierarchicalNetwork):
         # -> (B, 1000, 40, 7, 7)
         self.level2 = Siblings(1000, [ConvNeXts(240, 144, 40, depth=3, grn=True)], parents=nest.parents(2))
         # -> (B, 1000)
-        self.head = ClassHeads(1000, 40)
+        self.head = ClassHeads(1000, 40, parents=nest.heads)
 
 
 register(N2HL, "imagenet1k_n2hl")
@@ -1048,7 +1048,7 @@ class N3HL(HierarchicalNetwork):
         # -> (B, 1000, 32, 7, 7)
         self.level3 = Siblings(1000, [ConvNeXts(96, 136, 32, depth=3, grn=True)], parents=nest.parents(3))
         # -> (B, 1000)
-        self.head = ClassHeads(1000, 32)
+        self.head = ClassHeads(1000, 32, parents=nest.heads)
 
 
 register(N3HL, "imagenet1k_n3hl")
@@ -1713,7 +1713,7 @@ class N4HL(HierarchicalNetwork):
         # -> (B, 1000, 24, 7, 7)
         self.level4 = Siblings(1000, [ConvNeXts(64, 104, 24, depth=3, grn=True)], parents=nest.parents(4))
         # -> (B, 1000)
-        self.head = ClassHeads(1000, 24)
+        self.head = ClassHeads(1000, 24, parents=nest.heads)
 
 
 register(N4HL, "imagenet1k_n4hl")

@@ -1,7 +1,7 @@
 """PHLlateSP, N2HL, PHLsmall, PHLbig and PHL1branch for the 10 classes of imagenette.
 
 Written by hiergen 0.1.0 from imagenette.yaml: to change it, edit that file and run `hiergen build` on it.
-plan sha256: f5828fb31f1de606541ad95e49339d25c5084e8bc6b94d60fe712899f2eb73ce
+plan sha256: 721e61aa535c3de02681f387971c148c424381db492b4253f352baec14371ff4
 """
 
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Nest, Siblings, Trunk, register
@@ -76,7 +76,7 @@ class N2HL(HierarchicalNetwork):
         # -> (B, 10, 416, 7, 7)
         self.level2 = Siblings(10, [Bottlenecks(512, 104, 416, depth=3)], parents=nest.parents(2))
         # -> (B, 10)
-        self.head = ClassHeads(10, 416)
+        self.head = ClassHeads(10, 416, parents=nest.heads)
 
 
 register(N2HL, "imagenette_n2hl")

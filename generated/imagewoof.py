@@ -1,7 +1,7 @@
 """PHLlateSP and N2HL for the 10 classes of imagewoof.
 
 Written by hiergen 0.1.0 from imagewoof.yaml: to change it, edit that file and run `hiergen build` on it.
-plan sha256: d38b7428fdc265b6c6836171584f30580fa8483ef33adc20e55bdecfed72e8ac
+plan sha256: 9f4b2791c2dc60f3039f9b7ddc0ef36d45f34176de1cd441d6c3d95e5c056ac0
 """
 
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Nest, Siblings, Trunk, register
@@ -75,7 +75,7 @@ class N2HL(HierarchicalNetwork):
         # -> (B, 10, 224, 7, 7)
         self.level2 = Siblings(10, [Bottlenecks(224, 56, 224, depth=3)], parents=nest.parents(2))
         # -> (B, 10)
-        self.head = ClassHeads(10, 224)
+        self.head = ClassHeads(10, 224, parents=nest.heads)
 
 
 register(N2HL, "imagewoof_n2hl")

@@ -1,7 +1,7 @@
 """PHL, N2HL, N3HL, N4HL and PHL1branch for the 100 classes of tiny-imagenet-100.
 
 Written by hiergen 0.1.0 from tiny-imagenet-100.yaml: to change it, edit that file and run `hiergen build` on it.
-plan sha256: e3d3bee9b9a278aceb8bb4a4b4140824432a7a2715bcfd7030ada3cc928cda77
+plan sha256: 3ae0148e025289452b631896784d2f74ee0732962f1930a3b8367acc3fee7952
 """
 
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Nest, Siblings, Trunk, register
@@ -157,7 +157,7 @@ class N2HL(HierarchicalNetwork):
         # -> (B, 100, 16, 4, 4)
         self.level2 = Siblings(100, [Bottlenecks(104, 8, 16, depth=3)], parents=nest.parents(2))
         # -> (B, 100)
-        self.head = ClassHeads(100, 16)
+        self.head = ClassHeads(100, 16, parents=nest.heads)
 
 
 register(N2HL, "tiny_imagenet_100_n2hl")
@@ -269,7 +269,7 @@ class N3HL(HierarchicalNetwork):
         # -> (B, 100, 8, 4, 4)
         self.level3 = Siblings(100, [Bottlenecks(40, 8, 8, depth=3)], parents=nest.parents(3))
         # -> (B, 100)
-        self.head = ClassHeads(100, 8)
+        self.head = ClassHeads(100, 8, parents=nest.heads)
 
 
 register(N3HL, "tiny_imagenet_100_n3hl")
@@ -410,7 +410,7 @@ class N4HL(HierarchicalNetwork):
         # -> (B, 100, 8, 4, 4)
         self.level4 = Siblings(100, [Bottlenecks(24, 8, 8, depth=3)], parents=nest.parents(4))
         # -> (B, 100)
-        self.head = ClassHeads(100, 8)
+        self.head = ClassHeads(100, 8, parents=nest.heads)
 
 
 register(N4HL, "tiny_imagenet_100_n4hl")

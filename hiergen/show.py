@@ -158,7 +158,7 @@ def as_data(taxonomy: Taxonomy, *, conflicts: bool = False) -> dict[str, Any]:
 
 def _model_data(taxonomy: Taxonomy, name: str) -> dict[str, Any]:
     nesting, plan = taxonomy.nesting(name), plan_if_known(taxonomy, name)
-    costs = _subtree_costs(nesting, plan) if plan and not plan.head_parents else {}
+    costs = _subtree_costs(nesting, plan) if plan and not plan.single_branch else {}
     levels = [
         [
             {

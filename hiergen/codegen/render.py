@@ -7,13 +7,22 @@ from importlib.resources import files
 
 import jinja2
 
-from hiergen.codegen.view import module_view
+from hiergen.codegen.view import CutoutOrigin, ModuleView, cutout_view, module_view
 from hiergen.plan.ir import Plan
 
 
 def render(plans: list[Plan], source: str) -> str:
     """The module with one class per plan. `source` names the taxonomy file in the header."""
-    return _template().render(view=module_view(plans, source)).rstrip() + "\n"
+    return _filled(module_view(plans, source))
+
+
+def render_cutout(plan: Plan, origin: CutoutOrigin) -> str:
+    """The module with the class of a cutout."""
+    return _filled(cutout_view(plan, origin))
+
+
+def _filled(view: ModuleView) -> str:
+    return _template().render(view=view).rstrip() + "\n"
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hiergen import __version__
 from hiergen.codegen import literals
@@ -38,12 +38,24 @@ class ModuleView:
     """The generated module."""
 
     summary: str
-    version: str
-    source: str
-    digest: str
+    origin: str
     imports: str
     classes: str
     models: tuple[ModelView, ...]
+
+
+@dataclass(frozen=True)
+class CutoutOrigin:
+    """What the source of a cutout says of where it comes from. `model` and `file` are the full network's; hashes are
+    sha256, `source_weights` None for weights that were never trained."""
+
+    model: str
+    file: str
+    classes: int
+    registered: str
+    source_taxonomy: str
+    source_weights: str | None
+    taxonomy: str
 
 
 def module_view(plans: list[Plan], source: str) -> ModuleView:
@@ -53,19 +65,47 @@ def module_view(plans: list[Plan], source: str) -> ModuleView:
     assert all(trees[_tree_name(plan)] == plan.tree for plan in plans)  # one nesting per number of levels
     shown: set[str] = set()
     models = tuple(_model(plan, shown) for plan in plans)
+    return _module(
+        plans,
+        models,
+        f"{_listed([m.name for m in models])} for the {len(first.classes)} classes of {first.taxonomy}.",
+        f"Written by hiergen {__version__} from {_file_name(source)}: to change it, edit that file and run "
+        f"`hiergen build` on it.\nplan sha256: {digest(plans)}",
+    )
+
+
+def cutout_view(plan: Plan, origin: CutoutOrigin) -> ModuleView:
+    """Everything the template shows of a cutout."""
+    lines = (
+        f"Written by hiergen {__version__}, cut out of {origin.model} of {_file_name(origin.file)}: for other classes, "
+        "run `hiergen cutout` on that.",
+        f"source taxonomy sha256: {origin.source_taxonomy}",
+        f"source weights sha256: {origin.source_weights or 'none, they are untrained'}",
+        f"taxonomy sha256: {origin.taxonomy}",
+    )
+    model = replace(_model(plan, set()), registered=origin.registered)
+    count = len(plan.classes)
+    summary = f"{model.name}: {count} of the {origin.classes} classes of {origin.model}."
+    return _module([plan], (model,), summary, "\n".join(lines))
+
+
+def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, origin: str) -> ModuleView:
     recipes = {_RECIPES[stage.block] for plan in plans for level in plan.levels for stage in level.stages}
     names = sorted({*recipes, "ClassHeads", "HierarchicalNetwork", "Siblings", "Trunk", "register"})
     names += ["Nest"] if any(len(plan.levels) > 1 for plan in plans) else []
     names.sort(key=lambda n: (n[0].islower(), n))
     return ModuleView(
-        summary=f"{_listed([m.name for m in models])} for the {len(first.classes)} classes of {first.taxonomy}.",
-        version=__version__,
-        source="".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "?" for c in source),
-        digest=digest(plans),
+        summary=summary,
+        origin=origin,
         imports=f"from hiergen.nn import {', '.join(names)}",
-        classes="\n".join(literals.packed((literals.text(c) for c in first.classes), 4)),
+        classes="\n".join(literals.packed((literals.text(c) for c in plans[0].classes), 4)),
         models=models,
     )
+
+
+def _file_name(name: str) -> str:
+    """A file's name with "?" for what is not plain: it stands in a docstring."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "?" for c in name)
 
 
 def digest(plans: list[Plan]) -> str:
@@ -87,8 +127,10 @@ def _model(plan: Plan, shown: set[str]) -> ModelView:
         arguments.append(f"input_size={trunk.input_size}")
     shape = f"(B, {', '.join(map(str, trunk.input_size))}) -> (B, {trunk.channels}, {trunk.height}, {trunk.width})"
     head = [str(len(plan.classes)), str(plan.levels[-1].channels)]
-    if plan.head_parents:
+    if plan.single_branch:
         head.append("parents=[0] * " + str(len(plan.classes)))
+    elif plan.head_parents:
+        head.append("parents=nest.heads")
     tree = "" if _tree_name(plan) in shown else "\n".join(literals.tree(plan.tree))
     shown.add(_tree_name(plan))
     return ModelView(

@@ -3,6 +3,7 @@
 from hiergen.nn.bottleneck import Bottlenecks
 from hiergen.nn.convnext import ConvNeXts
 from hiergen.nn.heads import ClassHeads
+from hiergen.nn.lowering import Lowering
 from hiergen.nn.nest import Nest
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.registry import register
@@ -14,6 +15,7 @@ __all__ = [
     "ClassHeads",
     "ConvNeXts",
     "HierarchicalNetwork",
+    "Lowering",
     "Nest",
     "Siblings",
     "Stage",

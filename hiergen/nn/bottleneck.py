@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.nn.arguments import positive
-from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, add_skip, kaiming_normal_
+from hiergen.nn.lowering import Run
+from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, convolve_normed, kaiming_normal_
+from hiergen.nn.stage import BlockStack
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 (with the stride), 1×1, each with batch norm, plus skip: folded or shared map to folded map.
+    """1×1, 3×3 (with the stride), 1×1, each with batch norm, plus skip: rows `(m, B, H, W, C)` to `(n, B, H', W', C')`.
 
-    Names and init are those of `timm.models.resnet.Bottleneck`: row i of every tensor is one timm block.
+    Names and init are those of `timm.models.resnet.Bottleneck`: row i of every tensor is one timm block's (kernels
+    permuted to channels-last).
     """
 
     def __init__(self, branches: int, in_channels: int, width: int, out: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.branches = branches
         self.conv1 = BranchConv2d(branches, in_channels, width, 1)
         self.bn1 = BranchBatchNorm2d(branches, width)
         self.conv2 = BranchConv2d(branches, width, width, 3, stride=stride, padding=1)
         self.bn2 = BranchBatchNorm2d(branches, width)
         self.conv3 = BranchConv2d(branches, width, out, 1)
         self.bn3 = BranchBatchNorm2d(branches, out)
-        self.downsample: nn.Sequential | None = None
+        self.downsample: nn.ModuleList | None = None
         if stride != 1 or in_channels != out:
             projection = BranchConv2d(branches, in_channels, out, 1, stride=stride)
-            self.downsample = nn.Sequential(projection, BranchBatchNorm2d(branches, out))
+            self.downsample = nn.ModuleList([projection, BranchBatchNorm2d(branches, out)])
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -39,11 +40,18 @@ class Bottleneck(nn.Module):
                 kaiming_normal_(module.weight)
         nn.init.zeros_(self.bn3.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        skip = x if self.downsample is None else self.downsample(x)
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        return F.relu(add_skip(self.bn3(self.conv3(y)), skip, self.branches))
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        skip = run.expand(x) if self.downsample is None else self._projected(x, run)
+        y = convolve_normed(self.conv1, self.bn1, x, run).relu_()
+        y = convolve_normed(self.conv2, self.bn2, y, run).relu_()
+        return convolve_normed(self.conv3, self.bn3, y, run).add_(skip).relu_()
+
+    def _projected(self, x: Tensor, run: Run) -> Tensor:
+        assert self.downsample is not None
+        conv, norm = self.downsample
+        assert isinstance(conv, BranchConv2d)
+        assert isinstance(norm, BranchBatchNorm2d)
+        return convolve_normed(conv, norm, x, run)
 
 
 @dataclass(frozen=True)
@@ -72,11 +80,21 @@ class Bottlenecks:
             stride=self.stride,
         )
 
-    def build(self, branches: int) -> nn.Module:
+    @property
+    def widest(self) -> int:
+        """Channels of the widest map, per output pixel."""
+        return max(self.out, self.width * self.stride**2)
+
+    @property
+    def patch(self) -> int:
+        """Values of the largest patch that a convolution reads, per output pixel."""
+        return 9 * self.width
+
+    def build(self, branches: int) -> BlockStack:
         """The stage for so many branches."""
         blocks = [Bottleneck(branches, self.in_channels, self.width, self.out, stride=self.stride)]
         blocks += [Bottleneck(branches, self.out, self.width, self.out) for _ in range(1, self.depth)]
-        return nn.Sequential(*blocks)
+        return BlockStack(*blocks)
 
     def shrink(self, size: int) -> int:
         """Height or width of the map after the stage, px."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import torch
@@ -9,44 +10,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.nn.arguments import positive
-from hiergen.nn.primitives import (
-    BranchConv2d,
-    BranchLayerNorm,
-    BranchLinear,
-    channels_last,
-    folded,
-    per_branch,
-    unshared,
-)
+from hiergen.nn.lowering import Run
+from hiergen.nn.primitives import BranchConv2d, BranchLayerNorm, BranchLinear, per_branch
+from hiergen.nn.stage import Block, Stage
 
 
-class Downsample(nn.Sequential):
-    """Layer norm, then a convolution whose kernel is its stride: shared or folded map to folded map."""
+class Downsample(nn.ModuleList):
+    """Layer norm, then a convolution whose kernel is its stride: rows `(m, B, H, W, C)` to `(n, B, H', W', C')`."""
 
     def __init__(self, branches: int, in_channels: int, out: int, stride: int) -> None:
         norm = BranchLayerNorm(branches, in_channels)
         conv = BranchConv2d(branches, in_channels, out, stride, stride=stride, bias=True)
-        super().__init__(norm, conv)
-        self.branches = branches
+        super().__init__([norm, conv])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, run: Run) -> Tensor:
         norm, conv = self[0], self[1]
         assert isinstance(norm, BranchLayerNorm)
         assert isinstance(conv, BranchConv2d)
         assert conv.bias is not None
-        if x.shape[1] != conv.in_channels or self.branches == 1:
-            y: Tensor = conv(folded(norm(channels_last(x, self.branches))))
+        if x.shape[0] == run.branches:
+            y: Tensor = conv(norm(x, run), run)
             return y
         # A shared map is standardized once; each branch's scale and shift go into its convolution. That is exact, as
-        # nothing is padded, and spares N copies of the map.
-        standard = folded(norm.standardize(channels_last(x, 1)))
-        weight = conv.weight * norm.weight[:, None, :, None, None]
-        bias = conv.bias + torch.einsum("noikl,ni->no", conv.weight, norm.bias)
-        return F.conv2d(standard, weight.flatten(0, 1), bias.flatten(), conv.stride)
+        # nothing is padded, and spares n copies of the map.
+        kernels, scale, shift = run.pick(conv.weight), run.pick(norm.weight), run.pick(norm.bias)
+        bias = run.pick(conv.bias) + torch.einsum("noklc,nc->no", kernels, shift)
+        kernels = kernels * scale[:, None, None, None]
+        return run.convolve(norm.standardize(x), kernels, bias, conv.stride, 0)
 
 
 class GlobalResponseNorm(nn.Module):
-    """ConvNeXt V2's GRN on `(N, B, H, W, C)` (arXiv 2301.00808, Eqs. 1–3); starts as the identity."""
+    """ConvNeXt V2's GRN on rows `(n, B, H, W, C)` (arXiv 2301.00808, Eqs. 1–3); starts as the identity."""
 
     def __init__(self, branches: int, channels: int, *, eps: float = 1e-6) -> None:
         super().__init__()
@@ -54,55 +48,59 @@ class GlobalResponseNorm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(branches, channels))
         self.bias = nn.Parameter(torch.zeros(branches, channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, run: Run) -> Tensor:
         energy = x.norm(p=2, dim=(2, 3), keepdim=True)
         relative = energy / (energy.mean(-1, keepdim=True) + self.eps)
-        return x + torch.addcmul(per_branch(self.bias), per_branch(self.weight), x * relative)
+        # x + bias + weight · x · relative, with the factors joined before they meet the map
+        factor = torch.addcmul(torch.ones_like(relative), per_branch(run.pick(self.weight)), relative)
+        return torch.addcmul(per_branch(run.pick(self.bias)), x, factor)
 
 
 class Mlp(nn.Module):
-    """Linear, GELU, GRN (V2 only), linear, on `(N, B, H, W, C)`."""
+    """Linear, GELU, GRN (V2 only), linear, on rows `(n, B, H, W, C)`."""
 
     def __init__(self, branches: int, channels: int, width: int, *, grn: bool) -> None:
         super().__init__()
         self.fc1 = BranchLinear(branches, channels, width)
-        self.grn = GlobalResponseNorm(branches, width) if grn else nn.Identity()
+        self.grn = GlobalResponseNorm(branches, width) if grn else None
         self.fc2 = BranchLinear(branches, width, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.fc2(self.grn(F.gelu(self.fc1(x))))
-        return y
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        y: Tensor = F.gelu(self.fc1(x, run))
+        if self.grn is not None:
+            y = self.grn(y, run)
+        return self.fc2(y, run)  # type: ignore[no-any-return]
 
 
 class ConvNeXtBlock(nn.Module):
-    """Depthwise 7×7, layer norm, MLP, layer scale (V1 only), plus skip: shared or folded map to folded map."""
+    """Depthwise 7×7, layer norm, MLP, layer scale (V1 only), plus skip: rows `(m, B, H, W, C)` to `(n, …)`."""
 
     def __init__(self, branches: int, channels: int, width: int, *, grn: bool) -> None:
         super().__init__()
-        self.branches, self.channels = branches, channels
         self.conv_dw = BranchConv2d(branches, channels, channels, 7, padding=3, bias=True, depthwise=True)
         self.norm = BranchLayerNorm(branches, channels)
         self.mlp = Mlp(branches, channels, width, grn=grn)
         self.gamma = None if grn else nn.Parameter(torch.full((branches, channels), 1e-6))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = unshared(x, self.branches, self.channels)
-        y = self.mlp(self.norm(channels_last(self.conv_dw(x), self.branches)))
-        if self.gamma is not None:
-            y = y * per_branch(self.gamma)
-        return x + folded(y)
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        x = run.expand(x)
+        y: Tensor = self.mlp(self.norm(self.conv_dw(x, run), run), run)
+        if self.gamma is None:
+            return x + y
+        return torch.addcmul(x, y, per_branch(run.pick(self.gamma)))
 
 
-class ConvNeXtStage(nn.Module):
-    """Names, shapes and init of `timm.models.convnext.ConvNeXtStage`: row i of every tensor is one timm stage."""
+class ConvNeXtStage(Stage):
+    """Names and init of `timm.models.convnext.ConvNeXtStage`: row i of every tensor is one timm stage's (kernels
+    permuted to channels-last)."""
 
     def __init__(
         self, branches: int, in_channels: int, width: int, out: int, *, depth: int, stride: int, grn: bool
     ) -> None:
         super().__init__()
         change = stride > 1 or in_channels != out
-        self.downsample = Downsample(branches, in_channels, out, stride) if change else nn.Identity()
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(branches, out, width, grn=grn) for _ in range(depth)))
+        self.downsample = Downsample(branches, in_channels, out, stride) if change else None
+        self.blocks = nn.ModuleList(ConvNeXtBlock(branches, out, width, grn=grn) for _ in range(depth))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -111,9 +109,13 @@ class ConvNeXtStage(nn.Module):
             if isinstance(module, BranchConv2d | BranchLinear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.blocks(self.downsample(x))
-        return y
+    def steps(self) -> Sequence[Block]:
+        return [self._first, *self.blocks[1:]]
+
+    def _first(self, x: Tensor, run: Run) -> Tensor:
+        if self.downsample is not None:
+            x = self.downsample(x, run)
+        return self.blocks[0](x, run)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,17 @@ class ConvNeXts:
             stride=self.stride,
         )
 
-    def build(self, branches: int) -> nn.Module:
+    @property
+    def widest(self) -> int:
+        """Channels of the widest map, per output pixel."""
+        return max(self.width, self.out)
+
+    @property
+    def patch(self) -> int:
+        """Values of the largest patch that a convolution reads, per output pixel; depthwise ones read none."""
+        return self.in_channels * self.stride**2
+
+    def build(self, branches: int) -> Stage:
         """The stage for so many branches."""
         return ConvNeXtStage(
             branches,

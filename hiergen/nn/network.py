@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar, Self, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hiergen.errors import HiergenError
-from hiergen.nn.heads import ClassHeads
-from hiergen.nn.siblings import Siblings
-from hiergen.nn.trunk import Trunk
+from hiergen.nn.contract import TimmContract
+from hiergen.nn.gains import Gains, node_gains
+from hiergen.nn.lowering import Kind, Lowering
+from hiergen.nn.nest import Nest
+from hiergen.nn.routing import Route, route, routed_logits
+from hiergen.nn.select import ClassSelection, Node, Selector
 
-_FROM_BACKBONE = ("mean", "std", "interpolation", "crop_pct", "crop_mode", "fixed_input_size")
 
-
-class HierarchicalNetwork(nn.Module):
+class HierarchicalNetwork(TimmContract):
     """Trunk, then k levels of branches, then one logit per class: `(B, 3, H, W)` to `(B, classes)`.
 
     A subclass names its `taxonomy` (group name → subtree, class id → class name), its `classes` in the order of the
@@ -26,131 +28,161 @@ class HierarchicalNetwork(nn.Module):
     """
 
     taxonomy: ClassVar[Mapping[str, Any]] = {}
-    classes: ClassVar[Sequence[str]] = ()
-    input_size: ClassVar[tuple[int, int, int]] = (3, 224, 224)
 
-    trunk: Trunk
-    head: ClassHeads
+    _active: tuple[int, ...] | None = None
+    _gains: Gains | None = None
 
-    @property
-    def levels(self) -> tuple[Siblings, ...]:
-        """`level1` … `levelk`."""
-        found: list[Siblings] = []
-        while isinstance(level := self._modules.get(f"level{len(found) + 1}"), Siblings):
-            found.append(level)
-        return tuple(found)
+    def forward(self, x: Tensor, classes: ClassSelection | Tensor | None = None) -> Tensor:
+        """Logits `(B, classes)`; with `classes`, or while `active` is set, of the chosen classes only, in the order of
+        the full network's logits: only their paths run.
 
-    def to(self, *args: Any, memory_format: torch.memory_format | None = None, **kwargs: Any) -> Self:
-        """As `nn.Module.to`; a `memory_format` concerns the trunk only (stacked weights have five dimensions)."""
-        if memory_format is not None:
-            self.trunk.to(memory_format=memory_format)
-        return super().to(*args, **kwargs) if args or kwargs else self
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
+        `classes` may differ by sample: a list of B selections or a bool mask `(B, classes)`. Then the answer has all
+        columns, and -inf where a class was not asked for; a softmax is over each sample's own classes.
+        Raises HiergenError for classes that are not there.
+        """
+        masks = self._per_sample(classes, len(x))
+        if masks is not None:
+            return routed_logits(self, x, masks)
+        taken = self._route(classes)
+        return self._logits(self._maps(x, taken, pool=True), taken)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Maps of the last level's branches, `(B, N, C, H, W)`."""
-        x = self.trunk(x)
-        for level in self.levels:
-            x = level(x)
-        return x
+        """Maps of the last level's branches, `(B, N, C, H, W)`; while `active` is set, of those that its classes
+        need."""
+        return self._maps(x, self._route(None), pool=False)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Logits `(B, classes)`, or with `pre_logits` the pooled features `(B, N, C)`."""
         pooled = x.mean((-2, -1))
-        if pre_logits:
-            return pooled
-        logits: Tensor = self.head(pooled)
+        return pooled if pre_logits else self._logits(pooled, self._route(None))
+
+    def _maps(self, x: Tensor, taken: Route | None, *, pool: bool) -> Tensor:
+        x = self.trunk(x)
+        levels = self.levels
+        for j, level in enumerate(levels):
+            branches, maps = (None, None) if taken is None else taken.levels[j]
+            gains, after = self._gains.of_level(j) if self._gains else (None, None)
+            last = pool and j == len(levels) - 1
+            x = level(x, branches=branches, maps=maps, gains=gains, after=after, pool=last)
+        return x
+
+    def _logits(self, pooled: Tensor, taken: Route | None) -> Tensor:
+        logits: Tensor = (
+            self.head(pooled) if taken is None else self.head(pooled, classes=taken.classes, rows=taken.rows)
+        )
         return logits
 
-    @property
-    def num_classes(self) -> int:
-        """Number of logits."""
-        return self.head.classes
+    # choosing classes
+
+    @cached_property
+    def nest(self) -> Nest:
+        """The taxonomy's levels."""
+        return Nest(self.taxonomy, self.classes)
+
+    @cached_property
+    def selector(self) -> Selector:
+        """Finds classes and nodes by index, id, name, group or WordNet term."""
+        return Selector(self.nest)
 
     @property
-    def num_features(self) -> int:
-        """Channels of one class's features."""
-        return self.head.in_channels
+    def nodes(self) -> tuple[Node, ...]:
+        """All branches, level by level: the columns of per-sample gains."""
+        names = [self.nest.names(j) for j in range(1, self.nest.depth + 1)]
+        return tuple(Node(j, i, name) for j, level in enumerate(names, 1) for i, name in enumerate(level))
 
     @property
-    def head_hidden_size(self) -> int:
-        """Channels that a class's linear layer reads; timm's name for it."""
-        return self.head.in_channels
+    def active(self) -> tuple[str, ...] | None:
+        """Ids of the classes that `model(x)` computes; None: all. Set it to any selection; no weight is copied."""
+        return None if self._active is None else tuple(self.classes[c] for c in self._active)
 
-    def get_classifier(self) -> ClassHeads:
-        """The class heads."""
-        return self.head
+    @active.setter
+    def active(self, wanted: ClassSelection | None) -> None:
+        self._active = None if wanted is None else self.selector.classes(wanted)
 
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Refused with HiergenError, unless it changes nothing: every class has branches of its own."""
-        if num_classes != self.num_classes:
+    def cutout(self, classes: ClassSelection) -> HierarchicalNetwork:
+        """The sub-network of these classes, with copies of their weights (Eq. 3): its logits are this network's.
+
+        Classes by index, id, name, group or WordNet term. Raises HiergenError for unknown, no, or all classes.
+
+        >>> cats = model.cutout("domestic cat")
+        """
+        from hiergen.nn.cutout import cut  # it builds networks
+
+        return cut(self, self.selector.classes(classes))
+
+    def _route(self, classes: ClassSelection | Tensor | None) -> Route | None:
+        chosen = self._active if classes is None else self.selector.classes(classes)
+        return None if chosen is None or len(chosen) == self.num_classes else route(self, chosen)
+
+    def _per_sample(self, classes: ClassSelection | Tensor | None, batch: int) -> Tensor | None:
+        """Class sets of each sample as a mask `(B, classes)`, if that is what `classes` is."""
+        if isinstance(classes, Tensor):
+            if classes.ndim != 2:
+                return None
+            if classes.dtype != torch.bool or classes.shape != (batch, self.num_classes):
+                raise HiergenError(
+                    "class sets by sample need a bool mask",
+                    expected=f"({batch}, {self.num_classes})",
+                    got=f"{classes.dtype} {tuple(classes.shape)}",
+                )
+            mask = classes
+        elif isinstance(classes, Sequence) and classes and all(isinstance(c, list | tuple | set) for c in classes):
+            if len(classes) != batch:
+                raise HiergenError("class sets by sample need one for each", expected=str(batch), got=str(len(classes)))
+            mask = torch.zeros(batch, self.num_classes, dtype=torch.bool)
+            for row, wanted in zip(mask, classes, strict=True):
+                row[list(self.selector.classes(wanted))] = True
+        else:
+            return None
+        if self.training:
             raise HiergenError(
-                f"{type(self).__name__}: every class has its own branch, so its number of classes cannot be reset",
-                expected=str(self.num_classes),
-                got=str(num_classes),
-                hint="change the taxonomy and rebuild, or cut out the classes you want",
+                "class sets by sample would give every branch batch statistics of its own", hint="model.eval()"
             )
-        if global_pool not in (None, "avg"):
-            raise HiergenError(
-                f"{type(self).__name__}: class branches are pooled by averaging",
-                expected="'avg'",
-                got=repr(global_pool),
-            )
+        return mask
 
-    @property
-    def pretrained_cfg(self) -> dict[str, Any]:
-        """What timm's data pipeline and scripts ask; the image statistics are the backbone's."""
-        backbone = self.trunk.pretrained_cfg
-        height, width = self.trunk.map_size
+    # steering
+
+    @contextmanager
+    def attend(self, gains: Mapping[int | str, float | Tensor] | Tensor, *, after: int | None = None) -> Iterator[Self]:
+        """Top-down attention: multiply the maps of classes or groups inside their branches, while the block runs.
+
+        `gains`: term → gain (a number, or `(B,)` by sample), or a tensor `(nodes,)` or `(B, nodes)` in the order of
+        `nodes`. A term is a group (its branch) or a class (its own); a WordNet term without a group of its own means
+        its classes. Above 1 excites, below 1 inhibits, 1 changes nothing. They act after block `after` of the branch
+        (1 …; default: the middle one, see `Siblings.default_block`). Nested blocks multiply.
+        Raises HiergenError for an unknown term, a gain that is negative or not finite, or a block that is not there.
+        Source: Kelm et al., arXiv 2308.05128, top-down attention.
+
+        >>> with model.attend({"domestic cat": 1.4, "dog": 0.7}):
+        ...     logits = model(images)
+        """
+        before = self._gains
+        self._gains = node_gains(self, gains, after, before)
+        try:
+            yield self
+        finally:
+            self._gains = before
+
+    def tune(self, batch: int = 1) -> list[dict[Lowering, float]]:
+        """Measure how each level runs fastest here, for a batch of this size and the present mode (`train()`: forward
+        and backward), and save it: "auto" uses it from now on, also in later processes.
+
+        Returns median milliseconds by lowering for each level. Raises OSError if the choice cannot be saved.
+        """
+        parameter = self.head.weight
+        x = torch.randn(batch, self.trunk.out_channels, *self.trunk.map_size).to(parameter)
+        found = []
         for level in self.levels:
-            height, width = level.map_size(height, width)
-        first = backbone.get("first_conv") or ()
-        names = [f"trunk.model.{name}" for name in ((first,) if isinstance(first, str) else first)]
-        known = {name for name, _ in self.named_modules()}
-        names = [name for name in names if name in known]
-        return {
-            **{key: backbone[key] for key in _FROM_BACKBONE if key in backbone},
-            "architecture": type(self).__name__,
-            "url": "",
-            "input_size": tuple(self.trunk.input_size),
-            "num_classes": self.num_classes,
-            "pool_size": (height, width),
-            "first_conv": names[0] if len(names) == 1 else tuple(names),
-            "classifier": "head",
-        }
+            found.append(level.tune(x))
+            x = torch.randn(batch, level.branches, level.out_channels, *level.map_size(*x.shape[-2:])).to(parameter)
+        return found
 
-    @property
-    def default_cfg(self) -> dict[str, Any]:
-        """timm's older name of `pretrained_cfg`."""
-        return self.pretrained_cfg
+    def set_lowering(self, lowering: Lowering | str) -> Self:
+        """Execute all levels in one way ("loop", "matmul", "grouped", a `Lowering`), or as "auto" chooses."""
+        for level in self.levels:
+            level.lowering = "auto" if lowering == "auto" else _lowering(lowering)
+        return self
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Checkpoint the trunk, as timm does it; HiergenError for a backbone that cannot. Branches are kept whole:
-        recomputing them would count their batch statistics twice."""
-        self.trunk.set_grad_checkpointing(enable)
 
-    def group_matcher(self, coarse: bool = False) -> Callable[[str], tuple[int, int]]:
-        """Maps a parameter's name to its depth, for timm's layer-wise learning rates: the trunk's own groups, then one
-        group per stage of each level (`coarse`: per level), then the heads."""
-        trunk, heads = self.trunk.layer_groups(coarse), len(self.levels) + 1
-
-        def depth(name: str) -> tuple[int, int]:
-            part, _, rest = name.partition(".")
-            if part == "trunk":
-                return 0, trunk.get(rest, 0)
-            if part == "head":
-                return heads, 0
-            stage = re.match(r"stages\.(\d+)", rest)
-            return int(part.removeprefix("level")), int(stage[1]) if stage and not coarse else 0
-
-        return depth
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters that must not decay. Stacking gives a branch's norm weights and biases two
-        dimensions, so timm's rule for 1-d parameters would miss them."""
-        names = {f"trunk.{name}" for name in self.trunk.no_weight_decay()} | {"head.bias"}
-        for number, level in enumerate(self.levels, start=1):
-            names |= {f"level{number}.{name}" for name, p in level.named_parameters() if p.ndim <= 2}
-        return names
+def _lowering(lowering: Lowering | str) -> Lowering:
+    return lowering if isinstance(lowering, Lowering) else Lowering(cast(Kind, lowering))

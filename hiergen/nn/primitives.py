@@ -1,8 +1,7 @@
-"""Convolution, linear layer and norms for N branches at once: all that knows how stacked weights are executed.
+"""Convolution, linear layer and norms with stacked weights of N branches.
 
-Every parameter and buffer has the branches first, so that a cutout is an `index_select(0, keep)` of each.
-Maps travel *folded*, `(B, N·C, H, W)` with the branch varying slowest. A map of `C` channels only is *shared*: one
-map read by all branches, never copied N times.
+Every parameter and buffer has the branches first, so that a cutout is an `index_select(0, keep)` of each. Maps are rows
+`(n, B, H, W, C)`; a layer computes the branches of its `Run`, which may share their input maps (`(m, …)`, m < n).
 """
 
 from __future__ import annotations
@@ -13,11 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hiergen.nn.lowering import Run, is_traced
+
 
 class BranchConv2d(nn.Module):
-    """N convolutions: shared `(B, C, H, W)` or folded `(B, N·C, H, W)` to folded `(B, N·out, H', W')`.
+    """N convolutions: `(m, B, H, W, in)` to `(n, B, H', W', out)`.
 
-    `depthwise` gives every channel its own kernel (then `out` must equal `in_channels`).
+    Kernels lie channels-last, `(N, out, k, k, in)`: row i, permuted to `(out, in, k, k)`, is one `nn.Conv2d`'s weight.
+    `depthwise` gives every channel its own kernel `(N, C, k, k, 1)` (then `out` must equal `in_channels`).
     """
 
     def __init__(
@@ -34,47 +36,38 @@ class BranchConv2d(nn.Module):
     ) -> None:
         super().__init__()
         assert not depthwise or in_channels == out
-        self.branches, self.in_channels, self.out = branches, in_channels, out
+        self.in_channels, self.out = in_channels, out
         self.stride, self.padding, self.depthwise = stride, padding, depthwise
-        fan_in = 1 if depthwise else in_channels
-        self.weight = nn.Parameter(torch.empty(branches, out, fan_in, kernel, kernel))
+        self.weight = nn.Parameter(torch.empty(branches, out, kernel, kernel, 1 if depthwise else in_channels))
         self.bias = nn.Parameter(torch.zeros(branches, out)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.depthwise:
-            x = unshared(x, self.branches, self.in_channels)
-        elif x.shape[1] != self.in_channels and self.weight.shape[-1] == self.stride == 1:
-            return self._pointwise(x)
-        # one group per branch; a shared map is a single dense convolution with N·out outputs
-        groups = x.shape[1] // (1 if self.depthwise else self.in_channels)
-        bias = None if self.bias is None else self.bias.flatten()
-        return F.conv2d(x, self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=groups)
-
-    def _pointwise(self, x: Tensor) -> Tensor:
-        """A folded 1×1 as one batched matrix product: on CPUs up to 3 times as fast as a grouped convolution."""
-        rows, _, height, width = x.shape
-        maps = x.reshape(rows, self.branches, self.in_channels, -1).permute(1, 2, 0, 3).flatten(2)
-        weight = self.weight.flatten(2)
-        y = torch.bmm(weight, maps) if self.bias is None else torch.baddbmm(self.bias[:, :, None], weight, maps)
-        return y.reshape(*y.shape[:2], rows, -1).permute(2, 0, 1, 3).reshape(rows, -1, height, width)
+    def forward(self, x: Tensor, run: Run, affine: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The convolution; with `affine` (scale and shift, `(n, out)`) its outputs scaled and shifted, by way of the
+        weights. That is for layers without a bias."""
+        weight = run.pick(self.weight)
+        bias = None if self.bias is None else run.pick(self.bias)
+        if affine is not None:
+            assert bias is None
+            scale, bias = affine
+            weight = weight * scale[:, :, None, None, None]
+        return run.convolve(x, weight, bias, self.stride, self.padding, depthwise=self.depthwise)
 
     def extra_repr(self) -> str:
-        kernel = self.weight.shape[-1]
-        return f"{self.branches} x ({self.in_channels} -> {self.out}), kernel={kernel}, stride={self.stride}"
+        branches, out, kernel = self.weight.shape[:3]
+        return f"{branches} x ({self.in_channels} -> {out}), kernel={kernel}, stride={self.stride}"
 
 
 class BranchLinear(nn.Module):
-    """N linear layers with bias: `(N, ..., in)` to `(N, ..., out)`."""
+    """N linear layers with bias: `(n, ..., in)` to `(n, ..., out)`."""
 
     def __init__(self, branches: int, in_features: int, out: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(branches, out, in_features))
         self.bias = nn.Parameter(torch.zeros(branches, out))
 
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x.flatten(1, -2)
-        y = torch.baddbmm(self.bias[:, None], rows, self.weight.transpose(1, 2))
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        y = run.product(x.flatten(1, -2), run.pick(self.weight), run.pick(self.bias))
+        return y.reshape(y.shape[0], *x.shape[1:-1], y.shape[-1])
 
     def extra_repr(self) -> str:
         branches, out, in_features = self.weight.shape
@@ -82,7 +75,7 @@ class BranchLinear(nn.Module):
 
 
 class BranchBatchNorm2d(nn.Module):
-    """N batch norms over a folded map, one call: channels never mix, so this equals a loop over the branches."""
+    """N batch norms over rows `(n, B, H, W, C)`: channels and branches never mix, so this equals a loop."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -98,26 +91,57 @@ class BranchBatchNorm2d(nn.Module):
         # one per branch, not a scalar: a cutout selects rows of every tensor
         self.register_buffer("num_batches_tracked", torch.zeros(branches, dtype=torch.long))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.num_batches_tracked.add_(1)
-        return F.batch_norm(
-            x,
-            self.running_mean.view(-1),  # view, not flatten: a copy would lose the update
-            self.running_var.view(-1),
-            self.weight.flatten(),
-            self.bias.flatten(),
-            self.training,
-            self.momentum,
-            self.eps,
+    def affine(self, run: Run) -> tuple[Tensor, Tensor]:
+        """Scale and shift `(n, C)` that this norm amounts to in eval mode."""
+        scale, shift = run.memo(self, self._affine)
+        return scale, shift
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return scale, torch.addcmul(self.bias, self.running_mean, scale, value=-1)
+
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        if not self.training:
+            scale, shift = self.affine(run)
+            return torch.addcmul(per_branch(shift).to(x.dtype), x, per_branch(scale).to(x.dtype))
+        run.pick(self.num_batches_tracked).add_(1)
+        mean, var = run.pick(self.running_mean), run.pick(self.running_var)
+        weight, bias = run.pick(self.weight), run.pick(self.bias)
+        n, _, _, _, channels = x.shape
+        folded = x.permute(1, 0, 4, 2, 3)
+        # With a size of 1 torch's CPU kernel takes one memory layout for another, and its gradients are wrong without a
+        # word (torch 2.15; tests/nn/test_lowering.py). Else it fits one branch channels_last, and any folded map.
+        if min(x.shape[1:4]) > 1 and (n == 1 or folded[:1].is_contiguous()):
+            # copies: autograd keeps the statistics that it is given, and later runs change other rows of ours
+            statistics = mean.flatten().clone(), var.flatten().clone()
+            flat = (*statistics, weight.flatten(), bias.flatten())
+            y = F.batch_norm(folded.flatten(1, 2), *flat, True, self.momentum, self.eps)
+            mean.copy_(statistics[0].view_as(mean))
+            var.copy_(statistics[1].view_as(var))
+            return y.view(y.shape[0], n, channels, *y.shape[2:]).permute(1, 0, 3, 4, 2)
+        return self._by_hand(x, mean, var, weight, bias)
+
+    def _by_hand(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Batch norm of several branches' rows, which torch's kernel would copy first."""
+        batch_var, batch_mean = torch.var_mean(
+            x.to(torch.promote_types(x.dtype, torch.float32)), (1, 2, 3), correction=0
         )
+        count = x.shape[1] * x.shape[2] * x.shape[3]
+        if count == 1:
+            raise ValueError(f"expected more than one value per channel when training, got {tuple(x.shape)}")
+        with torch.no_grad():
+            mean.lerp_(batch_mean.to(mean.dtype), self.momentum)
+            var.lerp_((batch_var * (count / (count - 1))).to(var.dtype), self.momentum)
+        scale = weight * torch.rsqrt(batch_var + self.eps)
+        shift = bias - batch_mean * scale
+        return torch.addcmul(per_branch(shift).to(x.dtype), x, per_branch(scale).to(x.dtype))
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]} x {self.weight.shape[1]}, eps={self.eps}, momentum={self.momentum}"
 
 
 class BranchLayerNorm(nn.Module):
-    """N layer norms over the last dimension: `(N, B, H, W, C)` to the same shape."""
+    """N layer norms over the last dimension of `(n, B, H, W, C)`."""
 
     def __init__(self, branches: int, channels: int, *, eps: float = 1e-6) -> None:
         super().__init__()
@@ -129,46 +153,30 @@ class BranchLayerNorm(nn.Module):
         """Zero mean and unit variance over the last dimension, without the branches' own scale and shift."""
         return F.layer_norm(x, x.shape[-1:], eps=self.eps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(per_branch(self.bias), self.standardize(x), per_branch(self.weight))
+    def forward(self, x: Tensor, run: Run) -> Tensor:
+        weight, bias = run.pick(self.weight), run.pick(self.bias)
+        return torch.addcmul(per_branch(bias), self.standardize(x), per_branch(weight))
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]} x {self.weight.shape[1]}, eps={self.eps}"
 
 
+def convolve_normed(conv: BranchConv2d, norm: BranchBatchNorm2d, x: Tensor, run: Run) -> Tensor:
+    """A convolution and its batch norm. In eval mode the backend's convolutions get the norm folded into their kernels,
+    where those are not much larger than the map that would be scaled instead."""
+    fan_in = conv.weight[0, 0].numel()
+    px = x.shape[1] * x.shape[2] * x.shape[3] // conv.stride**2
+    if run.kind != "matmul" and not norm.training and (is_traced() or fan_in <= 2 * px):
+        return conv(x, run, norm.affine(run))  # type: ignore[no-any-return]
+    return norm(conv(x, run), run)  # type: ignore[no-any-return]
+
+
 def per_branch(vector: Tensor) -> Tensor:
-    """`(N, C)` as `(N, 1, 1, 1, C)`, to meet a `(N, B, H, W, C)` map."""
+    """`(n, C)` as `(n, 1, 1, 1, C)`, to meet rows `(n, B, H, W, C)`."""
     return vector[:, None, None, None]
 
 
-def unfold(x: Tensor, branches: int) -> Tensor:
-    """`(B, N·C, H, W)` as `(B, N, C, H, W)`."""
-    return x.reshape(x.shape[0], branches, -1, *x.shape[2:])
-
-
-def channels_last(x: Tensor, branches: int) -> Tensor:
-    """Folded `(B, N·C, H, W)` as `(N, B, H, W, C)`, the layout of linear layers and layer norms."""
-    return unfold(x, branches).permute(1, 0, 3, 4, 2)
-
-
-def folded(x: Tensor) -> Tensor:
-    """`(N, B, H, W, C)` as `(B, N·C, H, W)`."""
-    return x.permute(1, 0, 4, 2, 3).flatten(1, 2)
-
-
-def unshared(x: Tensor, branches: int, channels: int) -> Tensor:
-    """A shared map copied for every branch; a folded one as it is."""
-    return x.repeat(1, branches, 1, 1) if x.shape[1] == channels else x
-
-
-def add_skip(y: Tensor, skip: Tensor, branches: int) -> Tensor:
-    """Folded `y` plus a folded or shared skip connection."""
-    if skip.shape[1] == y.shape[1]:
-        return y + skip
-    return (unfold(y, branches) + skip[:, None]).flatten(1, 2)
-
-
 def kaiming_normal_(weight: Tensor) -> None:
-    """He's normal init of stacked convolutions `(N, out, in, kh, kw)`, fan_out of ONE branch, gain of a ReLU."""
-    fan_out = weight.shape[1] * weight.shape[3] * weight.shape[4]
+    """He's normal init of stacked kernels `(N, out, k, k, in)`, fan_out of ONE branch, gain of a ReLU."""
+    fan_out = weight.shape[1] * weight.shape[2] * weight.shape[3]
     nn.init.normal_(weight, std=math.sqrt(2.0 / fan_out))

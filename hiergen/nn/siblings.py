@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from hiergen.nn.arguments import parent_indices, positive
-from hiergen.nn.primitives import unfold
-
-
-class StageRecipe(Protocol):
-    """What `Siblings` asks of a stage: see `Bottlenecks` and `ConvNeXts`."""
-
-    @property
-    def in_channels(self) -> int: ...
-    @property
-    def out(self) -> int: ...
-    def build(self, branches: int) -> nn.Module: ...
-    def shrink(self, size: int) -> int: ...
-
-
-class Gather(nn.Module):
-    """Hands every branch its parent's row: `(B, P, ...)` to `(B, N, ...)`.
-
-    `parents` is the truth; the index tensor beside it only follows the module from device to device and is no part of
-    the state dict.
-    """
-
-    index: Tensor
-
-    def __init__(self, parents: tuple[int, ...]) -> None:
-        super().__init__()
-        self.parents = parents
-        self.register_buffer("index", torch.tensor(parents), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] <= max(self.parents):
-            raise ValueError(f"expected a map of {max(self.parents) + 1} parents or more, got {x.shape[1]}")
-        if self.parents == tuple(range(x.shape[1])):
-            return x
-        return x.index_select(1, self.index)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        was_meta = self.index.is_meta
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if was_meta and not self.index.is_meta:  # to_empty() leaves a buffer without values
-            self.index.copy_(torch.tensor(self.parents, device="cpu"))
-        return self
-
-    def extra_repr(self) -> str:
-        return f"{max(self.parents) + 1} -> {len(self.parents)}"
+from hiergen.nn.lowering import Lowering, Run, Stack, is_exported, is_traced, select_maps, spans
+from hiergen.nn.stage import Block, Stage, StageRecipe
+from hiergen.nn.tuning import candidates, choose, default, fastest, remember
 
 
 class Siblings(nn.Module):
@@ -60,10 +20,12 @@ class Siblings(nn.Module):
 
     Without `parents` all branches read one map `(B, C, H, W)`; with them, branch i reads row `parents[i]` of
     `(B, P, C, H, W)`. The answer is `(B, N, C', H', W')`. Every parameter and buffer has N rows: row i is branch i.
+    Siblings side by side in `parents` share work. `lowering` says how the branches are executed; "auto" looks it up by
+    device, batch and shape (see `hiergen.nn.tuning`). All lowerings compute the same, to rounding.
     Raises ValueError for numbers that cannot be, or stages whose channels do not meet.
 
     >>> level1 = Siblings(2, [Bottlenecks(64, 16, 32)])
-    >>> level2 = Siblings(3, [Bottlenecks(32, 8, 16)], parents=[0, 1, 0])
+    >>> level2 = Siblings(3, [Bottlenecks(32, 8, 16)], parents=[0, 0, 1])
     >>> level2(level1(torch.rand(4, 64, 7, 7))).shape
     torch.Size([4, 3, 16, 7, 7])
     """
@@ -80,16 +42,101 @@ class Siblings(nn.Module):
         self.branches = branches
         self.parents = None if parents is None else parent_indices("Siblings", parents, branches)
         self.in_channels, self.out_channels = self.recipes[0].in_channels, self.recipes[-1].out
-        self.gather = None if self.parents is None else Gather(self.parents)
         self.stages = nn.Sequential(*(recipe.build(branches) for recipe in self.recipes))
+        self.lowering: Lowering | Literal["auto"] = "auto"
 
-    def forward(self, x: Tensor) -> Tensor:
-        expected = "(B, C, H, W)" if self.gather is None else "(B, P, C, H, W)"
-        if x.ndim != (4 if self.gather is None else 5) or x.shape[-3] != self.in_channels:
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks of all stages, in order."""
+        return [step for stage in self.stages if isinstance(stage, Stage) for step in stage.steps()]
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        branches: tuple[int, ...] | None = None,
+        maps: tuple[int, ...] | None = None,
+        gains: Tensor | None = None,
+        after: int | None = None,
+        pool: bool = False,
+    ) -> Tensor:
+        """`(B, C, H, W)` or `(B, P, C, H, W)` to `(B, N, C', H', W')`, or with `pool` to its means `(B, N, C')`.
+
+        Only the chosen `branches` (ascending) are computed, from rows `maps` of `x` (default: their parents). `gains`
+        `(1 or B, N of all branches)` multiply the maps after block `after` (1 …; default: see `default_block`).
+        Raises ValueError for a map of another shape.
+        """
+        expected = "(B, C, H, W)" if self.parents is None else "(B, P, C, H, W)"
+        if x.ndim not in (4, 5) or (x.ndim == 5 and self.parents is None and maps is None):
             raise ValueError(f"expected {expected} with C = {self.in_channels}, got {tuple(x.shape)}")
-        if self.gather is not None:
-            x = self.gather(x).flatten(1, 2)
-        return unfold(self.stages(x), self.branches)
+        if x.shape[-3] != self.in_channels or (x.ndim == 4 and self.parents is not None):
+            raise ValueError(f"expected {expected} with C = {self.in_channels}, got {tuple(x.shape)}")
+        branches = tuple(range(self.branches)) if branches is None else branches
+        if maps is None:
+            maps = tuple(self.parents[i] for i in branches) if self.parents else (0,) * len(branches)
+        rows = x.unsqueeze(1) if x.ndim == 4 else x
+        if rows.shape[1] <= max(maps):
+            raise ValueError(f"expected a map of {max(maps) + 1} parents or more, got {rows.shape[1]}")
+        rows = rows.permute(1, 0, 3, 4, 2).contiguous()
+        lowering = self.lowering_for(rows, len(branches))
+        runs = spans(branches, maps, 1 if lowering.kind == "loop" else lowering.chunk or self.branches)
+        stack, steps = Stack(runs), self.blocks
+        done = [self._run(rows, Run(lowering.kind, span, stack), steps, gains, after, pool) for span in runs]
+        y = done[0] if len(done) == 1 else torch.cat(done)
+        return y.transpose(0, 1) if pool else y.permute(1, 0, 4, 2, 3)
+
+    def _run(
+        self, rows: Tensor, run: Run, steps: list[Block], gains: Tensor | None, after: int | None, pool: bool
+    ) -> Tensor:
+        """`(P, B, H, W, C)` to the maps of one run, `(n, B, H', W', C')` or pooled `(n, B, C')`."""
+        y = select_maps(rows, run.span.maps)
+        at = after or self.default_block
+        for number, step in enumerate(steps, 1):
+            y = step(y, run)
+            if gains is not None and number == at:
+                y = y * gains[:, run.span.lo : run.span.hi].t()[:, :, None, None, None].to(y.dtype)
+        return y.mean((2, 3)) if pool else y
+
+    @property
+    def default_block(self) -> int:
+        """The block after which a gain acts: the middle one, as in the paper (5b of three blocks 5a, 5b, 5c)."""
+        return (len(self.blocks) + 1) // 2
+
+    def lowering_for(self, rows: Tensor, count: int) -> Lowering:
+        """What runs `count` branches on maps `(P, B, H, W, C)`: the fixed lowering, or the choice of "auto"."""
+        if is_exported():
+            return Lowering("grouped")
+        if is_traced():
+            return Lowering("matmul")
+        if self.lowering != "auto":
+            return self.lowering
+        _, batch, height, width, _ = rows.shape
+        return choose(self.recipes, count, (batch, height, width), rows.device, rows.dtype, training=self.training)
+
+    def tune(self, x: Tensor) -> dict[Lowering, float]:
+        """Measure all lowerings on an input like `x`, forward, and in training mode backward too; save the fastest.
+
+        Returns the median milliseconds of each. BatchNorm's running statistics are left as they were.
+        """
+        shape = (x.shape[0], x.shape[-2], x.shape[-1])
+        before, state = self.lowering, {name: buffer.clone() for name, buffer in self.named_buffers()}
+        usual = default(self.recipes, self.branches, shape, x.device, training=self.training)
+
+        def run(lowering: Lowering) -> None:
+            self.lowering = lowering
+            with torch.set_grad_enabled(self.training):
+                y = self(x)
+                if self.training:
+                    torch.autograd.grad(y.sum(), [p for p in self.parameters() if p.requires_grad])
+
+        try:
+            best, times = fastest({c: partial(run, c) for c in candidates(usual, self.branches)}, x.device)
+        finally:
+            self.lowering = before
+            for name, buffer in state.items():
+                self.get_buffer(name).copy_(buffer)
+        remember(self.recipes, self.branches, shape, x.device, x.dtype, training=self.training, lowering=best)
+        return times
 
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the branches' maps for an input map of this size, px."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from hiergen.errors import HiergenError, PlanError, quoted
 from hiergen.nn.backbone import Size, Stage, stages, trunk_model
@@ -77,16 +77,20 @@ class Trunk(nn.Module):
 
     def _trace(self) -> tuple[tuple[int, ...], list[str]]:
         """The map's shape for two images, and the names of parameters without a gradient, found on the meta device."""
-        parameters = {
-            name: torch.empty_like(p, device="meta").requires_grad_(p.requires_grad)
-            for name, p in self.named_parameters()
-        }
-        buffers = {name: torch.empty_like(b, device="meta") for name, b in self.named_buffers()}
-        images = torch.empty((2, *self.input_size), device="meta")
+        # a twin on the meta device; the memo keeps tied parameters tied
+        with torch.inference_mode(False):
+            parameters = {
+                name: nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
+                for name, p in self.named_parameters()
+            }
+            memo: dict[int, Tensor] = {id(p): parameters[name] for name, p in self.named_parameters()}
+            memo |= {id(b): torch.empty_like(b, device="meta") for b in self.buffers()}
+            images = torch.empty((2, *self.input_size), device="meta")
         trained = {name: p for name, p in parameters.items() if p.requires_grad}
+        twin = copy.deepcopy(self, memo)
         try:
-            with torch.enable_grad():
-                y: Tensor = functional_call(self, {**parameters, **buffers}, (images,))
+            with torch.inference_mode(False), torch.enable_grad():
+                y: Tensor = twin(images)
                 gradients = torch.autograd.grad(y.sum(), list(trained.values()), allow_unused=True)
         except (AssertionError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -50,7 +50,7 @@ def compile_plan(
         tree=nested_tree(classes, nesting),
         trunk=trunk,
         levels=layout.levels(stages),
-        head_parents=(0,) * len(classes) if spec.single_branch else (),
+        head_parents=(0,) * len(classes) if spec.single_branch else _leaf_of_class(nesting),
     )
 
 
@@ -69,6 +69,13 @@ def nested_tree(classes: tuple[ClassEntry, ...], nesting: Nesting) -> dict[str, 
     return tree
 
 
+def _leaf_of_class(nesting: Nesting) -> tuple[int, ...]:
+    """The leaf branch of each class; empty where the orders agree."""
+    leaf = {c: i for i, c in enumerate(nesting.leaves)}
+    homes = tuple(leaf[c] for c in range(nesting.classes))
+    return () if homes == tuple(range(nesting.classes)) else homes
+
+
 class _Layout:
     """Branches per level, and stages for them."""
 
@@ -80,9 +87,12 @@ class _Layout:
         self._last = last
         self._classes = len(classes)
         self._names = [tuple(g.name for g in groups) for groups in nesting.groups]
-        self._names.append(("all classes",) if spec.single_branch else tuple(c.id for c in classes))
+        self._names.append(("all classes",) if spec.single_branch else tuple(classes[c].id for c in nesting.leaves))
         self._parents: list[tuple[int, ...]] = [()]
-        self._parents += [nesting.parents(level) for level in range(2, nesting.levels + 1)]
+        self._parents += [nesting.parents(level) for level in range(2, nesting.levels)]
+        if nesting.groups:
+            above = nesting.parents(nesting.levels)
+            self._parents.append(tuple(above[c] for c in nesting.leaves))
 
     def levels(self, stages: list[list[StagePlan]]) -> tuple[LevelPlan, ...]:
         """Levels with shapes and costs. Raises `PlanError` where a map would vanish."""

@@ -48,7 +48,8 @@ class LevelPlan(_Frozen):
     """One level of siblings: all branches have the same stages.
 
     `parents[i]` is the branch of the level above that branch i reads (empty on level 1: all read the trunk).
-    `branch_params` and `branch_macs` are of one branch. `names[i]` is the group or class of branch i.
+    `branch_params` and `branch_macs` are of one branch. `names[i]` is the group or class of branch i; siblings
+    are side by side.
     """
 
     names: tuple[str, ...]
@@ -88,6 +89,11 @@ class Plan(_Frozen):
     trunk: TrunkPlan
     levels: tuple[LevelPlan, ...]
     head_parents: tuple[int, ...]
+
+    @property
+    def single_branch(self) -> bool:
+        """Whether all classes share one branch (PHL1branch): then no part is a class's own."""
+        return self.levels[-1].branches < len(self.classes)
 
     @property
     def head_params(self) -> int:

@@ -11,10 +11,9 @@ from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, named
 from hiergen.files import read_text
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.spec import ImageFolder, Spec
+from hiergen.taxonomy.synsets import guess, is_wnid, looks_like_synset
 from hiergen.taxonomy.wordnet import WordNet
 from hiergen.taxonomy.yamlfile import Document
-
-_PHYSICAL = "n00001930"  # physical_entity.n.01
 
 
 @dataclass(frozen=True)
@@ -109,15 +108,6 @@ def _folder(path: Path, place: str) -> list[tuple[str, str | None, str]]:
     return [(name, None, str(path / name)) for name in names]
 
 
-def is_wnid(text: str) -> bool:
-    return len(text) == 9 and text[0] == "n" and text[1:].isdecimal() and text.isascii()
-
-
-def _looks_like_synset(text: str) -> bool:
-    parts = text.rsplit(".", 2)
-    return len(parts) == 3 and parts[1] == "n" and parts[2].isdecimal()
-
-
 def _entry(class_id: str, name: str | None, place: str, spec: Spec, document: Document, wordnet: WordNet) -> ClassEntry:
     if problem := bad_label(class_id):
         raise TaxonomyError(
@@ -127,12 +117,12 @@ def _entry(class_id: str, name: str | None, place: str, spec: Spec, document: Do
     if name is not None and (problem := bad_label(name)):
         raise TaxonomyError(f"the name {quoted(name)} of {quoted(class_id)} is {problem}", place=place, code="E103")
     stated = spec.synsets.get(class_id)
-    if stated is not None or is_wnid(class_id) or _looks_like_synset(class_id):
+    if stated is not None or is_wnid(class_id) or looks_like_synset(class_id):
         wnid = resolve_synset(stated or class_id, wordnet, document.place(("synsets", class_id)) if stated else place)
         name = name or (class_id if stated else wordnet.lemmas(wnid)[0])
         return ClassEntry(class_id, name, wnid, place)
-    guess, exact, note = _guess(class_id, wordnet)
-    return ClassEntry(class_id, name or class_id, guess, place, exact, note)
+    synset, exact, note = guess(class_id, wordnet)
+    return ClassEntry(class_id, name or class_id, synset, place, exact, note)
 
 
 def resolve_synset(text: str, wordnet: WordNet, place: str) -> str:
@@ -148,30 +138,6 @@ def resolve_synset(text: str, wordnet: WordNet, place: str) -> str:
             code="E101",
         )
     return wnid
-
-
-def _guess(class_id: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
-    """A plain name's synset: its most frequent sense that is a kind of thing one can photograph, else its first.
-
-    A compound WordNet lacks goes below its head word: 'aquarium_fish' is a kind of 'fish'.
-    """
-    words = class_id.replace("_", " ").replace("-", " ").split()
-    for start in range(len(words)):
-        phrase = " ".join(words[start:])
-        if start and not any(c.isalpha() for c in phrase):
-            break  # 'Boeing 747' is no kind of number
-        senses = wordnet.senses(phrase)
-        if not senses:
-            continue
-        things = [s for s in senses if wordnet.is_ancestor(_PHYSICAL, s) and not wordnet.synset(s).instance_hypernyms()]
-        chosen = (things or list(senses))[0]
-        name = wordnet.synset_name(chosen)
-        if start:
-            return chosen, False, f"is not in WordNet: placed below its head word {name}"
-        if len(senses) > 1:
-            return chosen, True, f"has {len(senses)} senses: taken as {name} ({wordnet.gloss(chosen)[:60]})"
-        return chosen, True, None
-    return None, True, None
 
 
 def _unknown(table: dict[str, str], ids: list[str], document: Document, label: str) -> Iterator[TaxonomyError]:

@@ -33,7 +33,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Nesting:
-    """`groups[j]`: the groups of level j + 1, ordered by their first class; the last level, k, is the classes."""
+    """`groups[j]`: the groups of level j + 1 in tree order (depth first; siblings by their first class).
+
+    The last level, k, is the classes, in the order of the logits here; `leaves` has them in tree order.
+    """
 
     groups: tuple[tuple[Group, ...], ...]
     classes: int
@@ -51,6 +54,13 @@ class Nesting:
             for c in group.classes:
                 above[c] = i
         return tuple(above)
+
+    @property
+    def leaves(self) -> tuple[int, ...]:
+        """The classes in tree order: siblings side by side."""
+        return (
+            tuple(c for group in self.groups[-1] for c in group.classes) if self.groups else tuple(range(self.classes))
+        )
 
     def children(self, level: int) -> list[int]:
         """Number of children of each group of a level (1 … k - 1)."""
@@ -156,11 +166,12 @@ def _cover(tree: Tree, classes: tuple[int, ...], keys: dict[int, str]) -> str:
 def _finish(
     layers: list[list[_Block]], tree: Tree, named: Tree, wordnet: WordNet, above: tuple[tuple[Group, ...], ...]
 ) -> Nesting:
-    """Sort each layer by first class, give names that are unique on their level, and find the parents."""
+    """Sort each layer into tree order, give names that are unique on their level, and find the parents."""
     groups = list(above)
     for layer in layers:
         home = {c: i for i, group in enumerate(groups[-1]) for c in group.classes} if groups else {}
-        layer = sorted(layer, key=lambda b: b.classes)
+        # siblings side by side, so that one parent's branches are one slice of their level
+        layer = sorted(layer, key=lambda b: (home.get(b.classes[0], 0), b.classes))
         names = _names(layer, named, wordnet)
         groups.append(
             tuple(

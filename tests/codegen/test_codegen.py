@@ -153,7 +153,7 @@ def test_models_train_and_round_trip(toy: Built, toy_module: ModuleType, name: s
     features = model.forward_features(x)
     last = plan.levels[-1]
     assert features.shape == (6, last.branches, last.channels, last.height, last.width)
-    assert torch.equal(model.forward_head(features), model(x))
+    torch.testing.assert_close(model.forward_head(features), model(x), atol=1e-5, rtol=1e-5)
 
 
 def test_the_tree_in_the_source_gives_the_plans_parents(toy: Built, toy_module: ModuleType) -> None:
@@ -161,13 +161,19 @@ def test_the_tree_in_the_source_gives_the_plans_parents(toy: Built, toy_module: 
 
     for plan in [*toy.plans, *plan_models(load_taxonomy("taxonomies/imagenet100.yaml"))]:
         nest = Nest(plan.tree, plan.classes)
-        if plan.head_parents:
+        assert plan.single_branch == (plan.model in ("OneBranch", "PHL1branch"))
+        if plan.single_branch:
+            assert plan.head_parents == (0,) * len(plan.classes)
             continue
         assert nest.depth == len(plan.levels)
         for j, level in enumerate(plan.levels, 1):
             assert nest.parents(j) == (level.parents or (0,) * level.branches)
-            assert len(nest.names(j)) == level.branches
-        assert nest.names(nest.depth) == plan.classes
+            assert list(level.parents) == sorted(level.parents)  # siblings side by side
+            assert nest.names(j) == level.names
+        last = plan.levels[-1].names
+        assert nest.heads == (plan.head_parents or tuple(range(len(last))))
+        assert tuple(last[leaf] for leaf in nest.heads) == plan.classes
+        assert (plan.head_parents == ()) == (last == plan.classes)
 
 
 @pytest.mark.parametrize(

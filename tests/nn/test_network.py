@@ -8,7 +8,7 @@ import pickle
 import pytest
 import timm
 import torch
-from network_cases import Tiny, TinyViT
+from network_cases import PHL, OneBranch, Tiny, TinyViT, Unsorted, lively
 from timm.data import resolve_model_data_config
 from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
@@ -21,28 +21,24 @@ from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Siblings, T
 @pytest.fixture
 def net() -> Tiny:
     torch.manual_seed(0)
-    network = Tiny().eval()
-    with torch.no_grad():  # no zero gammas: every path must matter
-        for p in network.parameters():
-            if p.ndim <= 2:
-                p.normal_(0.5, 0.3)
-    return network
+    return lively(Tiny())
 
 
-def logit(net: Tiny, x: Tensor, path: tuple[int, int, int]) -> Tensor:
+def logit(net: Tiny, x: Tensor, label: int) -> Tensor:
     """Eq. 2 of Kelm et al. for one class: its own branch of every level, built alone."""
     x = net.trunk(x)
-    for level, index in zip(net.levels, path, strict=True):
+    for level, index in zip(net.levels, net.paths[label], strict=True):
         alone = Siblings(1, level.recipes).eval()
         alone.load_state_dict({name: t[index : index + 1] for name, t in level.state_dict().items()})
         x = alone(x)[:, 0]
-    return x.mean((2, 3)) @ net.head.weight[path[-1]] + net.head.bias[path[-1]]
+    return x.mean((2, 3)) @ net.head.weight[label] + net.head.bias[label]
 
 
-def test_every_logit_is_its_path_through_the_tree(net: Tiny) -> None:
-    x = torch.randn(2, 3, 64, 64)
-    paths = [(0, 0, 0), (0, 1, 1), (0, 0, 2), (1, 2, 3), (1, 2, 4)]
-    want = torch.stack([logit(net, x, path) for path in paths], dim=1)
+@pytest.mark.parametrize("model", [Tiny, Unsorted, OneBranch, PHL])
+def test_every_logit_is_its_path_through_the_tree(model: type[Tiny]) -> None:
+    torch.manual_seed(0)
+    net, x = lively(model()), torch.randn(2, 3, 64, 64)
+    want = torch.stack([logit(net, x, label) for label in range(5)], dim=1)
     torch.testing.assert_close(net(x), want, atol=1e-5, rtol=1e-4)
     assert want.std() > 0.01
 

@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 import torch
+from network_cases import LOWERINGS, RAGGED, STAGES, branch, randomized
 from timm.models.convnext import ConvNeXtStage
 from timm.models.convnext import LayerNorm as TimmLayerNorm
 from timm.models.convnext import LayerNorm2d as TimmLayerNorm2d
@@ -16,34 +17,12 @@ from torch import Tensor, nn
 
 from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, Siblings
 
-RAGGED = [2, 0, 2, 2, 3]  # unsorted; parent 1 has no child
-STAGES = {
-    "bottlenecks": [Bottlenecks(6, 4, 10, depth=2, stride=2), Bottlenecks(10, 3, 8)],
-    "bottleneck-identity": [Bottlenecks(6, 4, 6, depth=2)],
-    "convnexts": [ConvNeXts(6, 12, 8, depth=2, stride=2), ConvNeXts(8, 9, 8)],
-    "convnext-identity": [ConvNeXts(6, 12, 6, depth=1)],
-    "convnextv2": [ConvNeXts(6, 12, 8, grn=True), ConvNeXts(8, 9, 8, stride=2, grn=True)],
-    "mixed": [Bottlenecks(6, 4, 8, stride=2), ConvNeXts(8, 12, 8)],
-}
+WAYS = ["loop", "matmul/2", "grouped/all", "auto"]
 
 
-def randomized(module: nn.Module) -> nn.Module:
-    """Every parameter and statistic at a value that matters: zero gammas would hide half the network."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in module.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2.0)
-            elif tensor.is_floating_point():
-                tensor.normal_(0.3 if tensor.ndim == 2 else 0.0, 0.5)
-    return module
-
-
-def branch(siblings: Siblings, index: int) -> Siblings:
-    """Branch `index` alone, reading a map of its own."""
-    alone = Siblings(1, siblings.recipes)
-    alone.load_state_dict({name: tensor[index : index + 1] for name, tensor in siblings.state_dict().items()})
-    return alone.train(siblings.training)
+def row(tensor: Tensor, index: int) -> Tensor:
+    """One branch's tensor as timm has it: kernels are stored channels-last."""
+    return tensor[index].permute(0, 3, 1, 2) if tensor.ndim == 5 else tensor[index]
 
 
 @pytest.mark.parametrize("parents", [None, RAGGED], ids=["shared", "ragged"])
@@ -76,8 +55,10 @@ def test_fused_equals_a_loop_over_branches(stages: list, training: bool, parents
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize(("channels", "stride"), [(12, 1), (12, 2), (16, 2), (16, 1)])
-def test_a_branch_is_a_stack_of_timm_bottlenecks(channels: int, stride: int, training: bool) -> None:
+@pytest.mark.parametrize("name", WAYS)
+def test_a_branch_is_a_stack_of_timm_bottlenecks(name: str, channels: int, stride: int, training: bool) -> None:
     siblings = randomized(Siblings(3, [Bottlenecks(channels, 4, 16, depth=2, stride=stride)])).train(training)
+    siblings.lowering = LOWERINGS[name]
     x = torch.randn(4, channels, 7, 7)
     fused = siblings(x)
     for i in range(3):
@@ -86,16 +67,18 @@ def test_a_branch_is_a_stack_of_timm_bottlenecks(channels: int, stride: int, tra
             projection = None
         timm = nn.Sequential(TimmBottleneck(channels, 4, stride, projection), TimmBottleneck(16, 4)).train(training)
         untouched = randomized(Siblings(3, siblings.recipes))
-        timm.load_state_dict({k.removeprefix("stages.0."): v[i] for k, v in untouched.state_dict().items()})
+        timm.load_state_dict({k.removeprefix("stages.0."): row(v, i) for k, v in untouched.state_dict().items()})
         torch.testing.assert_close(fused[:, i], timm(x), atol=1e-5, rtol=1e-5)
         for name, tensor in timm.state_dict().items():
-            torch.testing.assert_close(siblings.state_dict()[f"stages.0.{name}"][i], tensor, atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(row(siblings.state_dict()[f"stages.0.{name}"], i), tensor, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])
 @pytest.mark.parametrize(("channels", "stride"), [(8, 1), (6, 1), (6, 2)])
-def test_a_branch_is_a_timm_convnext_stage(channels: int, stride: int, grn: bool) -> None:
+@pytest.mark.parametrize("name", WAYS)
+def test_a_branch_is_a_timm_convnext_stage(name: str, channels: int, stride: int, grn: bool) -> None:
     siblings = randomized(Siblings(3, [ConvNeXts(channels, 32, 8, depth=2, stride=stride, grn=grn)]))
+    siblings.lowering = LOWERINGS[name]
     x = torch.randn(2, channels, 9, 8)
     for i in range(3):
         timm = ConvNeXtStage(
@@ -108,7 +91,7 @@ def test_a_branch_is_a_timm_convnext_stage(channels: int, stride: int, grn: bool
             norm_layer=TimmLayerNorm2d,
             norm_layer_cl=TimmLayerNorm,
         )
-        timm.load_state_dict({k.removeprefix("stages.0."): v[i] for k, v in siblings.state_dict().items()})
+        timm.load_state_dict({k.removeprefix("stages.0."): row(v, i) for k, v in siblings.state_dict().items()})
         torch.testing.assert_close(siblings(x)[:, i], timm(x), atol=1e-5, rtol=1e-4)
 
 

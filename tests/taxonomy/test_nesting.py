@@ -27,14 +27,19 @@ def check_nesting(nesting: Nesting, levels: int, classes: int) -> None:
     assert nesting.parents(1) == (0,) * (len(nesting.groups[0]) if nesting.groups else classes)
     for level, groups in enumerate(nesting.groups, 1):
         assert sorted(c for group in groups for c in group.classes) == list(range(classes))
-        assert [g.classes for g in groups] == sorted(g.classes for g in groups)
+        assert [(g.parent, g.classes) for g in groups] == sorted((g.parent, g.classes) for g in groups)  # tree order
         assert len({g.name for g in groups}) == len(groups)
         assert sum(nesting.children(level)) == len(nesting.parents(level + 1))
         if level > 1:
             above = nesting.groups[level - 2]
             assert all(set(g.classes) <= set(above[g.parent].classes) for g in groups)
+    assert sorted(nesting.leaves) == list(range(classes))
     if nesting.groups:
-        assert all(c in nesting.groups[-1][home].classes for c, home in enumerate(nesting.parents(levels)))
+        homes = nesting.parents(levels)
+        assert all(c in nesting.groups[-1][home].classes for c, home in enumerate(homes))
+        assert list(nesting.leaves) == sorted(range(classes), key=lambda c: (homes[c], c))
+    else:
+        assert list(nesting.leaves) == list(range(classes))
 
 
 def random_tree(rng: random.Random, most: int) -> toy.Tree:

@@ -1,0 +1,160 @@
+"""The part of a network that some of its classes need (Kelm et al., arXiv 2308.05128, Eq. 3)."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.heads import ClassHeads
+from hiergen.nn.lowering import Lowering
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.siblings import Siblings
+
+M = TypeVar("M", bound=nn.Module)
+LOOP = Lowering("loop")  # one branch at a time: what a branch computes does not depend on how many there are
+_SETTINGS = ("eps", "momentum")  # of norms; timm's scripts may change them on a built network
+
+
+def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwork:
+    """A network of the trunk and of the branches that lead to the classes with these indices; logits in their order.
+
+    All weights are copies, nothing is shared. The result is of the network's own class, with `taxonomy` and `classes`
+    of its own, so that it can be pickled and copied; names of parameters, device, dtype, `training` and
+    `requires_grad` of each part, lowerings, and the norms' eps and momentum, are the network's; its active classes and
+    gains are not taken over. A cutout can be cut again.
+    Raises HiergenError for an index that is no class, for no class, and for all of them.
+
+    >>> cats = cut(network, [281, 282, 283])  # (B, 3, H, W) -> (B, 3)
+    """
+    kept = _indices(keep, network)
+    part = type(network).__new__(type(network))
+    # instance attributes hide the class's; set first, as the constructor may read them
+    part.__dict__["classes"] = tuple(network.classes[i] for i in kept)
+    part.__dict__["taxonomy"] = prune(network.taxonomy, frozenset(part.classes))
+    HierarchicalNetwork.__init__(part)
+
+    homes = network.head.parents
+    branches = _sorted({homes[c] if homes else c for c in kept})
+    built: dict[str, nn.Module] = {"head": _cut_heads(network.head, kept, branches)}
+    for number in range(len(network.levels), 0, -1):
+        level = network.levels[number - 1]
+        above = _sorted({level.parents[b] for b in branches}) if level.parents else ()
+        built[f"level{number}"] = _cut_level(level, branches, above)
+        branches = above
+    for name, child in network.named_children():  # in the network's order, and with what a subclass has besides
+        part.add_module(name, built[name] if name in built else copy.deepcopy(child))
+    part.training = network.training
+    return part
+
+
+def prune(taxonomy: Mapping[str, Any], classes: Collection[str]) -> dict[str, Any]:
+    """The nested mapping without other classes, and without groups that have none left; the order stays."""
+    kept: dict[str, Any] = {}
+    for name, below in taxonomy.items():
+        if not isinstance(below, Mapping):
+            if name in classes:
+                kept[name] = below
+        elif inner := prune(below, classes):
+            kept[name] = inner
+    return kept
+
+
+def difference(
+    network: HierarchicalNetwork, part: HierarchicalNetwork, images: Tensor, *, lowering: Lowering | None = LOOP
+) -> float:
+    """Largest |difference| between a cutout's logits and the network's logits of the same classes, in eval mode.
+
+    `images` is `(B, 3, H, W)` on the network's device. Both run the same `lowering`, so that nothing but the weights
+    can differ; None leaves each its own, and lets rounding in.
+    Raises HiergenError for a class that the network does not have.
+    """
+    index = {name: i for i, name in enumerate(network.classes)}
+    if missing := [name for name in part.classes if name not in index]:
+        raise HiergenError(f"class {quoted(missing[0])} of the cutout is none of the network's")
+    with torch.no_grad(), _bare(network, lowering), _bare(part, lowering):
+        full: Tensor = network(images)[:, [index[name] for name in part.classes]]
+        own: Tensor = part(images)
+    return float((own.double() - full.double()).abs().max())
+
+
+def _indices(keep: Sequence[int], network: HierarchicalNetwork) -> tuple[int, ...]:
+    count = network.num_classes
+    if not len(keep):
+        raise HiergenError("a cutout needs a class to keep", expected=f"1 to {count - 1} of the {count} classes")
+    indices = set()
+    for item in keep:
+        index = -1 if isinstance(item, bool) else operator.index(item)
+        if not 0 <= index < count:
+            raise HiergenError(f"no class has the index {item}", expected=f"0..{count - 1}")
+        indices.add(index)
+    if len(indices) == count:
+        raise HiergenError(
+            f"all {count} classes are kept: that is the full network", expected="fewer classes", hint="use it as it is"
+        )
+    return _sorted(indices)
+
+
+def _sorted(indices: Collection[int]) -> tuple[int, ...]:
+    return tuple(sorted(indices))
+
+
+def _cut_heads(head: ClassHeads, kept: tuple[int, ...], branches: tuple[int, ...]) -> ClassHeads:
+    position = {branch: i for i, branch in enumerate(branches)}
+    parents = None if head.parents is None else [position[head.parents[c]] for c in kept]
+    with torch.device("meta"):  # no memory, and no random numbers taken
+        new = type(head)(len(kept), head.in_channels, parents=parents)
+    return _filled(new, head, kept)
+
+
+def _cut_level(level: Siblings, branches: tuple[int, ...], above: tuple[int, ...]) -> Siblings:
+    position = {branch: i for i, branch in enumerate(above)}
+    parents = None if level.parents is None else [position[level.parents[b]] for b in branches]
+    with torch.device("meta"):
+        new = type(level)(len(branches), level.recipes, parents=parents)
+    new.lowering = level.lowering
+    return _filled(new, level, branches)
+
+
+def _filled(new: M, old: M, rows: tuple[int, ...]) -> M:
+    """A module on the meta device with these rows of every parameter and buffer of the old one, and its settings."""
+    state = old.state_dict(keep_vars=True)
+    device = next(iter(state.values())).device
+    index = torch.tensor(rows, device=device)
+    new.to_empty(device=device)
+    chosen = {name: tensor.detach().index_select(0, index) for name, tensor in state.items()}
+    for name, parameter in new.named_parameters():
+        parameter.requires_grad_(state[name].requires_grad)
+    new.load_state_dict(chosen, assign=True)
+    for module, before in zip(new.modules(), old.modules(), strict=True):
+        module.training = before.training
+        for setting in _SETTINGS:
+            if hasattr(before, setting):
+                setattr(module, setting, getattr(before, setting))
+    return new
+
+
+@contextmanager
+def _bare(network: HierarchicalNetwork, lowering: Lowering | None) -> Iterator[None]:
+    """The network in eval mode, all classes active, without gains, and all levels executed in one way."""
+    training = {module: module.training for module in network.modules()}
+    lowerings = [level.lowering for level in network.levels]
+    active, gains = network._active, network._gains
+    try:
+        network.eval()
+        network._active = network._gains = None
+        for level in network.levels:
+            level.lowering = lowering or level.lowering
+        yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+        for level, before in zip(network.levels, lowerings, strict=True):
+            level.lowering = before
+        network._active, network._gains = active, gains

@@ -1,0 +1,101 @@
+"""Top-down attention: gains of classes and groups, as tensors by level (Kelm et al., arXiv 2308.05128)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.lowering import is_traced
+
+if TYPE_CHECKING:
+    from hiergen.nn.network import HierarchicalNetwork
+
+
+@dataclass(frozen=True)
+class Gains:
+    """`levels[j]`: `(1 or B, branches of level j + 1)`, or None where all are 1; applied after block `after`."""
+
+    levels: tuple[Tensor | None, ...]
+    after: tuple[int, ...]
+
+    def of_level(self, index: int) -> tuple[Tensor | None, int | None]:
+        return self.levels[index], self.after[index]
+
+
+def node_gains(
+    network: HierarchicalNetwork,
+    gains: Mapping[int | str, float | Tensor] | Tensor,
+    after: int | None,
+    outer: Gains | None,
+) -> Gains:
+    """Checked gains of every level, multiplied with those of an outer block. Raises HiergenError as `attend` does."""
+    sizes = [level.branches for level in network.levels]
+    if sizes[-1] < network.num_classes:
+        raise HiergenError(
+            f"{type(network).__name__} has no features of single classes to attend to: they share one branch"
+        )
+    blocks = [len(level.blocks) for level in network.levels]
+    if after is not None and not (type(after) is int and 1 <= after <= min(blocks)):
+        raise HiergenError("no such block in every branch", expected=f"after = 1..{min(blocks)}", got=repr(after))
+    places = tuple(after or level.default_block for level in network.levels)
+    if outer is not None and outer.after != places:
+        raise HiergenError(
+            "nested blocks of attend act after the same block", expected=f"{outer.after}", got=f"{places}"
+        )
+    levels = _by_mapping(network, gains, sizes) if isinstance(gains, Mapping) else _by_tensor(gains, sizes)
+    if outer is not None:
+        levels = [_product(a, b) for a, b in zip(levels, outer.levels, strict=True)]
+    return Gains(tuple(levels), places)
+
+
+def _by_mapping(
+    network: HierarchicalNetwork, gains: Mapping[int | str, float | Tensor], sizes: list[int]
+) -> list[Tensor | None]:
+    weight = network.head.weight
+    levels: list[Tensor | None] = [None] * len(sizes)
+    for term, gain in gains.items():
+        values = _checked(gain, f"gain of {quoted(term)}", device=weight.device)
+        if values.ndim > 1:
+            raise HiergenError(
+                f"the gain of {quoted(term)} is one number, or one for each sample",
+                expected="() or (B,)",
+                got=str(tuple(values.shape)),
+            )
+        for node in network.selector.nodes(term):
+            own = torch.ones(max(values.numel(), 1), sizes[node.level - 1], device=weight.device)
+            own[:, node.branch] = values
+            levels[node.level - 1] = _product(levels[node.level - 1], own)
+    return levels
+
+
+def _by_tensor(gains: Tensor, sizes: list[int]) -> list[Tensor | None]:
+    values = _checked(gains, "gains")
+    if values.ndim not in (1, 2) or values.shape[-1] != sum(sizes):
+        raise HiergenError(
+            "gains have one column for each node of the network",
+            expected=f"({sum(sizes)},) or (B, {sum(sizes)})",
+            got=str(tuple(values.shape)),
+        )
+    return list(torch.split(values.reshape(-1, sum(sizes)), sizes, dim=1))
+
+
+def _checked(gain: object, what: str, device: torch.device | None = None) -> Tensor:
+    """The gain as a tensor; HiergenError unless it is real, finite and not negative."""
+    if isinstance(gain, bool) or not isinstance(gain, int | float | Tensor):
+        raise HiergenError(f"the {what} is no number", expected="a number from 0 up", got=quoted(repr(gain)))
+    values = gain.to(device) if isinstance(gain, Tensor) else torch.tensor(float(gain), device=device)
+    if not is_traced() and not bool((torch.isfinite(values) & (values >= 0)).all()):
+        bad = values[~(torch.isfinite(values) & (values >= 0))].flatten()[0].item()
+        raise HiergenError(f"the {what} cannot be", expected="a finite number from 0 up", got=f"{bad:g}")
+    return values
+
+
+def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a * b

@@ -1,0 +1,155 @@
+"""Which branches a choice of classes needs, and running each sample through its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor
+
+from hiergen.nn.lowering import Run, Span, Stack
+from hiergen.nn.siblings import Siblings
+
+if TYPE_CHECKING:
+    from hiergen.nn.network import HierarchicalNetwork
+
+Samples: TypeAlias = tuple[int, ...]
+# branch → the samples that went through it, and their maps (b, H, W, C)
+Routed: TypeAlias = dict[int, tuple[Samples, Tensor]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """Of each level the branches that run and the rows of the level above that they read; then the classes, and the
+    rows of the last level that their heads read. All ascending."""
+
+    levels: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    classes: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+def route(network: HierarchicalNetwork, classes: tuple[int, ...]) -> Route:
+    """The paths that lead to these classes (Kelm et al., arXiv 2308.05128, Eq. 3)."""
+    return _route(tuple(level.parents for level in network.levels), network.head.parents, classes)
+
+
+@lru_cache(maxsize=512)
+def _route(
+    parents: tuple[tuple[int, ...] | None, ...], heads: tuple[int, ...] | None, classes: tuple[int, ...]
+) -> Route:
+    leaves = [heads[c] if heads else c for c in classes]
+    kept = tuple(sorted(set(leaves)))
+    rows = tuple(kept.index(leaf) for leaf in leaves)
+    levels: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for above in reversed(parents):
+        homes = [above[i] if above else 0 for i in kept]
+        needed = tuple(sorted(set(homes)))
+        place = {home: row for row, home in enumerate(needed)}
+        levels.append((kept, tuple(place[home] for home in homes)))
+        kept = needed
+    return Route(tuple(reversed(levels)), classes, rows)
+
+
+def needed_samples(network: HierarchicalNetwork, masks: Tensor) -> list[list[Samples]]:
+    """Of each level and branch the samples that need it for their classes; `masks` is `(B, classes)`."""
+    heads = network.head.parents or tuple(range(masks.shape[1]))
+    need: list[set[int]] = [set() for _ in range(network.levels[-1].branches)]
+    for sample, label in masks.nonzero().tolist():
+        need[heads[label]].add(sample)
+    found = [need]
+    for level, above in zip(reversed(network.levels), reversed(network.levels[:-1]), strict=False):
+        homes: list[set[int]] = [set() for _ in range(above.branches)]
+        for parent, samples in zip(level.parents or (), found[-1], strict=True):
+            homes[parent] |= samples
+        found.append(homes)
+    return [[tuple(sorted(samples)) for samples in level] for level in reversed(found)]
+
+
+def routed_logits(network: HierarchicalNetwork, x: Tensor, masks: Tensor) -> Tensor:
+    """Logits `(B, classes)`, -inf where the mask `(B, classes)` is False; each sample runs its own paths only."""
+    maps: Routed = {0: (tuple(range(len(x))), network.trunk(x).permute(0, 2, 3, 1))}
+    for j, samples in enumerate(needed_samples(network, masks)):
+        gains, after = network._gains.of_level(j) if network._gains else (None, None)
+        last = j == len(network.levels) - 1
+        maps = advance(network.levels[j], maps, samples, gains=gains, after=after, pool=last)
+    return routed_heads(network, maps, masks)
+
+
+def routed_heads(network: HierarchicalNetwork, pooled: Routed, masks: Tensor) -> Tensor:
+    """Logits of pooled features `(b, C)` by branch; -inf where the mask is False."""
+    some = next(iter(pooled.values()))[1] if pooled else network.head.weight
+    features = some.new_zeros(len(masks), network.levels[-1].branches, network.head.in_channels)
+    for branch, (samples, values) in pooled.items():
+        features[list(samples), branch] = values
+    logits: Tensor = network.head(features)
+    return logits.masked_fill(~masks.to(logits.device), float("-inf"))
+
+
+def advance(
+    level: Siblings,
+    maps: Mapping[int, tuple[Samples, Tensor]],
+    needed: Sequence[Samples],
+    *,
+    gains: Tensor | None = None,
+    after: int | None = None,
+    pool: bool = False,
+) -> Routed:
+    """One level on: each branch on the samples that need it, which its parent must have seen.
+
+    Neighbours that the same samples need run together.
+    """
+    found: Routed = {}
+    runs = _runs(level, needed)
+    stack = Stack(tuple(runs))
+    for span in runs:
+        samples = needed[span.lo]
+        rows = torch.stack([_of(maps[home], samples) for home in span.maps])
+        kind = level.lowering_for(rows, span.hi - span.lo).kind
+        own = gains if gains is None or len(gains) == 1 else gains[list(samples)]
+        parts = [span] if kind != "loop" else [Span(i, i + 1, (span.maps[p],), (1,)) for i, p in _singles(span)]
+        for part in parts:
+            some = rows if part is span else rows[span.maps.index(part.maps[0])][None]
+            run = Run(kind, Span(part.lo, part.hi, tuple(range(len(some))), part.families), Stack((part,), stack.memos))
+            y = level._run(some, run, level.blocks, own, after, pool)
+            found.update({part.lo + i: (samples, values) for i, values in enumerate(y)})
+    return found
+
+
+def _runs(level: Siblings, needed: Sequence[Samples]) -> list[Span]:
+    """Neighbouring branches that the same samples need."""
+    runs: list[Span] = []
+    start = 0
+    for end in range(1, level.branches + 1):
+        if end < level.branches and needed[end] == needed[start]:
+            continue
+        if needed[start]:
+            homes = [level.parents[i] if level.parents else 0 for i in range(start, end)]
+            rows: list[int] = []
+            families: list[int] = []
+            for home in homes:
+                if rows and rows[-1] == home:
+                    families[-1] += 1
+                else:
+                    rows.append(home)
+                    families.append(1)
+            runs.append(Span(start, end, tuple(rows), tuple(families)))
+        start = end
+    return runs
+
+
+def _singles(span: Span) -> list[tuple[int, int]]:
+    """(branch, position of its map) of each branch of a span."""
+    homes = [position for position, n in enumerate(span.families) for _ in range(n)]
+    return list(enumerate(homes, span.lo))
+
+
+def _of(known: tuple[Samples, Tensor], samples: Samples) -> Tensor:
+    """The maps of some of the samples."""
+    have, maps = known
+    if have == samples:
+        return maps
+    place = {sample: row for row, sample in enumerate(have)}
+    return maps[[place[sample] for sample in samples]]

@@ -1,0 +1,90 @@
+"""What a class id or a plain name means in WordNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hiergen.taxonomy.wordnet import WordNet
+
+_PHYSICAL = "n00001930"  # physical_entity.n.01
+
+
+def is_wnid(text: str) -> bool:
+    return len(text) == 9 and text[0] == "n" and text[1:].isdecimal() and text.isascii()
+
+
+def looks_like_synset(text: str) -> bool:
+    parts = text.rsplit(".", 2)
+    return len(parts) == 3 and parts[1] == "n" and parts[2].isdecimal()
+
+
+def guess(name: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
+    """A plain name's synset: its most frequent sense that is a kind of thing one can photograph, else its first.
+
+    A compound WordNet lacks goes below its head word: 'aquarium_fish' is a kind of 'fish'. With it: whether the name
+    is that synset itself, and a note on what was guessed.
+    """
+    words = name.replace("_", " ").replace("-", " ").split()
+    for start in range(len(words)):
+        phrase = " ".join(words[start:])
+        if start and not any(c.isalpha() for c in phrase):
+            break  # 'Boeing 747' is no kind of number
+        senses = wordnet.senses(phrase)
+        if not senses:
+            continue
+        things = [s for s in senses if wordnet.is_ancestor(_PHYSICAL, s) and not wordnet.synset(s).instance_hypernyms()]
+        chosen = (things or list(senses))[0]
+        synset = wordnet.synset_name(chosen)
+        if start:
+            return chosen, False, f"is not in WordNet: placed below its head word {synset}"
+        if len(senses) > 1:
+            return chosen, True, f"has {len(senses)} senses: taken as {synset} ({wordnet.gloss(chosen)[:60]})"
+        return chosen, True, None
+    return None, True, None
+
+
+def class_synset(class_id: str, name: str, wordnet: WordNet) -> tuple[str | None, bool]:
+    """The synset of a class of which only id and display name are known, and whether the class is that synset itself.
+
+    The id decides; the name is asked where the id says nothing.
+    """
+    for text in (class_id, name):
+        if is_wnid(text) or looks_like_synset(text):
+            found, exact = wordnet.resolve(text), True
+        else:
+            found, exact, _ = guess(text, wordnet)
+        if found is not None:
+            return found, exact
+    return None, True
+
+
+class Coverage:
+    """Which classes lie at or below a synset, by all paths of WordNet.
+
+    `synsets` are those of the classes in their order; a class without one lies below nothing.
+
+    >>> from hiergen.taxonomy.wordnet import default
+    >>> Coverage(["n02123045", None, "n02123159"], default()).below("n02121808")  # domestic cat
+    (0, 2)
+    """
+
+    def __init__(self, synsets: Sequence[str | None], wordnet: WordNet) -> None:
+        found: dict[str, list[int]] = {}
+        above: dict[str, list[str]] = {}
+        for index, synset in enumerate(synsets):
+            if synset is not None:
+                if synset not in above:
+                    above[synset] = list(wordnet.closure([synset]))
+                for wnid in above[synset]:
+                    found.setdefault(wnid, []).append(index)
+        self._below = {wnid: tuple(indices) for wnid, indices in found.items()}
+
+    def below(self, wnid: str) -> tuple[int, ...]:
+        """Ascending indices of the classes at or below this synset; () if there is none."""
+        return self._below.get(wnid, ())
+
+    def synsets(self) -> tuple[str, ...]:
+        """All synsets that have a class at or below them, sorted."""
+        return tuple(sorted(self._below))
