@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError
     from hiergen.plan.ir import Plan
     from hiergen.taxonomy.checks import CHECKS, Finding
+    from hiergen.taxonomy.cue import Cue, cue
     from hiergen.taxonomy.load import Taxonomy, load_taxonomy
     from hiergen.taxonomy.nesting import Nesting
     from hiergen.taxonomy.wordnet import WordNet
@@ -35,6 +36,8 @@ _HOMES = {
     "Plan": "plan.ir",
     "CHECKS": "taxonomy.checks",
     "Finding": "taxonomy.checks",
+    "Cue": "taxonomy.cue",
+    "cue": "taxonomy.cue",
     "validate": "builder",
     "Taxonomy": "taxonomy.load",
     "load_taxonomy": "taxonomy.load",
@@ -45,6 +48,7 @@ _HOMES = {
 __all__ = [
     "CHECKS",
     "Built",
+    "Cue",
     "Finding",
     "HiergenError",
     "Nesting",
@@ -57,6 +61,7 @@ __all__ = [
     "WordNet",
     "__version__",
     "build",
+    "cue",
     "load_taxonomy",
     "plan_models",
     "validate",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hiergen.errors import OutputError, SpecError, nearest, quoted
@@ -40,21 +41,33 @@ def write_text(path: Path, text: str) -> None:
 
     Raises `OutputError` when the folder or the file cannot be written.
     """
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """An empty file beside `path`, to be written in the block; at its end it is synced and takes the place of `path`.
+
+    After an error in the block it is gone, and `path` is as it was. Raises `OutputError` for a path that cannot be
+    written; an OSError in the block counts as one.
+    """
     try:
         with suppress(FileExistsError):  # a file of that name: the next line says so better
             path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise OutputError("is a directory", place=str(path), expected="a file to write")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        os.close(handle)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
+            yield Path(name)
+            with open(name, "rb") as file:
                 os.fsync(file.fileno())
-            os.chmod(temporary, _mode(path))
-            os.replace(temporary, path)
+            os.chmod(name, _mode(path))
+            os.replace(name, path)
         except BaseException:
-            os.unlink(temporary)
+            with suppress(FileNotFoundError):
+                os.unlink(name)
             raise
     except OSError as error:
         raise OutputError(f"cannot be written ({reason(error)})", place=str(path)) from None

@@ -1,0 +1,109 @@
+"""PyTorch checkpoints → safetensors, without running what a pickle may hold."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.weightsfile import is_pickle, read_bytes, read_weights, write_tensors
+
+# Where training scripts keep weights in a checkpoint, in timm's order of preference: averaged ones first.
+_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+_PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")  # torch.compile around or inside DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What `convert` wrote. `key` is where the checkpoint kept the weights, None if it is nothing but weights."""
+
+    path: Path
+    key: str | None
+    tensors: int
+    params: int
+
+
+def convert(source: str | Path, target: str | Path, *, use_ema: bool = True) -> Converted:
+    """Write a checkpoint's weights as plain safetensors; averaged weights are preferred, as timm does.
+
+    A pickle is read with `torch.load(weights_only=True)`: tensors and plain values, no code. A safetensors file loses
+    its metadata, and with it the claim to a taxonomy. Raises HiergenError for a file that holds anything else or is
+    not whole, OutputError for a target that is the source or cannot be written.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix != ".safetensors":
+        raise OutputError(
+            "is no name for weights", place=quoted(target)[1:-1], expected="a name ending in .safetensors"
+        )
+    raw = read_bytes(source)
+    if target.exists() and target.samefile(source):
+        raise OutputError("is the file to convert", place=quoted(target)[1:-1], expected="another path")
+    if is_pickle(raw):
+        tensors, key = _weights(_unpickled(raw, source), source, use_ema)
+    else:
+        tensors, key = dict(read_weights(source).tensors), None
+    digest = hashlib.sha256(raw).hexdigest()
+    write_tensors(tensors, target, {"format": "pt", "converted_from_sha256": digest})
+    return Converted(target, key, len(tensors), sum(t.numel() for t in tensors.values()))
+
+
+def _unpickled(raw: bytes, source: Path) -> Any:
+    place = quoted(source)[1:-1]
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):  # timm's saved options
+            warnings.simplefilter("ignore")
+            return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        raise HiergenError(
+            "holds more than weights or is not whole, and hiergen runs no code from a pickle",
+            place=place,
+            expected="tensors and plain values",
+            got=quoted(named[1]) if named else None,
+            hint="where it was made, save its state_dict() alone",
+        ) from None
+    except (EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        raise _broken(place, error) from None
+
+
+def _broken(place: str, error: Exception) -> HiergenError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return HiergenError("is a truncated or corrupt checkpoint", place=place, hint=f"torch says: {quoted(reason)[1:-1]}")
+
+
+def _weights(checkpoint: Any, source: Path, use_ema: bool) -> tuple[dict[str, Tensor], str | None]:
+    """The state dict inside, without the prefixes of wrappers, and its key."""
+    place = quoted(source)[1:-1]
+    if not isinstance(checkpoint, Mapping):
+        raise HiergenError("holds no state dict", place=place, got=type(checkpoint).__name__)
+    keys = [key for key in _KEYS if (use_ema or not key.endswith("_ema")) and checkpoint.get(key) is not None]
+    key = next((key for key in keys if isinstance(checkpoint[key], Mapping)), None)
+    state = checkpoint if key is None else checkpoint[key]
+    tensors: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            kind = "a sparse tensor" if isinstance(value, Tensor) else type(value).__name__
+            raise HiergenError(
+                f"holds {quoted(name)}, which is no weight",
+                place=f"{place}{'' if key is None else f' ({key})'}",
+                expected="names and dense tensors",
+                got=kind,
+            )
+        clean = name
+        for prefix in _PREFIXES:
+            clean = clean.removeprefix(prefix)
+        tensors[clean] = value.detach().clone(memory_format=torch.contiguous_format)  # a clone shares with no other
+    if not tensors:
+        raise HiergenError("holds no weights", place=place)
+    return tensors, key

@@ -1,0 +1,205 @@
+"""The job of `hiergen cutout`: a full network's part, as readable source and weights, proved before they are kept."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hiergen.codegen.render import render_cutout
+from hiergen.codegen.view import CutoutOrigin
+from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.files import reason, write_text
+from hiergen.models import CUTOUT_SOURCE, CUTOUT_WEIGHTS, ModelRef, find_model, network_in, run_source
+from hiergen.nn.cutout import cut, difference
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.plan.ir import Plan
+from hiergen.plan.live import plan_of
+from hiergen.taxonomy.naming import check_identifier, is_reserved
+from hiergen.terms import chosen, meant
+from hiergen.weights import load_weights, save_weights, taxonomy_hash
+from hiergen.weightsfile import Provenance
+
+IMAGES = 4  # random ones, for the proof
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """What `write_cutout` wrote. `full` and `part` are plans: classes, params and MACs before and after.
+
+    `why` says of each term what it was taken for; `difference` is the largest |difference| between the logits of the
+    files as written and the full network's, on `IMAGES` random images in float32, both run in one way;
+    `as_run` is the same where each runs as it would by itself, which adds rounding.
+    """
+
+    folder: Path
+    full: Plan
+    part: Plan
+    why: dict[str, str]
+    difference: float
+    as_run: float
+
+
+def write_cutout(
+    model: str | Path,
+    folder: str | Path,
+    *,
+    classes: Sequence[str] = (),
+    excepted: Sequence[str] = (),
+    weights: str | Path | None = None,
+    untrained: bool = False,
+    name: str | None = None,
+    force: bool = False,
+) -> Cutout:
+    """Cut the `classes` (default: all) but the `excepted` ones out of a model, into FOLDER/model.py and .safetensors.
+
+    `model` is what `find_model` takes; a cutout's folder brings its own weights. `name` is the new class's name.
+    The folder must be new or empty, or with `force` an earlier cutout. Raises HiergenError for unknown, no, or all
+    classes, weights that are missing or do not belong, and a folder that cannot be written; then it is as it was.
+    """
+    target = _target(Path(folder), force)
+    found = find_model(model)
+    name = _class_name(found, name)
+    file = weights if weights is not None else found.weights
+    if file is None and not untrained:
+        raise HiergenError(
+            f"no weights for {found.name}",
+            expected="--weights FILE.safetensors",
+            hint="--untrained cuts a network of random ones",
+        )
+    if weights is not None and untrained:
+        raise HiergenError("weights are given, and none are wanted", expected="--weights or --untrained")
+    network = found.cls().eval()
+    source_weights = load_weights(network, file).sha256 if file is not None and not untrained else None
+    kept, why = _kept(network, classes, excepted)
+    part = cut(network, kept)
+    origin = CutoutOrigin(
+        model=found.name,
+        file=found.path.name if found.path else "memory",
+        classes=network.num_classes,
+        registered=_registered(found, name, taxonomy_hash(part)),
+        source_taxonomy=taxonomy_hash(network),
+        source_weights=source_weights,
+        taxonomy=taxonomy_hash(part),
+    )
+    full_plan = plan_of(network, taxonomy="full", model="full")
+    plan = plan_of(part, taxonomy="cutout", model=name)
+    source = render_cutout(plan, origin)
+    provenance = Provenance(found.name, origin.source_taxonomy, source_weights, tuple(part.classes))
+    with _staged(target) as staging:
+        save_weights(part, staging / CUTOUT_WEIGHTS, model=name, provenance=provenance)
+        write_text(staging / CUTOUT_SOURCE, source)
+        again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
+        load_weights(again, staging / CUTOUT_WEIGHTS)
+        proof = _proof(network, again)
+    return Cutout(target, full_plan, plan, why, *proof)
+
+
+def _kept(
+    network: HierarchicalNetwork, classes: Sequence[str], excepted: Sequence[str]
+) -> tuple[tuple[int, ...], dict[str, str]]:
+    """Class indices, and what each term was taken for."""
+    if not classes and not excepted:
+        raise HiergenError("no classes named", expected="--classes or --except")
+    selector = network.selector
+    wanted, unwanted = chosen(selector, classes), chosen(selector, excepted)
+    if (classes and not wanted) or (excepted and not unwanted):
+        raise HiergenError("an empty class name", expected="a class id, name, group, WordNet term or index")
+    kept = {i for found in wanted.values() for i in found} if wanted else set(range(network.num_classes))
+    kept -= {i for found in unwanted.values() for i in found}
+    why = {term: selector.explain(meant(selector, term)) for term in (*wanted, *unwanted)}
+    return tuple(sorted(kept)), why
+
+
+def _class_name(found: ModelRef, name: str | None) -> str:
+    name = name if name is not None else f"{re.sub('Cutout$', '', found.name)}Cutout"
+    try:
+        valid = check_identifier(name).isidentifier() and not is_reserved(name)
+    except ValueError as error:
+        raise HiergenError(f"a cutout cannot be called {quoted(name)}", hint=str(error)) from None
+    if not valid:
+        raise HiergenError(f"a cutout cannot be called {quoted(name)}", expected="a Python name that is not yet taken")
+    return name
+
+
+def _registered(found: ModelRef, name: str, digest: str) -> str:
+    """A timm name of its own: the full network's, then the given name or the hash of the classes."""
+    base = re.sub(r"_cutout_[0-9a-f]{8}$", "", found.registered or found.name.lower())
+    return f"{base}_cutout_{digest[:8]}" if name.endswith("Cutout") else f"{base}_{name.lower()}"
+
+
+def _proof(network: HierarchicalNetwork, part: HierarchicalNetwork) -> tuple[float, float]:
+    """The largest differences on random images. Raises HiergenError where logits are not finite: nothing to compare."""
+    images = torch.randn(IMAGES, *network.trunk.input_size, generator=torch.Generator().manual_seed(0))
+    found = difference(network, part, images), difference(network, part, images, lowering=None)
+    if not all(map(math.isfinite, found)):
+        raise HiergenError(
+            "the full network's logits are not finite on random images, so nothing can be proved",
+            hint="check the weights",
+        )
+    return found
+
+
+def _target(folder: Path, force: bool) -> Path:
+    """The folder, if a cutout may be written there."""
+    place = quoted(folder)[1:-1]
+    try:
+        if not folder.exists():
+            return folder
+        if not folder.is_dir():
+            raise OutputError("is a file", place=place, expected="a folder for the cutout")
+        files = {entry.name for entry in folder.iterdir()} - {"__pycache__"}
+        if not files:
+            return folder
+        if not _is_cutout(folder):
+            raise OutputError("is a folder with other files", place=place, expected="a new or empty folder")
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot be written ({reason(error)})", place=place) from None
+    if not force:
+        raise OutputError("holds a cutout already", place=place, hint="--force replaces it")
+    return folder
+
+
+def _is_cutout(folder: Path) -> bool:
+    source = folder / CUTOUT_SOURCE
+    if not source.is_file() or not (folder / CUTOUT_WEIGHTS).is_file():
+        return False
+    with source.open(encoding="utf-8", errors="replace") as file:
+        return re.search(r"^Written by hiergen \S+, cut out of ", file.read(2000), flags=re.M) is not None
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder beside the target that becomes it at the end of the block; after an error it is gone."""
+    place = quoted(target)[1:-1]
+    try:
+        with suppress(FileExistsError):  # a file of that name: the next line says so better
+            target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot be written ({reason(error)})", place=place) from None
+    try:
+        yield staging
+        mask = os.umask(0)
+        os.umask(mask)
+        staging.chmod(0o777 & ~mask)
+        try:
+            if target.exists():
+                # Killed between the two, the source and the weights differ in their taxonomy: loading them says so.
+                for name in (CUTOUT_WEIGHTS, CUTOUT_SOURCE):
+                    os.replace(staging / name, target / name)
+            else:
+                os.rename(staging, target)
+        except OSError as error:
+            raise OutputError(f"cannot be written ({reason(error)})", place=place) from None
+    finally:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(staging)

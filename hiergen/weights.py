@@ -1,0 +1,113 @@
+"""Weights of networks: saved with what they are of, and loaded only where they belong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import Tensor
+
+from hiergen import __version__
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.weightsfile import FORMAT, Provenance, WeightsFile, read_weights, write_tensors
+
+_SHORT = 12  # hex digits of a hash in a message
+
+
+def taxonomy_hash(network: HierarchicalNetwork) -> str:
+    """sha256 over the classes and the nested taxonomy, as JSON without blanks. Order counts: it is that of logits
+    and branches."""
+    content = {"classes": list(network.classes), "taxonomy": network.taxonomy}
+    return hashlib.sha256(json.dumps(content, separators=(",", ":"), default=dict).encode()).hexdigest()
+
+
+def save_weights(
+    network: HierarchicalNetwork, path: str | Path, *, model: str | None = None, provenance: Provenance | None = None
+) -> None:
+    """Write the state dict as safetensors, with metadata: model (the class's name), taxonomy hash, classes, version.
+
+    The same weights give the same bytes. The file is written beside `path` and renamed. Raises OutputError when it
+    cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    metadata = {
+        "format": FORMAT,
+        "hiergen_version": __version__,
+        "model": model or type(network).__name__,
+        "taxonomy_sha256": taxonomy_hash(network),
+        "classes": json.dumps(list(network.classes)),
+    }
+    if provenance is not None:
+        metadata["cutout"] = json.dumps(asdict(provenance))
+    write_tensors(tensors, Path(path), metadata)
+
+
+def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
+    """Copy a file's weights into the network; before an error nothing is copied.
+
+    The file is one of `save_weights`, or plain safetensors (as timm writes them) with the same names and shapes.
+    Floating point numbers of another precision are cast to the network's, integers likewise; one is never taken for
+    the other. Raises HiergenError for a file that is no safetensors file or not whole, and for weights of another
+    taxonomy or model.
+    """
+    file = read_weights(path)
+    state = network.state_dict()
+    if any(tensor.is_meta for tensor in state.values()):
+        raise HiergenError("a network on the meta device has no memory for weights", hint="build it on a real device")
+    differs = _difference(state, file.tensors)
+    place = quoted(file.path)[1:-1]
+    own, other = taxonomy_hash(network), file.metadata.get("taxonomy_sha256")
+    if other is not None and other != own:
+        raise HiergenError(
+            f"are weights of another taxonomy{_first_class(network.classes, file.classes)}",
+            place=place,
+            expected=f"{own[:_SHORT]} ({type(network).__name__}, {len(network.classes)} classes)",
+            got=f"{_word(other[:_SHORT])} ({_word(file.metadata['model'])}, {len(file.classes)} classes)",
+            hint=differs
+            or f"all shapes fit: if only names changed, 'hiergen convert {place} -o PLAIN.safetensors' "
+            "drops the taxonomy",
+        )
+    if differs:
+        model = f" ({_word(file.metadata['model'])})" if file.metadata else ""
+        raise HiergenError(
+            f"are weights of another model{model} than {type(network).__name__}", place=place, hint=differs
+        )
+    network.load_state_dict(dict(file.tensors))
+    return file
+
+
+def _difference(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:
+    """The first key that differs, and how many are missing or unexpected; None where all fit."""
+    missing = [name for name in state if name not in tensors]
+    unexpected = [name for name in tensors if name not in state]
+    found = [text for name, own in state.items() if (text := _misfit(name, own, tensors.get(name)))]
+    found += [f"{quoted(name)} is unexpected" for name in unexpected]
+    if not found:
+        return None
+    counts = f"{len(missing)} keys missing, {len(unexpected)} unexpected" if missing or unexpected else "all keys there"
+    return f"first difference: {found[0]} ({len(found)} in all, {counts})"
+
+
+def _misfit(name: str, own: Tensor, other: Tensor | None) -> str | None:
+    if other is None:
+        return f"{quoted(name)} is missing"
+    if own.shape != other.shape:
+        return f"{quoted(name)} expected {tuple(own.shape)}, got {tuple(other.shape)}"
+    if own.is_floating_point() != other.is_floating_point() or own.is_complex() != other.is_complex():
+        return f"{quoted(name)} expected {own.dtype}, got {other.dtype}"
+    return None
+
+
+def _first_class(own: Sequence[str], other: Sequence[str]) -> str:
+    for i, (a, b) in enumerate(zip(own, other, strict=False)):
+        if a != b:
+            return f" (class {i} is {quoted(b)} there, {quoted(a)} here)"
+    return ""
+
+
+def _word(text: str) -> str:
+    return quoted(text)[1:-1]

@@ -1,0 +1,118 @@
+"""Where `hiergen cutout` writes: a whole folder or nothing, and never over what is not a cutout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Ran
+from toy_networks import parts, toy_home
+
+from hiergen.cutouts import write_cutout
+from hiergen.errors import HiergenError
+from hiergen.models import load_network
+
+Run = Callable[..., Ran]
+N3HL = ("toyfolders_n3hl", "--weights", "N3HL.safetensors")
+# One process writes the same cutout into several folders here, which timm's registry notices.
+pytestmark = pytest.mark.filterwarnings("ignore:Overwriting toyfolders:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_home(tmp_path_factory.mktemp("folders"), "toyfolders", "N3HL")
+
+
+@pytest.fixture(autouse=True)
+def out(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where the cutout goes; the models are in the current folder."""
+    monkeypatch.chdir(home)
+    return tmp_path / "out"
+
+
+def test_a_folder_of_the_users_is_never_touched(out: Path, hiergen: Run) -> None:
+    command = ("cutout", *N3HL, "--classes", "pug", "-o", out)
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    for extra in ((), ("--force",)):
+        ran = hiergen(*command, *extra)
+        assert (ran.code, ran.err) == (
+            2,
+            f"error: {out}: is a folder with other files; expected a new or empty folder\n",
+        )
+    (out / "model.py").write_text("mine = True\n")
+    (out / "model.safetensors").write_text("mine")
+    assert hiergen(*command, "--force").code == 2
+    assert (out / "model.py").read_text() == "mine = True\n"
+    (out / "notes.txt").rename(out.parent / "file")
+    ran = hiergen(*command[:-1], out.parent / "file")
+    assert ran.err == f"error: {out.parent / 'file'}: is a file; expected a folder for the cutout\n"
+    ran = hiergen(*command[:-1], out.parent / "file" / "below")
+    assert ran.err == f"error: {out.parent / 'file' / 'below'}: cannot be written (not a directory)\n"
+
+
+def test_an_earlier_cutout_is_replaced_on_demand_only(out: Path, hiergen: Run) -> None:
+    out.mkdir()  # empty: fine
+    command = ("cutout", *N3HL, "-o", out, "--classes")
+    assert hiergen(*command, "pug").code == 0
+    (out / "__pycache__").mkdir()
+    before = (out / "model.py").read_bytes(), (out / "model.safetensors").read_bytes()
+    ran = hiergen(*command, "tabby,pug")
+    assert (ran.code, ran.err) == (2, f"error: {out}: holds a cutout already; --force replaces it\n")
+    assert ((out / "model.py").read_bytes(), (out / "model.safetensors").read_bytes()) == before
+    assert hiergen(*command, "tabby,pug", "--force").code == 0
+    assert load_network(out).classes == ["tabby", "pug"]
+    assert parts(out.parent) == ["out"]
+
+
+def test_an_error_on_the_way_leaves_everything_as_it_was(
+    home: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> float:
+        raise OSError("the disk is on fire")
+
+    options = {"classes": ["pug", "tabby"], "weights": "N3HL.safetensors"}
+    monkeypatch.setattr("hiergen.cutouts.difference", fails)
+    with pytest.raises(OSError, match="on fire"):
+        write_cutout("toyfolders_n3hl", out, **options)
+    assert parts(out.parent) == []
+    monkeypatch.undo()
+    monkeypatch.chdir(home)
+    write_cutout("toyfolders_n3hl", out, **options)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    monkeypatch.setattr("hiergen.cutouts.save_weights", fails)
+    with pytest.raises(OSError, match="on fire"):
+        write_cutout("toyfolders_n3hl", out, classes=["beagle"], weights="N3HL.safetensors", force=True)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert parts(out.parent) == ["out"]
+
+
+@pytest.mark.parametrize(("kills", "old"), [(1, True), (2, False)])
+def test_killed_while_replacing(kills: int, old: bool, out: Path, home: Path) -> None:
+    """Before the first rename all is old; between the two, loading says that source and weights do not belong."""
+    write_cutout("toyfolders_n3hl", out, classes=["pug", "tabby"], weights="N3HL.safetensors")
+    code = (
+        "import os, sys\nfrom hiergen import cutouts\nreal, left = os.replace, [int(sys.argv[2])]\n"
+        "def replace(a, b):\n"
+        "    if os.path.dirname(b) == sys.argv[1]:\n"
+        "        left[0] -= 1\n"
+        "        left[0] or os._exit(9)\n"
+        "    real(a, b)\n"
+        "os.replace = replace\n"
+        "options = {'classes': ['beagle'], 'weights': 'N3HL.safetensors', 'force': True}\n"
+        "cutouts.write_cutout('toyfolders_n3hl', sys.argv[1], **options)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(out), str(kills)], cwd=home, check=False)
+    assert done.returncode == 9
+    if old:
+        assert load_network(out).classes == ["tabby", "pug"]
+    else:
+        with pytest.raises(
+            HiergenError, match=r"weights of another taxonomy \(class 0 is 'beagle' there, 'tabby' here\)"
+        ):
+            load_network(out)
+    write_cutout("toyfolders_n3hl", out, classes=["beagle"], weights="N3HL.safetensors", force=True)
+    assert load_network(out).classes == ["beagle"]
