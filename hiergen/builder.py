@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hiergen.codegen.render import render
+from hiergen.codegen.standalone import STANDS_ALONE
+from hiergen.codegen.standalone import standalone as inlined
 from hiergen.errors import HiergenError, OutputError, quoted
 from hiergen.files import reason, write_text
 from hiergen.plan.compile import compile_plan
@@ -91,17 +93,25 @@ def _plan(taxonomy: Taxonomy, model: str, known: BackboneFacts | None, progress:
 
 
 def build(
-    path: str | Path, out: str | Path | None = None, *, check: bool = False, progress: Progress = lambda _: None
+    path: str | Path,
+    out: str | Path | None = None,
+    *,
+    check: bool = False,
+    standalone: bool = False,
+    progress: Progress = lambda _: None,
 ) -> Built:
     """Read a taxonomy file, plan its models and write their source.
 
     `out` is a .py file or a folder (default: the folder `generated`); with `check` nothing is written and `drift` of
-    the result is the difference. Raises `HiergenError` for anything wrong with the input; then nothing is written.
+    the result is the difference; with `standalone` the source needs torch and timm only, and the default folder is
+    `standalone`. Raises `HiergenError` for anything wrong with the input; then nothing is written.
     """
     taxonomy = load_taxonomy(path)
-    target = output_path(taxonomy, out)
+    target = output_path(taxonomy, out, standalone=standalone)
     plans = plan_models(taxonomy, progress)
     source = render(plans, Path(path).name)
+    if standalone:
+        source = inlined(source)
     if check:
         return Built(taxonomy, plans, target, source, _drift(target, source))
     if not (target.is_file() and target.read_bytes() == source.encode()):
@@ -109,36 +119,36 @@ def build(
     return Built(taxonomy, plans, target, source, None)
 
 
-def output_path(taxonomy: Taxonomy, out: str | Path | None) -> Path:
+def output_path(taxonomy: Taxonomy, out: str | Path | None, *, standalone: bool = False) -> Path:
     """Where the source goes. Raises `OutputError` for a path that is an input, no Python file, or impossible."""
-    target = Path(out) if out is not None else Path("generated")
+    target = Path(out) if out is not None else Path("standalone" if standalone else "generated")
     try:
-        return _checked_output(target, taxonomy)
+        return _checked_output(target, taxonomy, standalone)
     except (OSError, ValueError) as error:  # too long, below a file, a NUL, …
         raise OutputError(f"cannot be written ({reason(error)})", place=quoted(target)[1:-1]) from None
 
 
-def _checked_output(target: Path, taxonomy: Taxonomy) -> Path:
+def _checked_output(target: Path, taxonomy: Taxonomy, standalone: bool) -> Path:
     if target.exists() and target.samefile(taxonomy.path):
         raise OutputError("is the taxonomy file itself", place=str(target), expected="another path")
     if target.suffix != ".py":
         if target.is_file():
             raise OutputError("is not a folder", place=str(target), expected="a folder, or a file that ends in .py")
         target = target / f"{identifier(taxonomy.spec.name)}.py"
-    if target.is_file() and not _is_ours(target):
-        raise OutputError(
-            "is a file that hiergen did not write",
-            place=str(target),
-            expected="a new path",
-            hint="move it, or use --out",
-        )
-    return target
+    if not target.is_file() or not (head := _head(target).strip()):
+        return target
+    if "Written by hiergen " not in head:
+        problem = "is a file that hiergen did not write"
+    elif (STANDS_ALONE in head) != standalone:
+        problem = f"is the file of 'hiergen build{'' if standalone else ' --standalone'}'"
+    else:
+        return target
+    raise OutputError(problem, place=str(target), expected="a new path", hint="move it, or use --out")
 
 
-def _is_ours(target: Path) -> bool:
+def _head(target: Path) -> str:
     with target.open(encoding="utf-8", errors="replace") as file:
-        head = file.read(2000)
-    return not head.strip() or "Written by hiergen " in head
+        return file.read(8000)
 
 
 def _drift(target: Path, source: str) -> str | None:

@@ -25,8 +25,14 @@ def build(
     taxonomies: Annotated[
         list[Path] | None, typer.Argument(help="Taxonomy files (default: all in the folder taxonomies).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="A .py file or a folder (default: the folder generated).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A .py file or a folder (default: the folder generated).")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of date.")] = False,
+    standalone: Annotated[
+        bool,
+        typer.Option("--standalone", help="Write source that needs torch and timm only, to the folder standalone."),
+    ] = False,
 ) -> None:
     """Compile taxonomy files into PyTorch source."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -43,7 +49,8 @@ def build(
     with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
         task = progress.add_task("")
         for path in paths:
-            built = job.build(path, out, check=check, progress=partial(_advance, progress, task, path))
+            advance = partial(_advance, progress, task, path)
+            built = job.build(path, out, check=check, standalone=standalone, progress=advance)
             if built.drift:
                 drifted.append(built.path)
                 printer.print(built.drift, end="", markup=False, soft_wrap=True)
@@ -121,7 +128,7 @@ def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, print
     chosen = model or max(fitting, key=lambda n: loaded.levels[n], default=None)
     if chosen is not None:
         nesting, plan = loaded.nesting(chosen), plan_if_known(loaded, chosen)
-        printer.print(view.nesting_tree(loaded, nesting, plan if plan and not plan.head_parents else None))
+        printer.print(view.nesting_tree(loaded, nesting, plan if plan and not plan.single_branch else None))
     else:
         printer.print(view.nesting_tree(loaded, loaded.nesting_of(levels or 1), None))
     plans = view.known_plans(loaded)

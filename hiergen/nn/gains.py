@@ -26,6 +26,12 @@ class Gains:
     def of_level(self, index: int) -> tuple[Tensor | None, int | None]:
         return self.levels[index], self.after[index]
 
+    def check_batch(self, batch: int) -> None:
+        """HiergenError unless the gains are the same for all samples, or there is a row for each."""
+        rows = {len(level) for level in self.levels if level is not None} - {1}
+        if any(row != batch for row in rows):
+            raise HiergenError("gains by sample need one row for each", expected=str(batch), got=str(min(rows)))
+
 
 def node_gains(
     network: HierarchicalNetwork,
@@ -47,10 +53,27 @@ def node_gains(
         raise HiergenError(
             "nested blocks of attend act after the same block", expected=f"{outer.after}", got=f"{places}"
         )
-    levels = _by_mapping(network, gains, sizes) if isinstance(gains, Mapping) else _by_tensor(gains, sizes)
+    if isinstance(gains, Mapping):
+        _check_order(network)
+        levels = _by_mapping(network, gains, sizes)
+    else:
+        levels = _by_tensor(gains, sizes)
     if outer is not None:
         levels = [_product(a, b) for a, b in zip(levels, outer.levels, strict=True)]
     return Gains(tuple(levels), places)
+
+
+def _check_order(network: HierarchicalNetwork) -> None:
+    """HiergenError unless the branches are those that the taxonomy's names stand for, in tree order."""
+    nest = network.nest
+    agree = all(
+        (level.parents or (0,) * level.branches) == nest.parents(j) for j, level in enumerate(network.levels, 1)
+    )
+    if not agree or (network.head.parents or tuple(range(network.num_classes))) != nest.heads:
+        raise HiergenError(
+            f"{type(network).__name__}'s branches are not in the order of its taxonomy, so names do not find them",
+            hint="build it with parents=self.nest.parents(j) and self.nest.heads, or give gains as a tensor by branch",
+        )
 
 
 def _by_mapping(

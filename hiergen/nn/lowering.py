@@ -109,17 +109,22 @@ class Run:
         families = self.span.families
         if len(families) == 1:
             return x.expand(self.branches, *x.shape[1:])
+        if is_traced():
+            index = [row for row, n in enumerate(families) for _ in range(n)]
+            return x.index_select(0, torch.tensor(index, device=x.device))
         return torch.cat([row.expand(n, *row.shape) for row, n in zip(x.unbind(), families, strict=True)])
 
     def product(self, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """`(m, L, in)` rows times `(n, out, in)` weights, to `(n, L, out)`; m = n, or siblings share their rows."""
+        if is_traced() and len(self.span.families) > 1:
+            rows = self.expand(rows)
         if rows.shape[0] == self.branches:
             transposed = weight.transpose(1, 2)
             return torch.bmm(rows, transposed) if bias is None else torch.baddbmm(bias[:, None], rows, transposed)
         parts, lo = [], 0
         for shared, n in zip(rows, self.span.families, strict=True):
             part = weight[lo : lo + n].flatten(0, 1) @ shared.t()  # one dense product for all siblings of a parent
-            parts.append(part.view(n, -1, part.shape[1]))
+            parts.append(part.view(n, weight.shape[1], part.shape[1]))
             lo += n
         y = (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2)
         return y if bias is None else y + bias[:, None]
@@ -153,7 +158,7 @@ class Run:
             folded = folded.as_strided(folded.shape, (folded.numel(), *folded.stride()[1:]))
         kernels = weight.flatten(0, 1).permute(0, 3, 1, 2)
         y = F.conv2d(folded, kernels, None if bias is None else bias.flatten(), stride, padding, groups=groups)
-        return y.view(y.shape[0], n, -1, *y.shape[2:]).permute(1, 0, 3, 4, 2)
+        return y.view(y.shape[0], n, weight.shape[1], *y.shape[2:]).permute(1, 0, 3, 4, 2)
 
 
 @dataclass
@@ -191,6 +196,8 @@ def select_maps(x: Tensor, maps: tuple[int, ...]) -> Tensor:
         return x
     if maps == tuple(range(maps[0], maps[0] + len(maps))) and not (x.requires_grad and torch.is_grad_enabled()):
         return x[maps[0] : maps[0] + len(maps)]
+    if is_traced():
+        return x.index_select(0, torch.tensor(maps, device=x.device))
     rows = x.unbind()  # its gradient is one stack, that of a slice a zero tensor as large as x
     return rows[maps[0]][None] if len(maps) == 1 else torch.stack([rows[row] for row in maps])
 

@@ -40,7 +40,7 @@ class HierarchicalNetwork(TimmContract):
         columns, and -inf where a class was not asked for; a softmax is over each sample's own classes.
         Raises HiergenError for classes that are not there.
         """
-        masks = self._per_sample(classes, len(x))
+        masks = self._per_sample(classes, x.shape[0])
         if masks is not None:
             return routed_logits(self, x, masks)
         taken = self._route(classes)
@@ -57,6 +57,8 @@ class HierarchicalNetwork(TimmContract):
         return pooled if pre_logits else self._logits(pooled, self._route(None))
 
     def _maps(self, x: Tensor, taken: Route | None, *, pool: bool) -> Tensor:
+        if self._gains:
+            self._gains.check_batch(x.shape[0])
         x = self.trunk(x)
         levels = self.levels
         for j, level in enumerate(levels):

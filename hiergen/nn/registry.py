@@ -30,7 +30,8 @@ def register(cls: NetworkClass, name: str) -> None:
     """Register a generated class with timm, so that `timm.create_model(name)` builds it.
 
     Registering a name again from the same module or file replaces it silently. A name that timm or another package
-    uses is a HiergenError; one from another generated file makes timm warn.
+    uses is a HiergenError; one from another generated file makes timm warn. Where a model and its standalone copy are
+    both imported, the name means the model, whichever came first.
     """
     module = sys.modules.get(cls.__module__)
     if module is None or cls.__module__ == "builtins":
@@ -42,22 +43,40 @@ def register(cls: NetworkClass, name: str) -> None:
         raise HiergenError("a timm model name must be a Python identifier", got=quoted(name))
     entry = _entrypoint(cls, name)
     entry.hiergen_source = (cls.__module__, getattr(module, "__file__", None))  # type: ignore[attr-defined]
-
-    again = False
-    if timm.is_model(name):
-        source = getattr(timm.model_entrypoint(name), "hiergen_source", None)
-        if source is None:
-            raise HiergenError(f"timm has a model {quoted(name)} already", hint="choose another name")
-        again = any(old is not None and old == new for old, new in zip(source, entry.hiergen_source, strict=True))  # type: ignore[attr-defined]
+    entry.hiergen_class = cls  # type: ignore[attr-defined]
+    entry.hiergen_standalone = cls.__module__ == __name__  # type: ignore[attr-defined]
+    old = timm.model_entrypoint(name) if timm.is_model(name) else None
+    if old is not None and not hasattr(old, "hiergen_source"):
+        raise HiergenError(f"timm has a model {quoted(name)} already", hint="choose another name")
 
     had_all = hasattr(module, "__all__")
     setattr(module, name, entry)  # timm puts the name into the module's __all__
+    if old is not None and _is_copy(old, entry) and not old.hiergen_standalone:
+        return
     with warnings.catch_warnings():
-        if again:
+        if old is not None and (_is_again(old, entry) or _is_copy(old, entry)):
             warnings.simplefilter("ignore")
         timm.models.register_model(entry)
     if not had_all:
         del module.__all__
+
+
+def _is_again(old: Any, new: Any) -> bool:
+    """Whether both entry points come from one module or file."""
+    return any(a is not None and a == b for a, b in zip(old.hiergen_source, new.hiergen_source, strict=True))
+
+
+def _is_copy(old: Any, new: Any) -> bool:
+    """Whether two entry points build the same network, and exactly one of them in a file that stands alone."""
+    if old.hiergen_standalone == new.hiergen_standalone:
+        return False
+    return _content(old.hiergen_class) == _content(new.hiergen_class)
+
+
+def _content(cls: Any) -> tuple[object, ...]:
+    code = cls.__init__.__code__
+    said = (cls.__name__, list(cls.classes), cls.taxonomy, tuple(cls.input_size))
+    return *said, code.co_code, code.co_consts, code.co_names
 
 
 def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwork]:
@@ -78,6 +97,8 @@ def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwo
         drop_block_rate: float | None = None,
         bn_momentum: float | None = None,
         bn_eps: float | None = None,
+        features_only: bool = False,
+        out_indices: object = None,
     ) -> HierarchicalNetwork:
         _same(name, "num_classes", num_classes, len(cls.classes), "the taxonomy decides: change it and rebuild")
         channels, height, width = cls.input_size
@@ -93,6 +114,11 @@ def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwo
             _same(name, option, rate, 0, "the branches drop nothing")
         for option, value in (("bn_momentum", bn_momentum), ("bn_eps", bn_eps)):
             _same(name, option, value, None, "set it on the built network's norms")
+        if features_only or out_indices is not None:
+            raise HiergenError(
+                f"{name}: features_only is not possible: the branches' maps are (B, N, C, H, W)",
+                hint="use model.forward_features(x), or model.trunk(x) for a map (B, C, H, W)",
+            )
         if pretrained:
             _same(name, "cache_dir", cache_dir, None, "set HF_HOME instead")
         _no_weights(name, pretrained_cfg)

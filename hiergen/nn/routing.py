@@ -33,11 +33,19 @@ class Route:
 
 def route(network: HierarchicalNetwork, classes: tuple[int, ...]) -> Route:
     """The paths that lead to these classes (Kelm et al., arXiv 2308.05128, Eq. 3)."""
-    return _route(tuple(level.parents for level in network.levels), network.head.parents, classes)
+    found: Route = _route(tuple(level.parents for level in network.levels), network.head.parents, classes)
+    return found
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _route(
+    parents: tuple[tuple[int, ...] | None, ...], heads: tuple[int, ...] | None, classes: tuple[int, ...]
+) -> Route:
+    return _cached_route(parents, heads, classes)
 
 
 @lru_cache(maxsize=512)
-def _route(
+def _cached_route(
     parents: tuple[tuple[int, ...] | None, ...], heads: tuple[int, ...] | None, classes: tuple[int, ...]
 ) -> Route:
     leaves = [heads[c] if heads else c for c in classes]

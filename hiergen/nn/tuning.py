@@ -21,9 +21,11 @@ import torch
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.stage import StageRecipe
 
-# Measured on CPUs (benchmarks/siblings.py). A chunk's widest map stays in the cache; up to some rows (batch x px of the
-# last map) batched products beat convolutions; in training a branch with maps of a MiB keeps the CPU busy alone.
+# Measured on CPUs (benchmarks/siblings.py). A chunk's widest map stays in the cache, its patches may be larger; up to
+# some rows (batch x px of the last map) batched products beat convolutions; in training a branch with maps of a MiB
+# keeps the CPU busy alone.
 _CHUNK_BYTES = 8 << 20
+_PATCH_BYTES = 32 << 20
 _MATMUL_ROWS = 64
 _LOOP_BYTES = 1 << 20
 # On GPUs only a bound on memory.
@@ -68,7 +70,7 @@ def default(
 ) -> Lowering:
     """The recorded choice, by size and device alone (docs/results.md has the measurements)."""
     batch, height, width = shape
-    widest = patch = 0  # bytes of one branch
+    widest = patch = 1  # bytes of one branch; 1 where there are no samples
     for recipe in recipes:
         height, width = recipe.shrink(height), recipe.shrink(width)
         widest = max(widest, 4 * batch * height * width * recipe.widest)
@@ -78,7 +80,7 @@ def default(
     if device.type != "cpu":
         return Lowering("matmul", max(1, _GPU_BYTES // max(widest, patch)))
     if batch * height * width <= _MATMUL_ROWS:
-        return Lowering("matmul", max(1, _CHUNK_BYTES // max(widest, patch)))
+        return Lowering("matmul", max(1, _PATCH_BYTES // max(widest, patch)))
     if training and widest >= _LOOP_BYTES:
         return Lowering("loop")
     return Lowering("grouped", max(1, _CHUNK_BYTES // widest))

@@ -328,3 +328,23 @@ def test_autocast_and_channels_last(tiny: HierarchicalNetwork) -> None:
         found = tiny(x, classes=mask)
         assert found.dtype == half.dtype == tiny(x, classes=[0, 3]).dtype
         torch.testing.assert_close(found[mask].float(), full[mask], atol=0.1, rtol=0.1)
+
+
+@torch.no_grad()
+def test_compiled_and_exported(tiny: HierarchicalNetwork) -> None:
+    x = images()
+    full = tiny(x)
+    tiny.active = [0, 3]
+    torch._dynamo.reset()
+    close(torch.compile(tiny, fullgraph=True, backend="aot_eager")(x), full[:, [0, 3]])
+    close(torch.export.export(tiny, (x,)).module()(x), full[:, [0, 3]])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", LOWERINGS)
+def test_no_samples(net: HierarchicalNetwork, name: str) -> None:
+    for level in net.levels:
+        level.lowering = LOWERINGS[name]
+    assert net(images(0)).shape == (0, 5)
+    assert net(images(0), classes=[1, 2]).shape == (0, 2)
+    assert net(images(0), classes=torch.zeros(0, 5, dtype=torch.bool)).shape == (0, 5)

@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hiergen.nn import Bottlenecks, ConvNeXts, Siblings
-from hiergen.nn.lowering import Lowering, Span, select_maps, spans
+from hiergen.nn.lowering import Lowering, Run, Span, Stack, select_maps, spans
+from hiergen.nn.primitives import BranchBatchNorm2d
 
 BOTH = [Bottlenecks(6, 4, 8, stride=2), ConvNeXts(8, 6, 4, stride=2, grn=True)]  # both kinds of block, small
 EVAL_AND_TRAIN = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
@@ -118,6 +119,31 @@ def test_select_maps(maps: tuple[int, ...], needs_grad: bool) -> None:
         assert torch.equal(x.grad, want)
     elif maps == tuple(range(maps[0], maps[0] + len(maps))):
         assert picked.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=["double", "float", "bfloat16"])
+@pytest.mark.parametrize("branches", [1, 3])
+@pytest.mark.parametrize("folded", [False, True], ids=["rows", "folded"])
+def test_batch_norm_is_torchs(folded: bool, branches: int, dtype: torch.dtype) -> None:
+    """With a dead channel, where eps is all; statistics keep their precision."""
+    norm = randomized(BranchBatchNorm2d(branches, 4))
+    norm.running_var[:, 1] = 0
+    norm = norm.double() if dtype == torch.float64 else norm
+    x = (torch.randn(branches, 5, 3, 4, 4, generator=torch.Generator().manual_seed(1)) + 2).to(dtype)
+    x = x.permute(1, 0, 4, 2, 3).contiguous().permute(1, 0, 3, 4, 2) if folded else x
+    run = Run("matmul", Span(0, branches, tuple(range(branches)), (1,) * branches), Stack(()))
+    ones = [nn.BatchNorm2d(4).to(norm.weight.dtype) for _ in range(branches)]
+    for i, one in enumerate(ones):
+        one.load_state_dict({key: value[i] for key, value in norm.state_dict().items()})
+    exact = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.15}[dtype]
+    for training in (False, True):
+        found = norm.train(training)(x, run)
+        assert found.dtype == dtype
+        for i, one in enumerate(ones):
+            want = one.train(training)(x[i].permute(0, 3, 1, 2).to(norm.weight.dtype)).permute(0, 2, 3, 1)
+            torch.testing.assert_close(found[i].to(want.dtype), want, atol=exact, rtol=exact)
+    for key, value in norm.state_dict().items():
+        torch.testing.assert_close(value, torch.stack([one.state_dict()[key] for one in ones]), atol=1e-6, rtol=1e-6)
 
 
 @EVAL_AND_TRAIN

@@ -1,0 +1,212 @@
+"""The command `hiergen attend`: what top-down attention does to a trained network's accuracy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hiergen.cli.app import Json, app, console
+from hiergen.cli.inputs import (
+    BatchSize,
+    Classes,
+    Data,
+    Device,
+    Holdout,
+    Model,
+    Seed,
+    Untrained,
+    Weights,
+    Workers,
+    labelled,
+    load_trained,
+    numbers,
+)
+from hiergen.errors import HiergenError, quoted
+
+if TYPE_CHECKING:
+    from hiergen.attention import Scan
+    from hiergen.effect import Effect
+    from hiergen.images import LabelledImages
+    from hiergen.nn.network import HierarchicalNetwork
+
+_RATES = tuple(i / 10 for i in range(11))
+
+
+@app.command()
+def attend(
+    model: Model,
+    data: Data,
+    weights: Weights = None,
+    scan: Annotated[bool, typer.Option("--scan", help="Find the best gain for a cue that knows the truth.")] = False,
+    gain: Annotated[list[str] | None, typer.Option(help='Or: apply a gain, "domestic cat=1.4"; repeatable.')] = None,
+    level: Annotated[
+        str, typer.Option(help="What the cue names: leaf (a class), or the groups of level 1 … k.")
+    ] = "leaf",
+    gains: Annotated[str, typer.Option(help="Gains to try: FROM:TO:STEP, or a list with commas.")] = "0.5:3:0.1",
+    after: Annotated[
+        int | None, typer.Option(help="The branch's block after which gains act (default: middle).")
+    ] = None,
+    holdout: Holdout = 0.5,
+    seed: Seed = 0,
+    classes: Classes = None,
+    batch: BatchSize = 64,
+    workers: Workers = 1,
+    device: Device = "cpu",
+    untrained: Untrained = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves to a .png, .svg or .pdf file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure top-down attention: scan for the best gain, or compare accuracy with and without given gains."""
+    if scan == bool(gain):
+        raise HiergenError("what to measure is not said", expected="--scan, or --gain TERM=NUMBER")
+    if plot is not None:
+        from hiergen.plots import check
+
+        if not scan:
+            raise HiergenError("--plot draws the curves of a scan", expected="--scan")
+        check(plot)
+    network = load_trained(model, weights, untrained=untrained, device=device)
+    if gain:
+        _compare(network, labelled(network, data, classes), gain, after, batch, workers, as_json)
+        return
+    from hiergen.attention import scan as job
+    from hiergen.images import batches
+
+    number = _level(network, level)
+    tried = numbers(gains, "--gains")
+    tuning, held = labelled(network, data, classes).split(holdout, seed=seed)
+    parts = (batches(part, batch, workers=workers) for part in (tuning, held))
+    found = job(network, *parts, level=number, gains=tried, after=after, seed=seed)
+    if plot is not None:
+        from hiergen.plots import draw_scan
+
+        draw_scan(found, plot, what=_what(network, number))
+    if as_json:
+        print(json.dumps(_as_data(found), indent=1))
+    else:
+        _show(found, _what(network, number))
+        if plot is not None:
+            console().print(f"→ {plot}", style="bold", markup=False, soft_wrap=True)
+
+
+def _level(network: HierarchicalNetwork, text: str) -> int:
+    last = len(network.levels)
+    if text == "leaf":
+        return last
+    if not text.isdecimal() or not 1 <= int(text) <= last:
+        raise HiergenError(f"no level {quoted(text)}", expected=f"leaf, or 1..{last}")
+    return int(text)
+
+
+def _what(network: HierarchicalNetwork, level: int) -> str:
+    if level == len(network.levels):
+        return "class"
+    return f"group of level {level}, one of {network.levels[level - 1].branches}"
+
+
+def _as_data(found: Scan) -> dict[str, object]:
+    columns = ("wrong_rate", "accuracy", "gain_for_rate", "accuracy_with_it")
+    return {
+        **asdict(found),
+        "best_gain": found.best,
+        "break_even": found.held.break_even(found.best),
+        "by_rate": [dict(zip(columns, row, strict=True)) for row in found.by_rate(_RATES)],
+    }
+
+
+def _show(found: Scan, what: str) -> None:
+    from rich.table import Table
+
+    printer, best, held = console(), found.best, found.held
+    printer.print(
+        f"cue: the true {what}; gains act after block {found.after} of level {found.level}; "
+        f"chosen on {found.tuned.images:,} images, reported on {held.images:,} others"
+    )
+    table = Table("gain", "chosen on", "reported", "wrong cue", header_style="bold", box=None, pad_edge=False)
+    for i, gain in enumerate(held.gains):
+        cells = (_percent(values[i]) for values in (found.tuned.right, held.right, held.wrong))
+        table.add_row(f"{gain:g}", *cells, style="bold" if gain == best else "dim" if gain == 1 else None)
+    printer.print(table)
+    reached = held.accuracy(best, 0)
+    printer.print(
+        f"best gain {best:g}: top-1 {_percent(held.baseline)} → {_percent(reached)} "
+        f"({100 * (reached - held.baseline):+.2f})",
+        style="bold",
+    )
+    rates = Table(
+        "wrong cues", f"gain {best:g}", "best gain then", "with it", header_style="bold", box=None, pad_edge=False
+    )
+    for rate, accuracy, own, with_own in found.by_rate(_RATES):
+        rates.add_row(f"{100 * rate:.0f} %", _percent(accuracy), f"{own:g}", _percent(with_own))
+    printer.print(rates)
+    even = held.break_even(best)
+    printer.print("attention never helps" if even is None else f"attention helps below {_percent(even)} wrong cues")
+    printer.print(
+        f"the cue as a plain filter, other classes excluded: right cue {_percent(held.only_right)}, "
+        f"wrong cue {_percent(held.only_wrong)}",
+        style="dim",
+    )
+
+
+def _compare(
+    network: HierarchicalNetwork,
+    images: LabelledImages,
+    given: list[str],
+    after: int | None,
+    batch: int,
+    workers: int,
+    as_json: bool,
+) -> None:
+    from hiergen.effect import effects
+    from hiergen.images import batches
+    from hiergen.terms import meant
+
+    gains: dict[int | str, float] = {}
+    for text in given:
+        term, sign, number = text.rpartition("=")
+        try:
+            gains[meant(network.selector, term.strip())] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not term.strip():
+            raise HiergenError(f"--gain {quoted(text)} is no gain", expected='TERM=NUMBER, as in "domestic cat=1.4"')
+    cued = {(node.level, node.branch) for term in gains for node in network.selector.nodes(term)}
+    rows = effects(network, batches(images, batch, workers=workers), gains, after=after)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+        return
+    for named in gains:
+        console().print(
+            f"{quoted(named)}: {quoted(network.selector.explain(named))[1:-1]}", markup=False, soft_wrap=True
+        )
+    nodes = [(0, 0), *((node.level, node.branch) for node in network.nodes)]
+    shown = [
+        (row, place in cued)
+        for row, place in zip(rows, nodes, strict=True)
+        if row.images and (row.level <= 1 or place in cued)
+    ]
+    _show_effects(shown)
+
+
+def _show_effects(rows: list[tuple[Effect, bool]]) -> None:
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for name in ("level", "group or class", "images", "top-1 without", "with", "", "named without", "with"):
+        table.add_column(name, justify="left" if name == "group or class" else "right")
+    for row, cued in rows:
+        before, after = (_percent(right / row.images) for right in row.right)
+        change = f"{100 * (row.right[1] - row.right[0]) / row.images:+.2f}"
+        cells = (before, after, change, *(f"{named:,}" for named in row.named))
+        level = str(row.level) if row.level else ""
+        table.add_row(level, quoted(row.name)[1:-1], f"{row.images:,}", *cells, style="bold" if cued else None)
+    console().print(table)
+    console().print("named: how often the answer is one of its classes", style="dim")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

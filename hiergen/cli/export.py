@@ -1,0 +1,53 @@
+"""The command `hiergen export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hiergen.cli.app import app, console
+
+if TYPE_CHECKING:
+    from hiergen.export import Exported
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="The weights, safetensors (default: a cutout's own; else random ones).")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="onnx, pt2 or safetensors (default: as -o ends).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file or folder to write to.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Fix the batch size (default: any).", min=1)] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX's operator set (default: torch's).")] = None,
+) -> None:
+    """Write a network or cutout as ONNX, a PyTorch program or safetensors, and run it to see that it is right."""
+    from hiergen.export import export as job
+
+    done = job(model, out, weights=weights, format=format, batch=batch, opset=opset)
+    printer = console()
+    for line in _lines(done):
+        printer.print(line, markup=False, soft_wrap=True)
+    if weights is None and not _is_cutout(model):
+        printer.print("the weights are random: none were given", style="yellow")
+
+
+def _lines(done: Exported) -> list[str]:
+    parts = [f"{done.size / 1e6:,.1f} MB"]
+    parts += [f"{done.nodes} nodes"] if done.nodes is not None else []
+    parts += [f"opset {done.opset}"] if done.opset is not None else []
+    if done.difference is None:
+        return [f"→ {done.path}: {parts[0]}"]
+    parts.append("any batch size" if done.dynamic else f"batch size {done.batches[0]}")
+    sizes = " and ".join(map(str, done.batches))
+    same = "the same bits" if done.difference == 0 else f"{done.difference:.1e} of the largest logit"
+    lines = [f"run in {done.runtime} at batch size {sizes}: largest difference from torch {same}"]
+    lines += [f"→ {file}: its weights" for file in done.files[1:]]
+    return [*lines, f"→ {done.path}: {', '.join(parts)}"]
+
+
+def _is_cutout(model: str) -> bool:
+    return Path(model).is_dir()

@@ -1,0 +1,220 @@
+"""Coarse first, then only what matters: scores of the groups decide, by image, which subtrees run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.choice import within_budget, within_threshold
+from hiergen.nn.descent import descend, descend_some, homes_of
+from hiergen.nn.heads import ClassHeads
+from hiergen.nn.macs import Macs, count_macs
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.routing import Routed, needed_samples, routed_heads
+
+Score: TypeAlias = Literal["heads", "classes"]
+# of the heads' fit: weight of the L2 term on standardized features, and steps of L-BFGS, which is past convergence
+_L2, _STEPS = 1e-3, 200
+
+
+class Answer(NamedTuple):
+    """`logits` `(B, classes)`, -inf where not run; `macs` `(B,)` spent; `groups` `(B, G)`, True where run."""
+
+    logits: Tensor
+    macs: Tensor
+    groups: Tensor
+
+
+class CoarseFirst:
+    """Runs the trunk and the levels down to `level`, scores the groups there, then the subtrees that matter.
+
+    The score of a group stands for the log-sum-exp of its classes' logits, so that a softmax over the scores is what
+    the full network believes of the groups. `score="heads"`: one linear layer per group, on the pooled maps of its
+    branch, which exist by then; `fit` it first. `score="classes"`: the log-sum-exp itself, an oracle for analysis:
+    everything is computed, and `macs` are what a gate as good and free of cost would spend.
+    The network is used as it is, in eval mode; gains of `attend` act. Raises HiergenError for a level without
+    groups.
+
+    >>> coarse = CoarseFirst(model).fit(loader)
+    >>> logits, macs, groups = coarse(images, threshold=0.95)
+    """
+
+    def __init__(self, network: HierarchicalNetwork, level: int = 1, *, score: Score = "heads") -> None:
+        last = len(network.levels)
+        name = type(network).__name__
+        if last < 2:
+            raise HiergenError(
+                f"{name} has no groups: every class branches straight off the trunk",
+                expected="a network of 2 levels or more, such as N2HL",
+            )
+        if type(level) is not int or not 1 <= level < last:
+            raise HiergenError(f"{name} has no level of groups {level!r}", expected=f"1..{last - 1}")
+        if score not in ("heads", "classes"):
+            raise HiergenError(f"no score {quoted(score)}", expected="'heads' or 'classes'")
+        self.network, self.level, self.score = network, level, score
+        self.groups = network.nest.names(level)
+        self.costs = count_macs(network)
+        weight = network.head.weight
+        self.heads = ClassHeads(len(self.groups), network.levels[level - 1].out_channels).to(
+            weight.device, weight.dtype
+        )
+        self.heads.requires_grad_(False)
+        self.fitted = False
+        self._home = homes_of(network, level)
+        own = self.heads.in_channels * len(self.groups) if score == "heads" else 0
+        self.base_macs = _base(network, self.costs, level) + own
+        self.group_macs = _by_group(network, self.costs, level)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, *, threshold: float | None = None, budget: float | None = None) -> Answer:
+        """Run an image's best groups until their probability reaches `threshold` (0 … 1), or what a `budget` of MACs
+        per image buys, the base included; one group at least. Threshold 1 gives the full network's logits exactly.
+
+        Raises HiergenError unless exactly one of the two is given, for a budget below the cheapest group, and before
+        `fit`.
+        """
+        self._check()
+        maps = self._down(x)
+        full = self._finish(maps) if self.score == "classes" else None
+        groups = self.choose(self._scores(maps, full), threshold=threshold, budget=budget)
+        macs = self.spent(groups)
+        if full is not None:
+            return Answer(full.masked_fill(~self.classes_of(groups), float("-inf")), macs, groups)
+        if bool(groups.all()):
+            return Answer(self._finish(maps), macs, groups)
+        return Answer(self._some(maps, self.classes_of(groups)), macs, groups)
+
+    def choose(self, scores: Tensor, *, threshold: float | None = None, budget: float | None = None) -> Tensor:
+        """Scores `(B, G)` to a mask `(B, G)` of the groups to run. Raises HiergenError as a call does."""
+        probabilities = scores.double().softmax(1)
+        if threshold is not None and budget is None:
+            return within_threshold(probabilities, threshold)
+        if budget is not None and threshold is None:
+            return within_budget(probabilities, self.group_macs, budget, base=self.base_macs)
+        got = "neither" if threshold is None else "both"
+        raise HiergenError("what to run is not said", expected="threshold or budget", got=got)
+
+    def spent(self, groups: Tensor) -> Tensor:
+        """MACs `(B,)` of images that run these groups, `(B, G)`."""
+        costs = torch.tensor(self.group_macs, device=groups.device)
+        return self.base_macs + (groups * costs).sum(1)
+
+    def classes_of(self, groups: Tensor) -> Tensor:
+        """Mask of groups `(B, G)` to mask of their classes `(B, classes)`."""
+        return groups[:, list(self._home)]
+
+    @torch.no_grad()
+    def explain(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of the groups `(B, G)` and the full network's logits `(B, classes)`, for studies; all is run."""
+        self._check()
+        maps = self._down(x)
+        full = self._finish(maps)
+        return self._scores(maps, full), full
+
+    def fit(self, loader: Iterable[Tensor | Sequence[Tensor]]) -> CoarseFirst:
+        """Fit the group heads to the full network on images `(B, 3, H, W)`; labels are not looked at.
+
+        Minimizes the cross-entropy between the full network's probabilities of the groups and the heads', a convex
+        problem: the same images give the same heads. Raises HiergenError without images, or where logits are not
+        finite.
+        """
+        self.network.eval()
+        pooled, wanted = [], []
+        with torch.no_grad():
+            for item in loader:
+                maps = self._down(item if isinstance(item, Tensor) else item[0])
+                pooled.append(maps.mean((-2, -1)).double())
+                wanted.append(self.sums(self._finish(maps)).double().softmax(1))
+        if not pooled:
+            raise HiergenError("no images to fit the group heads on")
+        features, targets = torch.cat(pooled), torch.cat(wanted)
+        if not bool(targets.isfinite().all()):
+            raise HiergenError("the network's logits are not finite, so no group heads can be fitted")
+        weight, bias = _fitted(features, targets)
+        self.heads.weight.copy_(weight)
+        self.heads.bias.copy_(bias)
+        self.fitted = True
+        return self
+
+    def sums(self, logits: Tensor) -> Tensor:
+        """Log-sum-exp of each group's logits: `(B, classes)` to `(B, G)`."""
+        members = [[c for c, home in enumerate(self._home) if home == g] for g in range(len(self.groups))]
+        return torch.stack([logits[:, own].logsumexp(1) for own in members], 1)
+
+    # inner
+
+    def _check(self) -> None:
+        if self.network.training:
+            raise HiergenError("each image runs its own paths, which batch statistics cannot", hint="model.eval()")
+        if self.network.active is not None:
+            raise HiergenError("coarse-first chooses the classes by itself", expected="model.active = None")
+        if self.score == "heads" and not self.fitted:
+            raise HiergenError("the group heads are not fitted", hint="call fit(loader), or load what was saved")
+
+    def _down(self, x: Tensor) -> Tensor:
+        """Images to the maps of `level`, `(B, G, C, H, W)`."""
+        return descend(self.network, self.network.trunk(x), 0, self.level)
+
+    def _finish(self, maps: Tensor) -> Tensor:
+        """All that lies below, as the full network runs it."""
+        logits: Tensor = self.network.head(descend(self.network, maps, self.level))
+        return logits
+
+    def _scores(self, maps: Tensor, full: Tensor | None) -> Tensor:
+        if self.score == "classes":
+            assert full is not None
+            return self.sums(full)
+        scores: Tensor = self.heads(maps.mean((-2, -1)))
+        return scores
+
+    def _some(self, maps: Tensor, classes: Tensor) -> Tensor:
+        """Below `level`, each image through its own subtrees only."""
+        everyone = tuple(range(len(maps)))
+        rows: Routed = {g: (everyone, maps[:, g].permute(0, 2, 3, 1)) for g in range(maps.shape[1])}
+        needed = needed_samples(self.network, classes)
+        return routed_heads(self.network, descend_some(self.network, rows, needed, self.level), classes)
+
+
+def _fitted(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights `(G, C)` and bias `(G,)` from features `(N, G, C)` and probabilities `(N, G)`, all float64."""
+    mean, spread = features.mean(0), features.std(0, correction=0)
+    scale = torch.where(spread > 0, spread, 1.0)  # a channel that never changes weighs nothing
+    x = (features - mean) / scale
+    weight = torch.zeros_like(mean, requires_grad=True)
+    bias = torch.zeros_like(mean[:, 0], requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        scores = (x * weight).sum(2) + bias
+        value = F.cross_entropy(scores, targets) + _L2 * weight.square().sum() + _L2 * bias.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+    folded = weight.detach() / scale
+    return folded, bias.detach() - (folded * mean).sum(1)
+
+
+def _base(network: HierarchicalNetwork, costs: Macs, level: int) -> int:
+    """MACs of the trunk and the levels down to `level`."""
+    above = zip(network.levels[:level], costs.branches, strict=False)
+    return costs.trunk + sum(siblings.branches * macs for siblings, macs in above)
+
+
+def _by_group(network: HierarchicalNetwork, costs: Macs, level: int) -> tuple[int, ...]:
+    """MACs of what lies below each group of `level`."""
+    found, homes = [], homes_of(network, level)
+    for g in range(network.levels[level - 1].branches):
+        total, branches = 0, {g}
+        for j in range(level, len(network.levels)):
+            branches = {i for i, parent in enumerate(network.levels[j].parents or ()) if parent in branches}
+            total += len(branches) * costs.branches[j]
+        found.append(total + homes.count(g) * costs.head)
+    return tuple(found)

@@ -1,0 +1,235 @@
+"""Image folders and tars of them: which folder is which class, splits, and what is wrong with them."""
+
+from __future__ import annotations
+
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from hiergen.errors import HiergenError
+from hiergen.images import LabelledImages, batches, load_images, match, split
+from hiergen.nn import HierarchicalNetwork
+from tests.conftest import Ran
+from tests.nn.steering_cases import Nested
+
+COLOURS = {"c0": 10, "c1": 60, "c2": 110, "c3": 160, "c4": 210}
+
+
+@pytest.fixture(scope="module")
+def network() -> HierarchicalNetwork:
+    return Nested().eval()
+
+
+def write(folder: Path, names: dict[str, str] | None = None, per_class: int = 3) -> Path:
+    """Grey images, a grey for each class; `names` renames folders."""
+    for class_id, grey in COLOURS.items():
+        home = folder / (names or {}).get(class_id, class_id)
+        home.mkdir(parents=True, exist_ok=True)
+        for i in range(per_class):
+            Image.new("RGB", (70 + i, 80), (grey, grey, grey)).save(home / f"{i}.png")
+    return folder
+
+
+def packed(folder: Path, file: Path) -> Path:
+    with tarfile.open(file, "w") as tar:
+        tar.add(folder, arcname="data")
+    return file
+
+
+def message(act: Callable[[], object]) -> str:
+    with pytest.raises(HiergenError) as caught:
+        act()
+    return str(caught.value)
+
+
+def greys(images: LabelledImages) -> list[tuple[int, int]]:
+    """Target and grey of every image, read back through the transform."""
+    config_mean, config_std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    found = []
+    for i in range(len(images)):
+        image, target = images[i]
+        assert image.shape == (3, 64, 64)
+        level = (image.mean((1, 2)) * config_std + config_mean).mean() * 255
+        found.append((target, round(float(level))))
+    return found
+
+
+def test_a_folder_is_its_class_by_id(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    images = load_images(write(tmp_path / "data"), network)
+    assert greys(images) == [(i, grey) for i, grey in enumerate(COLOURS.values()) for _ in range(3)]
+
+
+def test_names_decide_not_their_sorting(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    """By display name the sorted folders are cab, pug, siamese, tabby, van: not the classes' order."""
+    names = {"c0": "Tabby", "c1": "pug", "c2": "siamese", "c3": "cab", "c4": "van"}
+    images = load_images(write(tmp_path / "data", names), network)
+    assert set(greys(images)) == set(enumerate(COLOURS.values()))
+
+
+def test_a_tar_is_the_same_as_its_folder(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    folder = write(tmp_path / "data")
+    tar = packed(folder, tmp_path / "data.tar")
+    assert greys(load_images(tar, network)) == greys(load_images(folder, network))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "data.tar"]  # timm leaves no cache beside it
+
+
+def test_batches_keep_order_whatever_the_threads(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    images = load_images(packed(write(tmp_path / "data"), tmp_path / "data.tar"), network)
+    for size, workers in ((1, 1), (4, 3), (100, 2)):
+        found = list(batches(images, size, workers=workers))
+        assert [len(x) for x, _ in found] == [size] * (15 // size) + [15 % size] * bool(15 % size)
+        assert torch.cat([y for _, y in found]).tolist() == list(images.targets)
+        assert torch.equal(torch.cat([x for x, _ in found]), torch.stack([images[i][0] for i in range(15)]))
+
+
+def test_chosen_classes_only(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    folder = write(tmp_path / "data", {"c3": "zebra"})
+    images = load_images(folder, network, classes=[0, 4])
+    assert Counter(images.targets) == {0: 3, 4: 3}
+    assert images.left_out == ("c1", "c2", "zebra")
+    present = load_images(folder, network, classes="present")
+    assert Counter(present.targets) == {0: 3, 1: 3, 2: 3, 4: 3}
+    assert present.left_out == ("zebra",)
+
+
+def test_wrong_folders(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    folder = write(tmp_path / "a", {"c2": "simese"})
+    said = message(lambda: load_images(folder, network))
+    assert said.startswith(f"{folder}: folder 'simese' is no class of the network")
+    assert "nearest: 'siamese' (c2)" in said
+    assert "--classes present" in said
+    twice = write(tmp_path / "b")
+    (twice / "c3").rename(twice / "Siamese")
+    assert "folders 'Siamese' and 'c2' are the same class, 'siamese' (c2)" in message(
+        lambda: load_images(twice, network)
+    )
+    loose = write(tmp_path / "c")
+    Image.new("RGB", (8, 8)).save(loose / "loose.png")
+    assert "images lie in no folder" in message(lambda: load_images(loose, network))
+
+
+def test_a_missing_or_empty_class_is_named(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    folder = write(tmp_path / "data")
+    for image in (folder / "c1").iterdir():
+        image.unlink()
+    said = message(lambda: load_images(folder, network))
+    assert said.startswith(f"{folder}: holds no images of class 'pug' (c1); got an empty folder; ")
+    (folder / "c1").rmdir()
+    for image in (folder / "c4").iterdir():
+        image.rename(image.with_suffix(".txt"))
+    said = message(lambda: load_images(folder, network))
+    assert "holds no images of class 'pug' (c1), and of 1 class more; --classes present" in said
+    assert "of class 'van' (c4)" in message(lambda: load_images(folder, network, classes=[3, 4]))
+    tar = packed(folder, tmp_path / "data.tar")
+    assert "holds no images of class 'pug' (c1)" in message(lambda: load_images(tar, network))
+
+
+def test_a_name_of_two_classes() -> None:
+    ids, labels = ["n1", "n2", "n3"], ["crane", "crane", "pug"]
+    assert match(["n2", "pug"], ids, labels, place="x") == {"n2": 1, "pug": 2}
+    said = message(lambda: match(["crane"], ids, labels, place="x"))
+    assert said == "x: folder 'crane' may be any of 'n1', 'n2'; name it by its id"
+
+
+@pytest.mark.parametrize("as_tar", [False, True])
+def test_a_broken_image_is_named(tmp_path: Path, network: HierarchicalNetwork, as_tar: bool) -> None:
+    folder = write(tmp_path / "data")
+    whole = (folder / "c2" / "1.png").read_bytes()
+    for raw in (b"", b"no image", whole[: len(whole) // 2]):
+        (folder / "c2" / "1.png").write_bytes(raw)
+        root = packed(folder, tmp_path / "data.tar") if as_tar else folder
+        images = load_images(root, network)
+        place = f"{root}:data/c2/1.png" if as_tar else f"{root}/c2/1.png"
+        assert message(lambda images=images: images[7]).startswith(f"{place}: cannot be read as an image")
+        assert place in message(lambda images=images: list(batches(images, 4, workers=2)))
+
+
+def test_roots_that_cannot_be(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("x")
+    (tmp_path / "bad.tar").write_text("no tar at all")
+    with tarfile.open(tmp_path / "none.tar", "w"):
+        pass
+    whole = packed(write(tmp_path / "data"), tmp_path / "data.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2 - 200])
+    for name, says in (
+        ("nowhere", "no such folder or tar of images"),
+        ("empty", "holds no images"),
+        ("file.txt", "is no folder of images; expected a folder, or a .tar"),
+        ("bad.tar", "cannot be read"),
+        ("none.tar", "holds no images"),
+        ("cut.tar", "cannot be read"),
+    ):
+        said = message(lambda name=name: load_images(tmp_path / name, network))
+        assert said.startswith(f"{tmp_path / name}: {says}"), said
+
+
+def test_split_is_stratified_seeded_and_whole() -> None:
+    targets = [i % 3 for i in range(20)] + [3, 3]
+    first, second = split(targets, 0.3, seed=1)
+    assert sorted(first + second) == list(range(22))
+    assert Counter(targets[i] for i in second) == {0: 2, 1: 2, 2: 2, 3: 1}
+    assert split(targets, 0.3, seed=1) == (first, second)
+    assert split(targets, 0.3, seed=2) != (first, second)
+    assert Counter(targets[i] for i in split(targets, 0.99)[1])[3] == 1
+    assert "has a single image" in message(lambda: split([0, 0, 1], 0.5))
+    for bad in (0, 1, -0.5, 2, float("nan")):
+        assert "expected a number between 0 and 1" in message(lambda bad=bad: split(targets, bad))
+
+
+def test_the_real_tar(shared_data: Path) -> None:
+    from hiergen.models import load_network
+
+    model = load_network(Path(__file__).parents[1] / "generated/tiny_imagenet_100.py:N2HL")
+    images = load_images(shared_data / "tiny-imagenet-100-val.tar", model)
+    assert Counter(images.targets) == dict.fromkeys(range(100), 50)
+    assert images[0][0].shape == (3, 128, 128)
+
+
+def test_commands_on_a_small_folder(tmp_path: Path, hiergen: Callable[..., Ran]) -> None:
+    """attend and coarse-first from end to end, with wrong input beside it."""
+    import json
+
+    root = Path(__file__).parents[1]
+    folder = tmp_path / "data"
+    for i, name in enumerate(("n02123045", "n02124075", "n02085620", "n07753592")):
+        (folder / name).mkdir(parents=True)
+        for j in range(4):
+            Image.new("RGB", (64, 64), (60 * i, 40 * j, 90)).save(folder / name / f"{j}.png")
+    model = f"{root}/generated/tiny_imagenet_100.py:N2HL"
+    common = (model, "--data", folder, "--classes", "present", "--batch", 8)
+    assert "no weights for N2HL" in hiergen("attend", *common, "--scan").err
+    ran = hiergen("attend", *common, "--untrained", "--scan", "--gains", "0.5:2:0.5", "--level", 1, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert (found["level"], found["held"]["images"], found["held"]["gains"]) == (1, 8, [0.5, 1.0, 1.5, 2.0])
+    assert len(found["by_rate"]) == 11
+    assert "best gain" in hiergen("attend", *common, "--untrained", "--scan", "--gains", "2").out
+    ran = hiergen("attend", *common, "--untrained", "--gain", "domestic cat=1.4", "--gain", "banana=0")
+    assert "WordNet" in ran.out
+    assert "banana" in ran.out
+    ran = hiergen("coarse-first", *common, "--untrained", "--thresholds", "0,1", "--json")
+    assert ran.code == 0, ran.err
+    points = json.loads(ran.out)["points"]
+    assert points[0]["groups"] == 1
+    assert points[1]["agrees"] == 1
+    for arguments, says in (
+        (("--untrained",), "--scan, or --gain TERM=NUMBER"),
+        (("--untrained", "--gain", "cat"), "--gain 'cat' is no gain"),
+        (("--untrained", "--gain", "catt=2"), "no class or group 'catt'"),
+        (("--untrained", "--scan", "--gains", "a"), "--gains 'a' is no list of numbers"),
+        (("--untrained", "--scan", "--gains", "3:1:0.1"), "--gains '3:1:0.1' is no range"),
+        (("--untrained", "--scan", "--level", "9"), "no level '9'; expected leaf, or 1..2"),
+        (("--untrained", "--scan", "--holdout", "1"), "the share to hold out cannot be"),
+        (("--untrained", "--scan", "--plot", "x.bmp"), "is no name for a picture"),
+    ):
+        ran = hiergen("attend", *common, *arguments)
+        assert ran.code == 2
+        assert says in ran.err
+    phl = f"{root}/generated/tiny_imagenet_100.py:PHL"
+    assert "PHL has no groups" in hiergen("coarse-first", phl, "--data", folder, "--untrained").err
