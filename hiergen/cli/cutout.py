@@ -28,6 +28,9 @@ def cutout(
     ] = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Cut a network of random weights.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier cutout.")] = False,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="Add standalone.py, which needs torch and timm only.")
+    ] = False,
 ) -> None:
     """Cut classes out of a network: a smaller one with the same logits, as source and weights."""
     from hiergen.cutouts import write_cutout
@@ -41,6 +44,7 @@ def cutout(
         untrained=untrained,
         name=name,
         force=force,
+        alone=standalone,
     )
     _print(done, untrained=untrained)
 

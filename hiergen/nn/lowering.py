@@ -167,6 +167,7 @@ class Stack:
 
     spans: tuple[Span, ...]
     memos: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
+    maps: list[Tensor] = field(default_factory=list)
     _pieces: dict[int, dict[int, Tensor]] = field(default_factory=dict)
 
     def pick(self, stacked: Tensor, span: Span) -> Tensor:
@@ -190,15 +191,17 @@ def patches(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
     return windows.permute(0, 1, 2, 3, 5, 6, 4).flatten(4)
 
 
-def select_maps(x: Tensor, maps: tuple[int, ...]) -> Tensor:
-    """Rows of `(P, ...)`; a view where they are neighbours."""
+def select_maps(x: Tensor, maps: tuple[int, ...], unbound: list[Tensor] | None = None) -> Tensor:
+    """Rows of `(P, ...)`; a view where they are neighbours. `unbound` keeps what several calls on x share."""
     if maps == tuple(range(len(x))):
         return x
     if maps == tuple(range(maps[0], maps[0] + len(maps))) and not (x.requires_grad and torch.is_grad_enabled()):
         return x[maps[0] : maps[0] + len(maps)]
     if is_traced():
         return x.index_select(0, torch.tensor(maps, device=x.device))
-    rows = x.unbind()  # its gradient is one stack, that of a slice a zero tensor as large as x
+    rows = unbound if unbound is not None else []
+    if not rows:
+        rows.extend(x.unbind())  # its gradient is one stack, that of a slice a zero tensor as large as x
     return rows[maps[0]][None] if len(maps) == 1 else torch.stack([rows[row] for row in maps])
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from hiergen.errors import HiergenError
+from hiergen.errors import HiergenError, quoted
 from hiergen.nn.contract import TimmContract
 from hiergen.nn.gains import Gains, node_gains
-from hiergen.nn.lowering import Kind, Lowering
+from hiergen.nn.lowering import KINDS, Lowering
 from hiergen.nn.nest import Nest
 from hiergen.nn.routing import Route, route, routed_logits
 from hiergen.nn.select import ClassSelection, Node, Selector
+
+_SETS = (list, tuple, set, frozenset, Tensor)
 
 
 class HierarchicalNetwork(TimmContract):
@@ -118,9 +120,8 @@ class HierarchicalNetwork(TimmContract):
 
     def _per_sample(self, classes: ClassSelection | Tensor | None, batch: int) -> Tensor | None:
         """Class sets of each sample as a mask `(B, classes)`, if that is what `classes` is."""
-        if isinstance(classes, Tensor):
-            if classes.ndim != 2:
-                return None
+        if getattr(classes, "ndim", 1) == 2:
+            classes = torch.as_tensor(classes)
             if classes.dtype != torch.bool or classes.shape != (batch, self.num_classes):
                 raise HiergenError(
                     "class sets by sample need a bool mask",
@@ -128,12 +129,15 @@ class HierarchicalNetwork(TimmContract):
                     got=f"{classes.dtype} {tuple(classes.shape)}",
                 )
             mask = classes
-        elif isinstance(classes, Sequence) and classes and all(isinstance(c, list | tuple | set) for c in classes):
+        elif isinstance(classes, Sequence) and any(isinstance(c, _SETS) for c in classes):
+            if not all(isinstance(c, _SETS) for c in classes):
+                raise HiergenError("class sets by sample are all lists", expected='[["cat"], ["dog", 3]]')
             if len(classes) != batch:
                 raise HiergenError("class sets by sample need one for each", expected=str(batch), got=str(len(classes)))
             mask = torch.zeros(batch, self.num_classes, dtype=torch.bool)
             for row, wanted in zip(mask, classes, strict=True):
-                row[list(self.selector.classes(wanted))] = True
+                if len(wanted):
+                    row[list(self.selector.classes(wanted))] = True
         else:
             return None
         if self.training:
@@ -187,4 +191,8 @@ class HierarchicalNetwork(TimmContract):
 
 
 def _lowering(lowering: Lowering | str) -> Lowering:
-    return lowering if isinstance(lowering, Lowering) else Lowering(cast(Kind, lowering))
+    if isinstance(lowering, Lowering):
+        return lowering
+    if lowering not in KINDS:
+        raise HiergenError("no such lowering", expected=f"auto, {', '.join(KINDS)} or a Lowering", got=quoted(lowering))
+    return Lowering(lowering)

@@ -103,7 +103,7 @@ class BranchBatchNorm2d(nn.Module):
     def forward(self, x: Tensor, run: Run) -> Tensor:
         if not self.training:
             scale, shift = self.affine(run)
-            return torch.addcmul(per_branch(shift).to(x.dtype), x, per_branch(scale).to(x.dtype))
+            return torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype)
         run.pick(self.num_batches_tracked).add_(1)
         mean, var = run.pick(self.running_mean), run.pick(self.running_var)
         weight, bias = run.pick(self.weight), run.pick(self.bias)
@@ -134,7 +134,7 @@ class BranchBatchNorm2d(nn.Module):
             var.lerp_((batch_var * (count / (count - 1))).to(var.dtype), self.momentum)
         scale = weight * torch.rsqrt(batch_var + self.eps)
         shift = bias - batch_mean * scale
-        return torch.addcmul(per_branch(shift).to(x.dtype), x, per_branch(scale).to(x.dtype))
+        return torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]} x {self.weight.shape[1]}, eps={self.eps}, momentum={self.momentum}"

@@ -89,7 +89,7 @@ class Siblings(nn.Module):
         self, rows: Tensor, run: Run, steps: list[Block], gains: Tensor | None, after: int | None, pool: bool
     ) -> Tensor:
         """`(P, B, H, W, C)` to the maps of one run, `(n, B, H', W', C')` or pooled `(n, B, C')`."""
-        y = select_maps(rows, run.span.maps)
+        y = select_maps(rows, run.span.maps, run.stack.maps)
         at = after or self.default_block
         for number, step in enumerate(steps, 1):
             y = step(y, run)

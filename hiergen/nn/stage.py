@@ -38,6 +38,7 @@ class StageRecipe(Protocol):
     def widest(self) -> int:
         """Channels of its widest map, per output pixel."""
         ...
+
     @property
     def patch(self) -> int:
         """Values of the largest patch that a convolution reads, per output pixel."""
