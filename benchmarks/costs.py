@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.builder import plan_models
-from hiergen.plan.measure import BACKBONES, count_params, measure_backbone
+from hiergen.nn.macs import count_params
+from hiergen.plan.measure import BACKBONES, measure_backbone
 from hiergen.plan.trunks import facts
 from hiergen.taxonomy.load import load_taxonomy
 

@@ -16,18 +16,28 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hiergen.builder import Built, build, plan_models, validate
+    from hiergen.cost import CostCard, cost_card
+    from hiergen.cutouts import write_cutout
     from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError
+    from hiergen.models import load_network
     from hiergen.plan.ir import Plan
     from hiergen.taxonomy.checks import CHECKS, Finding
     from hiergen.taxonomy.cue import Cue, cue
     from hiergen.taxonomy.load import Taxonomy, load_taxonomy
     from hiergen.taxonomy.nesting import Nesting
     from hiergen.taxonomy.wordnet import WordNet
+    from hiergen.weights import load_weights, save_weights
 
 _HOMES = {
     "Built": "builder",
     "build": "builder",
     "plan_models": "builder",
+    "CostCard": "cost",
+    "cost_card": "cost",
+    "write_cutout": "cutouts",
+    "load_network": "models",
+    "load_weights": "weights",
+    "save_weights": "weights",
     "HiergenError": "errors",
     "OutputError": "errors",
     "PlanError": "errors",
@@ -48,6 +58,7 @@ _HOMES = {
 __all__ = [
     "CHECKS",
     "Built",
+    "CostCard",
     "Cue",
     "Finding",
     "HiergenError",
@@ -61,10 +72,15 @@ __all__ = [
     "WordNet",
     "__version__",
     "build",
+    "cost_card",
     "cue",
+    "load_network",
     "load_taxonomy",
+    "load_weights",
     "plan_models",
+    "save_weights",
     "validate",
+    "write_cutout",
 ]
 
 

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from hiergen.nn.lowering import Lowering
+from hiergen.nn.macs import branch_macs, count_macs, count_params
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.select import Node
-from hiergen.nn.siblings import Siblings
-from hiergen.plan.measure import count_macs, count_params
 
 
 @dataclass(frozen=True)
@@ -66,24 +63,8 @@ def module_cost(module: nn.Module, input_size: tuple[int, ...]) -> Cost:
 
 def _level_costs(network: HierarchicalNetwork) -> list[Cost]:
     """Of each level the cost of one branch: all of a level are alike."""
-    size = network.trunk.map_size
-    found = []
-    for level in network.levels:
-        with torch.device("meta"):
-            one = Siblings(1, level.recipes).eval()
-        one.lowering = Lowering("loop")
-        # What a second image adds: work on weights alone, as folding norms into them, is not done per image.
-        first, both = (_all_macs(one, (batch, level.in_channels, *size)) for batch in (1, 2))
-        found.append(Cost(count_params(level) // level.branches, both - first))
-        size = level.map_size(*size)
-    return found
-
-
-def _all_macs(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """MACs of all products: in branches batched matrix products are layers, too."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.empty(shape, device="meta"))
-    return int(counter.get_total_flops()) // 2
+    pairs = zip(network.levels, branch_macs(network), strict=True)
+    return [Cost(count_params(level) // level.branches, macs) for level, macs in pairs]
 
 
 def _on_meta(module: nn.Module) -> nn.Module:

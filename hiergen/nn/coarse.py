@@ -13,7 +13,7 @@ from hiergen.errors import HiergenError, quoted
 from hiergen.nn.choice import within_budget, within_threshold
 from hiergen.nn.descent import descend, descend_some, homes_of
 from hiergen.nn.heads import ClassHeads
-from hiergen.nn.macs import Macs, count_macs
+from hiergen.nn.macs import Macs, network_macs
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import Routed, needed_samples, routed_heads
 
@@ -58,7 +58,7 @@ class CoarseFirst:
             raise HiergenError(f"no score {quoted(score)}", expected="'heads' or 'classes'")
         self.network, self.level, self.score = network, level, score
         self.groups = network.nest.names(level)
-        self.costs = count_macs(network)
+        self.costs = network_macs(network)
         weight = network.head.weight
         self.heads = ClassHeads(len(self.groups), network.levels[level - 1].out_channels).to(
             weight.device, weight.dtype

@@ -112,7 +112,7 @@ def _checked(gain: object, what: str, device: torch.device | None = None) -> Ten
     if isinstance(gain, bool) or not isinstance(gain, int | float | Tensor):
         raise HiergenError(f"the {what} is no number", expected="a number from 0 up", got=quoted(repr(gain)))
     values = gain.to(device) if isinstance(gain, Tensor) else torch.tensor(float(gain), device=device)
-    if not is_traced() and not bool((torch.isfinite(values) & (values >= 0)).all()):
+    if not (is_traced() or values.is_meta) and not bool((torch.isfinite(values) & (values >= 0)).all()):
         bad = values[~(torch.isfinite(values) & (values >= 0))].flatten()[0].item()
         raise HiergenError(f"the {what} cannot be", expected="a finite number from 0 up", got=f"{bad:g}")
     return values

@@ -1,51 +1,78 @@
-"""MACs of a built network's parts, counted by torch on the meta device; one multiply-add = 1, for one image."""
+"""Params and MACs of built modules, counted by torch on the meta device; one multiply-add = 1."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.trunk import Trunk
 
+# Attention's products (bmm, scaled_dot_product_attention) are not layers with weights.
+_LAYER_OPS = ("convolution", "_convolution", "addmm", "mm")
+
 
 @dataclass(frozen=True)
 class Macs:
-    """Of the trunk, of ONE branch of each level, and of one class's linear layer."""
+    """For one image: of the trunk, of ONE branch of each level, and of one class's linear layer."""
 
     trunk: int
     branches: tuple[int, ...]
     head: int
 
     def total(self, network: HierarchicalNetwork) -> int:
-        """Of the whole network; the same as what torch counts on it."""
+        """Of the whole network."""
         levels = sum(level.branches * macs for level, macs in zip(network.levels, self.branches, strict=True))
         return self.trunk + levels + network.num_classes * self.head
 
 
-def count_macs(network: HierarchicalNetwork) -> Macs:
+def network_macs(network: HierarchicalNetwork) -> Macs:
     """Convolutions and linear layers, at the network's input size; nothing is run for real."""
     with torch.device("meta"):
         trunk = Trunk(network.trunk.backbone, network.trunk.until, input_size=network.trunk.input_size).eval()  # type: ignore[arg-type]
-        size = network.trunk.map_size
-        branches = []
-        for level in network.levels:
+        image = torch.empty(1, *network.trunk.input_size)
+    return Macs(count_macs(trunk, image), tuple(branch_macs(network)), network.head.in_channels)
+
+
+def branch_macs(network: HierarchicalNetwork) -> list[int]:
+    """Of each level the MACs of one branch: all of a level are alike, and however they are executed cost the same."""
+    size = network.trunk.map_size
+    found = []
+    for level in network.levels:
+        with torch.device("meta"):
             one = Siblings(1, level.recipes).eval()
-            branches.append(_per_image(one, (level.in_channels, *size)))
-            size = level.map_size(*size)
-        counted = _per_image(trunk, tuple(network.trunk.input_size))
-    return Macs(counted, tuple(branches), network.head.in_channels)
+        one.lowering = Lowering("loop")
+        # what a second image adds: work on weights alone, as folding norms into them, is not done per image
+        first, both = (_all_macs(one, torch.empty(b, level.in_channels, *size, device="meta")) for b in (1, 2))
+        found.append(both - first)
+        size = level.map_size(*size)
+    return found
 
 
-def _per_image(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """What a second image adds, so that work on weights alone does not count."""
-    counts = []
-    for batch in (1, 2):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            module(torch.empty(batch, *shape, device="meta"))
-        counts.append(int(counter.get_total_flops()) // 2)
-    return counts[1] - counts[0]
+def count_macs(module: nn.Module, x: Tensor) -> int:
+    """MACs of convolutions and linear layers in one forward pass, as torch's FLOP counter sees them."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(x)
+    total: int = sum(
+        flops
+        for op, flops in counter.get_flop_counts()["Global"].items()
+        if str(op).removeprefix("aten.").split(".")[0] in _LAYER_OPS
+    )
+    return total // 2
+
+
+def count_params(module: nn.Module) -> int:
+    """All weights and biases."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _all_macs(module: nn.Module, x: Tensor) -> int:
+    """MACs of all products: in branches, batched ones are layers too."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(x)
+    return int(counter.get_total_flops()) // 2

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import timm
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.errors import PlanError, quoted
 from hiergen.nn import Trunk, stages
+from hiergen.nn.macs import count_macs, count_params
 from hiergen.plan.trunks import BackboneFacts, StageFacts
 
 TABLE = Path(__file__).parent.parent / "data" / "trunks.json.gz"
@@ -38,24 +37,6 @@ SIZES = {
     "mobilenetv3_small_100": (64, 128),
     "mobilenetv3_large_100": (64, 128),
 }
-# One multiply-add = 1. Attention's products (bmm, scaled_dot_product_attention) are not layers with weights.
-_LAYER_OPS = ("convolution", "_convolution", "addmm", "mm")
-
-
-def count_macs(module: nn.Module, x: torch.Tensor) -> int:
-    """MACs of convolutions and linear layers in one forward pass, as torch's FLOP counter sees them."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(x)
-    total: int = sum(
-        flops
-        for op, flops in counter.get_flop_counts()["Global"].items()
-        if str(op).removeprefix("aten.").split(".")[0] in _LAYER_OPS
-    )
-    return total // 2
-
-
-def count_params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def measure_backbone(backbone: str, input_size: int | None = None) -> BackboneFacts:

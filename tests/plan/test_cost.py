@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.builder import plan_models
 from hiergen.nn import Bottlenecks, ConvNeXts, Siblings
+from hiergen.nn.macs import count_macs, count_params
 from hiergen.plan.cost import stage_cost
 from hiergen.plan.ir import Plan, StagePlan
-from hiergen.plan.measure import count_macs, count_params, measure_backbone
+from hiergen.plan.measure import measure_backbone
 from hiergen.plan.trunks import facts, shipped
 from hiergen.taxonomy.load import load_taxonomy
 
