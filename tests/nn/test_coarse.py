@@ -101,15 +101,14 @@ def test_skipped_branches_do_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == wanted | {("level3", b): n for b, n in enumerate((3, 3, 3, 4, 4))}
 
 
-@pytest.mark.parametrize("kind", [Nested, Tiny, TinyViT])
+@pytest.mark.parametrize("kind", [Nested, Tiny])  # a transformer's attention has products without weights
 def test_macs_are_what_torch_counts(kind: type[HierarchicalNetwork]) -> None:
     network = kind().eval()
     counts = []
     for batch in (1, 2):
         with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
             kind().eval()(torch.empty(batch, 3, 64, 64))
-        attention = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "attention" in str(op))
-        counts.append((counter.get_total_flops() - attention) // 2)  # its products have no weights
+        counts.append(counter.get_total_flops() // 2)
     assert network_macs(network).total(network) == counts[1] - counts[0]
 
 
