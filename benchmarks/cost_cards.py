@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 CARDS: list[tuple[str, str, list[int | str]]] = [
     ("imagenette:PHLlateSP", "5 of 10: the first", list(range(5))),
     ("imagewoof:N2HL", "5 of 10: the first", list(range(5))),
-    ("imagenet100:N3HL", "its dogs", ["dog"]),
+    ("imagenet100:N3HL", "its birds", ["bird"]),
     ("imagenet1k:N3HL", "domestic cats", ["domestic cat"]),
     ("imagenet100:PHLlateSP", "50 of 100: every other", list(range(0, 100, 2))),  # more than the flat network has
 ]
