@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hiergen.nn.arguments import parent_indices, positive
 from hiergen.nn.lowering import Lowering, Run, Stack, is_exported, is_traced, select_maps, spans
 from hiergen.nn.stage import Block, Stage, StageRecipe
-from hiergen.nn.tuning import candidates, choose, default, fastest, remember
+from hiergen.nn.tuning import Case, candidates, choose, default, fastest, remember
 
 
 class Siblings(nn.Module):
@@ -110,17 +110,21 @@ class Siblings(nn.Module):
             return Lowering("matmul")
         if self.lowering != "auto":
             return self.lowering
-        _, batch, height, width, _ = rows.shape
-        return choose(self.recipes, count, (batch, height, width), rows.device, rows.dtype, training=self.training)
+        return choose(self._case(rows.shape[1:4], count, rows))
+
+    def _case(self, shape: Sequence[int], count: int, like: Tensor) -> Case:
+        batch, height, width = shape
+        threads = torch.get_num_threads()
+        return Case(self.recipes, count, (batch, height, width), like.device, like.dtype, self.training, threads)
 
     def tune(self, x: Tensor) -> dict[Lowering, float]:
         """Measure all lowerings on an input like `x`, forward, and in training mode backward too; save the fastest.
 
         Returns the median milliseconds of each. BatchNorm's running statistics are left as they were.
         """
-        shape = (x.shape[0], x.shape[-2], x.shape[-1])
+        case = self._case((x.shape[0], x.shape[-2], x.shape[-1]), self.branches, x)
         before, state = self.lowering, {name: buffer.clone() for name, buffer in self.named_buffers()}
-        usual = default(self.recipes, self.branches, shape, x.device, training=self.training)
+        usual = default(case)
 
         def run(lowering: Lowering) -> None:
             self.lowering = lowering
@@ -135,7 +139,7 @@ class Siblings(nn.Module):
             self.lowering = before
             for name, buffer in state.items():
                 self.get_buffer(name).copy_(buffer)
-        remember(self.recipes, self.branches, shape, x.device, x.dtype, training=self.training, lowering=best)
+        remember(case, best)
         return times
 
     def map_size(self, height: int, width: int) -> tuple[int, int]:

@@ -12,7 +12,8 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,55 +34,47 @@ _GPU_BYTES = 1 << 30
 _TURNS = 7
 
 
-def choose(
-    recipes: tuple[StageRecipe, ...],
-    branches: int,
-    shape: tuple[int, int, int],
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    training: bool,
-) -> Lowering:
-    """The lowering for `branches` branches on input maps of `shape` (batch, height, width)."""
-    return _choose(recipes, branches, shape, device, dtype, training, torch.get_num_threads())
+@dataclass(frozen=True)
+class Case:
+    """What decides how a level runs: `branches` branches on input maps of `shape` (batch, height, width), and where."""
+
+    recipes: tuple[StageRecipe, ...]
+    branches: int
+    shape: tuple[int, int, int]
+    device: torch.device
+    dtype: torch.dtype
+    training: bool
+    threads: int
+
+    def __str__(self) -> str:
+        cuda = self.device.type == "cuda"
+        machine = torch.cuda.get_device_name(self.device) if cuda else f"{_processor()} x {self.threads}"
+        mode = "train" if self.training else "eval"
+        version = torch.__version__.partition("+")[0]
+        return f"{machine} | torch {version} | {self.recipes} | {self.branches} | {self.shape} | {self.dtype} | {mode}"
 
 
 @lru_cache(maxsize=4096)
-def _choose(
-    recipes: tuple[StageRecipe, ...],
-    branches: int,
-    shape: tuple[int, int, int],
-    device: torch.device,
-    dtype: torch.dtype,
-    training: bool,
-    threads: int,
-) -> Lowering:
-    saved = _saved(cache_file()).get(_key(recipes, branches, shape, device, dtype, training, threads))
-    return saved or default(recipes, branches, shape, device, training=training)
+def choose(case: Case) -> Lowering:
+    """The lowering that was measured for this case, or the recorded default."""
+    return _saved(cache_file()).get(str(case)) or default(case)
 
 
-def default(
-    recipes: Sequence[StageRecipe],
-    branches: int,
-    shape: tuple[int, int, int],
-    device: torch.device,
-    *,
-    training: bool = False,
-) -> Lowering:
+def default(case: Case) -> Lowering:
     """The recorded choice, by size and device alone (docs/results.md has the measurements)."""
-    batch, height, width = shape
-    widest = patch = 1  # bytes of one branch; 1 where there are no samples
-    for recipe in recipes:
+    batch, height, width = case.shape
+    widest = patch = 1  # bytes of one branch
+    for recipe in case.recipes:
         height, width = recipe.shrink(height), recipe.shrink(width)
         widest = max(widest, 4 * batch * height * width * recipe.widest)
         patch = max(patch, 4 * batch * height * width * recipe.patch)
-    if branches == 1:
+    if case.branches == 1:
         return Lowering("loop")
-    if device.type != "cpu":
+    if case.device.type != "cpu":
         return Lowering("matmul", max(1, _GPU_BYTES // max(widest, patch)))
     if batch * height * width <= _MATMUL_ROWS:
         return Lowering("matmul", max(1, _PATCH_BYTES // max(widest, patch)))
-    if training and widest >= _LOOP_BYTES:
+    if case.training and widest >= _LOOP_BYTES:
         return Lowering("loop")
     return Lowering("grouped", max(1, _CHUNK_BYTES // widest))
 
@@ -116,27 +109,18 @@ def _timed(run: Callable[[], object], device: torch.device) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def remember(
-    recipes: tuple[StageRecipe, ...],
-    branches: int,
-    shape: tuple[int, int, int],
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    training: bool,
-    lowering: Lowering,
-) -> None:
+def remember(case: Case, lowering: Lowering) -> None:
     """Save a measured choice; "auto" takes it from now on. Raises OSError where the file cannot be written."""
     path = cache_file()
-    key = _key(recipes, branches, shape, device, dtype, training, torch.get_num_threads())
-    entries = {**_saved(path), key: lowering}
+    _saved.cache_clear()  # another process may have saved meanwhile
+    entries = {**_saved(path), str(case): lowering}
     text = json.dumps({k: [v.kind, v.chunk] for k, v in sorted(entries.items())}, indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
     _saved.cache_clear()
-    _choose.cache_clear()
+    choose.cache_clear()
 
 
 def cache_file() -> Path:
@@ -155,21 +139,6 @@ def _saved(path: Path) -> dict[str, Lowering]:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         warnings.warn(f"{path} is damaged and ignored ({error}); tune again to replace it", stacklevel=2)
         return {}
-
-
-def _key(
-    recipes: tuple[StageRecipe, ...],
-    branches: int,
-    shape: tuple[int, int, int],
-    device: torch.device,
-    dtype: torch.dtype,
-    training: bool,
-    threads: int,
-) -> str:
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()} x {threads}"
-    mode = "train" if training else "eval"
-    version = torch.__version__.partition("+")[0]
-    return f"{machine} | torch {version} | {recipes} | {branches} | {shape} | {dtype} | {mode}"
 
 
 @lru_cache(maxsize=1)

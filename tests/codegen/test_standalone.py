@@ -141,7 +141,7 @@ def test_logits_are_the_same_to_the_bit_without_hiergen(toy: Built, tmp_path: Pa
         tmp_path,
         """
 import timm
-given, found = torch.load("given.pt"), {}
+given, found = torch.load("given.pt", weights_only=True), {}
 module = load("toy.py")
 for name, state in given["states"].items():
     model = timm.create_model("toy_" + name.lower())
@@ -166,7 +166,7 @@ else:
     raise AssertionError("without WordNet that is no word")
 """,
     )
-    found = torch.load(tmp_path / "found.pt")
+    found = torch.load(tmp_path / "found.pt", weights_only=True)
     assert len(want["N3HL"]) > 100
     for name in MODELS:
         assert len(found[name]) == len(want[name])
@@ -200,7 +200,7 @@ def test_every_shipped_model_stands_alone(tmp_path: Path) -> None:
         tmp_path,
         """
 modules = {}
-for name, want in torch.load("want.pt").items():
+for name, want in torch.load("want.pt", weights_only=True).items():
     file, _, cls = name.partition(".")
     module = modules[file] = modules.get(file) or load(file + ".py")
     with torch.device("meta"):
