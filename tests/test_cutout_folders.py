@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import Ran
 from toy_networks import parts, toy_home
 
@@ -116,3 +117,25 @@ def test_killed_while_replacing(kills: int, old: bool, out: Path, home: Path) ->
             load_network(out)
     write_cutout("toyfolders_n3hl", out, classes=["beagle"], weights="N3HL.safetensors", force=True)
     assert load_network(out).classes == ["beagle"]
+
+
+def test_a_standalone_file_comes_and_goes_with_its_cutout(out: Path, hiergen: Run) -> None:
+    command = ("cutout", *N3HL, "-o", out, "--classes")
+    ran = hiergen(*command, "pug,beagle", "--standalone")
+    assert f"→ {out}: model.py, model.safetensors, standalone.py" in ran.out
+    # in a process that has no hiergen: the same logits as the folder's network gives here
+    code = """
+import sys
+sys.modules["hiergen"] = None
+import torch
+from safetensors.torch import load_file
+from standalone import N3HLCutout
+model = N3HLCutout().eval()
+model.load_state_dict(load_file("model.safetensors"))
+print(model(torch.ones(1, 3, 32, 32)).tolist())
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == str(load_network(str(out))(torch.ones(1, 3, 32, 32)).tolist())
+    assert hiergen(*command, "pug", "--force").code == 0
+    assert not (out / "standalone.py").exists()

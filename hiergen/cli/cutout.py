@@ -101,7 +101,8 @@ def _print(done: Cutout, *, untrained: bool) -> None:
     )
     if untrained:
         printer.print("the weights are random: nothing was trained", style="yellow")
-    printer.print(f"→ {done.folder}: model.py, model.safetensors", style="bold", markup=False, soft_wrap=True)
+    files = ", ".join(sorted(path.name for path in done.folder.iterdir() if path.is_file()))
+    printer.print(f"→ {done.folder}: {files}", style="bold", markup=False, soft_wrap=True)
     folder = str(done.folder)
     printer.print(f"next: hiergen.models.load_network({folder!r}) in Python", markup=False, soft_wrap=True)
 
