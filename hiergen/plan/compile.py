@@ -6,8 +6,8 @@ from typing import Any, Literal, cast
 
 from hiergen.errors import PlanError
 from hiergen.plan.budget import Cost, Widths, solve_widths
-from hiergen.plan.cost import stage_cost
 from hiergen.plan.ir import LevelPlan, Plan, StagePlan, TrunkPlan
+from hiergen.plan.parts import level_plan, trunk_plan
 from hiergen.plan.trunks import BackboneFacts, StageFacts, default_stage, find_stage
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.nesting import Nesting
@@ -26,20 +26,7 @@ def compile_plan(
     met.
     """
     cut = find_stage(known, spec.trunk.until) if spec.trunk.until else default_stage(known, nesting.levels)
-    flat_params, flat_macs = known.flat(len(classes))
-    trunk = TrunkPlan(
-        backbone=spec.trunk.backbone,
-        until=cut.name,
-        input_size=known.input_size,
-        channels=cut.channels,
-        reduction=cut.reduction,
-        height=cut.height,
-        width=cut.width,
-        params=cut.params,
-        macs=cut.macs,
-        flat_params=flat_params,
-        flat_macs=flat_macs,
-    )
+    trunk = trunk_plan(spec.trunk.backbone, known, cut, len(classes))
     layout = _Layout(spec, classes, nesting, trunk, known.stages[-1])
     stages = layout.given() if spec.branches != "auto" else layout.solved()
     return Plan(
@@ -99,28 +86,8 @@ class _Layout:
         height, width = self._trunk.height, self._trunk.width
         done: list[LevelPlan] = []
         for names, parents, branch in zip(self._names, self._parents, stages, strict=True):
-            params = macs = 0
-            for stage in branch:
-                cost = stage_cost(stage, height, width)
-                params, macs, height, width = params + cost.params, macs + cost.macs, cost.height, cost.width
-                if height < 1 or width < 1:
-                    raise PlanError(
-                        f"level {len(done) + 1} strides its maps down to nothing",
-                        expected="a smaller stride or a larger input_size",
-                        code="E504",
-                    )
-            done.append(
-                LevelPlan(
-                    names=names,
-                    parents=parents,
-                    stages=tuple(branch),
-                    channels=branch[-1].out,
-                    height=height,
-                    width=width,
-                    branch_params=params,
-                    branch_macs=macs,
-                )
-            )
+            done.append(level_plan(len(done) + 1, names, parents, branch, height, width))
+            height, width = done[-1].height, done[-1].width
         return tuple(done)
 
     def given(self) -> list[list[StagePlan]]:

@@ -9,9 +9,8 @@ from hiergen.errors import PlanError, quoted
 from hiergen.nn.bottleneck import Bottlenecks
 from hiergen.nn.convnext import ConvNeXts
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.nn.siblings import Siblings
-from hiergen.plan.cost import stage_cost
-from hiergen.plan.ir import LevelPlan, Plan, StagePlan, TrunkPlan
+from hiergen.plan.ir import Plan, StagePlan, TrunkPlan
+from hiergen.plan.parts import level_plan, trunk_plan
 from hiergen.plan.trunks import facts, find_stage
 
 
@@ -33,7 +32,8 @@ def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
         names = ("all classes",) if single and j == nest.depth else nest.names(j)
         if len(names) != level.branches or (j > 1 and level.parents != nest.parents(j)):
             raise _unlike(network, f"level {j}")
-        levels.append(_level(level, names, height, width))
+        stages = [_stage(recipe) for recipe in level.recipes]
+        levels.append(level_plan(j, names, level.parents or (), stages, height, width))
         height, width = levels[-1].height, levels[-1].width
     in_order = heads == tuple(range(network.num_classes)) and not single
     return Plan(
@@ -58,38 +58,7 @@ def _trunk(network: HierarchicalNetwork) -> TrunkPlan:
     known = facts(trunk.backbone, height)
     assert known is not None
     cut = find_stage(known, trunk.until)
-    flat_params, flat_macs = known.flat(network.num_classes)
-    return TrunkPlan(
-        backbone=trunk.backbone,
-        until=cut.name,
-        input_size=known.input_size,
-        channels=cut.channels,
-        reduction=cut.reduction,
-        height=cut.height,
-        width=cut.width,
-        params=cut.params,
-        macs=cut.macs,
-        flat_params=flat_params,
-        flat_macs=flat_macs,
-    )
-
-
-def _level(level: Siblings, names: tuple[str, ...], height: int, width: int) -> LevelPlan:
-    stages = tuple(_stage(recipe) for recipe in level.recipes)
-    params = macs = 0
-    for stage in stages:
-        cost = stage_cost(stage, height, width)
-        params, macs, height, width = params + cost.params, macs + cost.macs, cost.height, cost.width
-    return LevelPlan(
-        names=names,
-        parents=level.parents or (),
-        stages=stages,
-        channels=level.out_channels,
-        height=height,
-        width=width,
-        branch_params=params,
-        branch_macs=macs,
-    )
+    return trunk_plan(trunk.backbone, known, cut, network.num_classes)
 
 
 def _stage(recipe: object) -> StagePlan:
