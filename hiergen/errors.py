@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 
 _SHOWN = 80  # characters of a user's own text that a message repeats
 
@@ -86,10 +87,11 @@ def named_at(place: str) -> Iterator[None]:
 
 
 def quoted(text: object) -> str:
-    """A user's text as one printable line: control and non-ASCII-safe characters escaped, shortened."""
+    """A user's text as one printable line: control and non-ASCII-safe characters escaped, shortened (of a path, the end
+    is kept)."""
     shown = str(text)
     if len(shown) > _SHOWN:
-        shown = f"{shown[: _SHOWN - 1]}…"
+        shown = f"…{shown[1 - _SHOWN :]}" if isinstance(text, PurePath) else f"{shown[: _SHOWN - 1]}…"
     return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown) + "'"
 
 

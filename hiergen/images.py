@@ -1,17 +1,21 @@
-"""Labelled images: a folder with one folder of images per class, or a tar of one; a folder is a class by its name."""
+"""Labelled images: what every source of them gives, and a folder (or a tar) with one folder of images per class."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import random
-import re
+import struct
+import zlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import timm
 import torch
@@ -19,90 +23,212 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.errors import HiergenError, quoted
+from hiergen.imageclasses import PRESENT, Wanted, homes_of, match
 from hiergen.imagefiles import ImagePlace, find_images
 from hiergen.nn.network import HierarchicalNetwork
 
+__all__ = [
+    "PRESENT",
+    "Batch",
+    "ImageSet",
+    "LabelledImages",
+    "SourceImages",
+    "Transform",
+    "batches",
+    "eval_transform",
+    "label_images",
+    "load_images",
+    "match",
+    "split",
+]
+
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
 Batch: TypeAlias = tuple[Tensor, Tensor]
-PRESENT = "present"
 # PIL raises these for a file that is no image, is cut off, or is a bomb
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 _AHEAD = 2  # batches read ahead
 
 
-@dataclass(frozen=True)
-class LabelledImages(Dataset[tuple[Tensor, int]]):
-    """Item i is image i, `(3, H, W)`, and its class, an index of the network's logits (`targets[i]`).
+class ImageSet(Dataset[tuple[Tensor, int]], ABC):
+    """Images with their classes. Item i is `transform(picture(i))`, `(3, H, W)`, and `targets[i]`.
 
-    `left_out` are folders that were not read. An image that cannot be read is a HiergenError with its path.
+    `targets` are indices of the network's logits, `left_out` the folders or classes that are not read, and `note` is
+    what a user should be told about how the images were labelled ("" mostly). `in_memory`: reading takes no file.
     """
+
+    targets: tuple[int, ...]
+    transform: Transform
+    left_out: tuple[str, ...]
+    note: str
+    in_memory: bool = False
+
+    @abstractmethod
+    def picture(self, index: int) -> Image.Image:
+        """Image i in RGB, as timm reads it (an animation's first frame; EXIF rotation is not applied).
+
+        Raises HiergenError with its place for one that cannot be read.
+        """
+
+    @abstractmethod
+    def place(self, index: int) -> str:
+        """What a message calls image i."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A sha256 that changes when the images, their order or their targets do (by names, sizes and times of files,
+        not by all their bytes); moving the whole folder does not change it."""
+
+    @abstractmethod
+    def subset(self, indices: Iterable[int]) -> Self:
+        """The images with these indices, in this order."""
+
+    def split(self, share: float, *, seed: int = 0) -> tuple[Self, Self]:
+        """Two parts, the second with about `share` of each class's images; see `split`."""
+        first, second = split(self.targets, share, seed=seed)
+        return self.subset(first), self.subset(second)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.picture(index)), self.targets[index]
+
+
+@dataclass(frozen=True)
+class LabelledImages(ImageSet):
+    """Images whose bytes lie in files or in stretches of tars."""
 
     places: tuple[ImagePlace, ...]
     targets: tuple[int, ...]
     transform: Transform
     left_out: tuple[str, ...] = ()
+    note: str = ""
 
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def picture(self, index: int) -> Image.Image:
         place = self.places[index]
         try:
-            with Image.open(io.BytesIO(place.read())) as image:
-                return self.transform(image.convert("RGB")), self.targets[index]
+            return rgb(place.read())
         except _BROKEN as error:
-            raise HiergenError(f"cannot be read as an image ({_why(error)})", place=str(place)) from None
+            raise broken(error, str(place)) from None
 
-    def subset(self, indices: Iterable[int]) -> LabelledImages:
-        """The images with these indices, in this order."""
-        chosen = list(indices)
-        return replace(
-            self,
-            places=tuple(self.places[i] for i in chosen),
-            targets=tuple(self.targets[i] for i in chosen),
+    def place(self, index: int) -> str:
+        return str(self.places[index])
+
+    def fingerprint(self) -> str:
+        files = sorted({place.file.absolute() for place in self.places})
+        top = os.path.commonpath([file.parent for file in files]) if files else ""
+        facts = {file: (os.path.relpath(file, top), *_size_and_time(file)) for file in files}
+        return digest(
+            (*facts[place.file.absolute()], place.inside, place.offset, place.size, target)
+            for place, target in zip(self.places, self.targets, strict=True)
         )
 
-    def split(self, share: float, *, seed: int = 0) -> tuple[LabelledImages, LabelledImages]:
-        """Two parts, the second with about `share` of each class's images; see `split`."""
-        first, second = split(self.targets, share, seed=seed)
-        return self.subset(first), self.subset(second)
+    def subset(self, indices: Iterable[int]) -> Self:
+        chosen = list(indices)
+        return replace(
+            self, places=tuple(self.places[i] for i in chosen), targets=tuple(self.targets[i] for i in chosen)
+        )
+
+
+class Source(Protocol):
+    """Pictures by row, of a data set that is no folder; it goes to worker processes, so it can be pickled."""
+
+    in_memory: bool
+
+    def picture(self, row: int) -> Image.Image | bytes:
+        """A PIL image in any mode, or the bytes of a file of one."""
+        ...
+
+    def place(self, row: int) -> str:
+        """What a message calls it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Changes when the data set does."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceImages(ImageSet):
+    """Images that a library's data set holds: image i is row `rows[i]` of it."""
+
+    source: Source
+    rows: tuple[int, ...]
+    targets: tuple[int, ...]
+    transform: Transform
+    left_out: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def in_memory(self) -> bool:  # type: ignore[override]
+        return self.source.in_memory
+
+    def picture(self, index: int) -> Image.Image:
+        try:
+            return rgb(self.source.picture(self.rows[index]))
+        except _BROKEN as error:
+            raise broken(error, self.place(index)) from None
+
+    def place(self, index: int) -> str:
+        return self.source.place(self.rows[index])
+
+    def fingerprint(self) -> str:
+        return digest([self.source.fingerprint(), *zip(self.rows, self.targets, strict=True)])
+
+    def subset(self, indices: Iterable[int]) -> Self:
+        chosen = list(indices)
+        return replace(self, rows=tuple(self.rows[i] for i in chosen), targets=tuple(self.targets[i] for i in chosen))
 
 
 def load_images(
     root: str | Path,
     network: HierarchicalNetwork,
     *,
-    classes: Sequence[int] | str | None = None,
+    classes: Wanted = None,
     transform: Transform | None = None,
 ) -> LabelledImages:
     """The images of a folder or a tar, labelled with the network's classes; the network's own eval transform.
 
-    A folder's name is a class id or a class's display name (case, "_" and "-" do not matter). `classes`: None, every
-    folder is a class and every class has images; indices of logits, these classes have images and other folders are
-    left out; "present", the classes that have images, and folders that are no class are left out.
+    A folder's name is a class id, a class's display name (case, "_" and "-" do not matter) or a word of WordNet for it.
+    `classes`: None, every folder is a class and every class has images; indices of logits, these classes have images
+    and other folders are left out; "present", the classes that have images, and folders that are no class are left out.
     Raises HiergenError for a root that cannot be read, a folder that is no class, a class without images or with two
     folders.
     """
     root = Path(root)
-    place = quoted(root)[1:-1]
-    found = find_images(root)
-    names = sorted({folder for _, folder in found})
-    homes = match(names, network.classes, network.nest.labels, place=place, strict=classes is None)
-    if classes == PRESENT:
-        wanted = set(homes.values())
-        if not wanted:
-            raise HiergenError("no folder is a class of the network", place=place, got=listed(names))
-    else:
-        wanted = set(range(network.num_classes)) if classes is None else {int(i) for i in classes}
-        if missing := sorted(wanted - set(homes.values())):
-            raise _without_images(network, missing, root, place)
-    kept = [(where, homes[folder]) for where, folder in found if homes.get(folder) in wanted]
+    return label_images(find_images(root), network, place=quoted(root)[1:-1], classes=classes, transform=transform)
+
+
+def label_images(
+    found: Sequence[tuple[ImagePlace, str]],
+    network: HierarchicalNetwork,
+    *,
+    place: str,
+    classes: Wanted = None,
+    transform: Transform | None = None,
+    noun: str = "folder",
+    note: str = "",
+) -> LabelledImages:
+    """Images with the name of the class (a folder's, mostly: `noun`) of each; otherwise as `load_images`."""
+    homes, left_out = homes_of((name for _, name in found), network, classes=classes, place=place, noun=noun)
+    kept = [(where, homes[name]) for where, name in found if name in homes]
     return LabelledImages(
         places=tuple(where for where, _ in kept),
         targets=tuple(target for _, target in kept),
         transform=transform or eval_transform(network),
-        left_out=tuple(name for name in names if homes.get(name) not in wanted),
+        left_out=left_out,
+        note=note,
     )
 
 
@@ -110,46 +236,6 @@ def eval_transform(network: HierarchicalNetwork) -> Transform:
     """timm's transform for the network's input size and image statistics, without augmentation."""
     config = timm.data.resolve_model_data_config(network)
     return timm.data.create_transform(**config, is_training=False)  # type: ignore[no-any-return]
-
-
-def match(
-    folders: Sequence[str], ids: Sequence[str], labels: Sequence[str], *, place: str, strict: bool = True
-) -> dict[str, int]:
-    """Folder → index of its class, by class id or else by display name.
-
-    Raises HiergenError for a name of several classes, two folders of one class, and if `strict` for a folder that is
-    no class.
-    """
-    by_id = {class_id: i for i, class_id in enumerate(ids)}
-    by_key: dict[str, set[int]] = {}
-    for i, names in enumerate(zip(ids, labels, strict=True)):
-        for name in names:
-            by_key.setdefault(_key(name), set()).add(i)
-    homes: dict[str, int] = {}
-    taken: dict[int, str] = {}
-    for folder in folders:
-        fitting = {by_id[folder]} if folder in by_id else by_key.get(_key(folder), set())
-        if len(fitting) > 1:
-            own = listed(ids[i] for i in sorted(fitting))
-            raise HiergenError(f"folder {quoted(folder)} may be any of {own}", place=place, hint="name it by its id")
-        if not fitting:
-            if strict:
-                close = () if re.fullmatch(r"n\d{8}", folder) else nearest(_key(folder), by_key)
-                raise HiergenError(
-                    f"folder {quoted(folder)} is no class of the network" if folder else "images lie in no folder",
-                    place=place,
-                    expected="one folder for each class, called by its id or its name",
-                    nearest=dict.fromkeys(_shown(i, ids, labels) for key in close for i in sorted(by_key[key])),
-                    hint=f"--classes {PRESENT} leaves out what is no class" if folder else None,
-                )
-            continue
-        (index,) = fitting
-        if index in taken:
-            pair = f"{quoted(taken[index])} and {quoted(folder)}"
-            raise HiergenError(f"folders {pair} are the same class, {_shown(index, ids, labels)}", place=place)
-        homes[folder] = index
-        taken[index] = folder
-    return homes
 
 
 def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[int], list[int]]:
@@ -195,33 +281,37 @@ def batches(images: Dataset[tuple[Tensor, int]], size: int, *, workers: int = 1)
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _without_images(network: HierarchicalNetwork, missing: Sequence[int], root: Path, place: str) -> HiergenError:
-    shown = [_shown(i, network.classes, network.nest.labels) for i in missing]
-    first = missing[0]
-    empty = root.is_dir() and any(
-        (root / name).is_dir() for name in (network.classes[first], network.nest.labels[first])
-    )
-    rest = len(missing) - 1
-    more = f", and of {rest} class{'es' * (rest > 1)} more" if rest else ""
-    return HiergenError(
-        f"holds no images of class {shown[0]}{more}",
-        place=place,
-        got="an empty folder" if empty else None,
-        hint=f"--classes {PRESENT} takes the classes that have images",
-    )
+def rgb(image: Image.Image | bytes) -> Image.Image:
+    """An RGB copy, as timm makes it. Raises what PIL does for bytes that are no image."""
+    if isinstance(image, bytes):
+        with Image.open(io.BytesIO(image)) as opened:
+            return rgb(opened)
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # the same colours; PIL would warn
+    return image.convert("RGB")
 
 
-def _shown(index: int, ids: Sequence[str], labels: Sequence[str]) -> str:
-    same = ids[index] == labels[index]
-    return quoted(ids[index]) if same else f"{quoted(labels[index])} ({quoted(ids[index])[1:-1]})"
-
-
-def _key(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-
-
-def _why(error: BaseException) -> str:
+def broken(error: BaseException, place: str) -> HiergenError:
+    """The sentence for an image that PIL cannot read."""
     if isinstance(error, UnidentifiedImageError):  # its own text names a buffer in memory
-        return "no format that PIL knows"
-    text = str(error) or type(error).__name__
-    return quoted(text.splitlines()[0])[1:-1]
+        why = "no format that PIL knows"
+    else:
+        text = str(error) or type(error).__name__
+        why = quoted(text.splitlines()[0])[1:-1]
+    return HiergenError(f"cannot be read as an image ({why})", place=place)
+
+
+def digest(facts: Iterable[object]) -> str:
+    """A sha256 of numbers and texts in their order."""
+    found = hashlib.sha256()
+    for fact in facts:
+        found.update(repr(fact).encode("utf-8", "surrogatepass") + b"\n")
+    return found.hexdigest()
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        facts = file.stat()
+    except OSError:  # gone since it was found: reading it will say so
+        return -1, -1
+    return facts.st_size, facts.st_mtime_ns

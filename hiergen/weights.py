@@ -26,14 +26,22 @@ def taxonomy_hash(network: HierarchicalNetwork) -> str:
 
 
 def save_weights(
-    network: HierarchicalNetwork, path: str | Path, *, model: str | None = None, provenance: Provenance | None = None
+    network: HierarchicalNetwork,
+    path: str | Path,
+    *,
+    model: str | None = None,
+    provenance: Provenance | None = None,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the state dict as safetensors, with metadata: model (the class's name), taxonomy hash, classes, version.
+
+    `state` is written in place of the network's own (averaged weights, …).
 
     The same weights give the same bytes. The file is written beside `path` and renamed. Raises OutputError when it
     cannot be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    values = network.state_dict() if state is None else state
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in values.items()}
     metadata = {
         "format": FORMAT,
         "hiergen_version": __version__,

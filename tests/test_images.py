@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -180,6 +184,115 @@ def test_split_is_stratified_seeded_and_whole() -> None:
     assert "has a single image" in message(lambda: split([0, 0, 1], 0.5))
     for bad in (0, 1, -0.5, 2, float("nan")):
         assert "expected a number between 0 and 1" in message(lambda bad=bad: split(targets, bad))
+
+
+def test_folders_by_words_of_wordnet(tmp_path: Path) -> None:
+    """Ids, names, lemmas, synset names and wnids of Imagewoof, in an order that is not the classes'."""
+    from hiergen.models import load_network
+
+    model = load_network(Path(__file__).parents[1] / "generated/imagewoof.py:N2HL")
+    names = {
+        "n02087394": "Rhodesian_ridgeback",
+        "n02088364": "beagle.n.01",
+        "n02089973": "English foxhound",
+        "n02093754": "border terrier",
+        "n02096294": "AUSTRALIAN-TERRIER",
+        "n02099601": "golden retriever",
+        "n02105641": "bobtail",  # also a cat's tail and a mare: of its senses one is a class
+        "n02111889": "Samoyede",
+        "n02115641": "warragal",
+        "n02086240": "n02086240",
+    }
+    assert sorted(names) == sorted(model.classes)
+    for i, name in enumerate(names.values()):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (9, 9), (10 * i,) * 3).save(tmp_path / name / "0.png")
+    images = load_images(tmp_path, model)
+    greys = [images.picture(i).getpixel((0, 0))[0] for i in range(10)]  # type: ignore[index]
+    wnids = list(names)
+    assert [model.classes[target] for target in images.targets] == [wnids[grey // 10] for grey in greys]
+    # neither what stands above a class nor below one is the class
+    (tmp_path / "bobtail").rename(tmp_path / "shepherd dog")
+    assert "folder 'shepherd dog' is no class of the network" in message(lambda: load_images(tmp_path, model))
+
+
+def test_a_word_of_two_classes_is_an_error() -> None:
+    ids, labels = ["n02012849", "n03126707"], ["crane (bird)", "crane (machine)"]
+    said = message(lambda: match(["crane"], ids, labels, place="x", lexicon=True))
+    assert said == "x: folder 'crane' may be any of 'n02012849', 'n03126707'; name it by its id"
+    assert match(["crane.n.04"], ids, labels, place="x", lexicon=True) == {"crane.n.04": 1}
+    # a class that is called "crane" and nothing more may be either: its synset is no evidence
+    assert match(["crane.n.04"], ["crane", "pug"], ["crane", "pug"], place="x", strict=False, lexicon=True) == {}
+    assert match(["pug-dog"], ["crane", "pug"], ["crane", "pug"], place="x", lexicon=True) == {"pug-dog": 1}
+
+
+def test_pictures_become_rgb(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    """As timm's own data set reads them."""
+    from timm.data import ImageDataset
+
+    folder = write(tmp_path / "data")
+    grey = Image.linear_gradient("L").resize((20, 20))
+    colours = Image.merge("RGB", (grey, grey.rotate(90), grey.rotate(180)))
+    clear = colours.convert("P")
+    clear.info["transparency"] = bytes(range(256))
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
+    saved: dict[str, tuple[Image.Image, dict[str, object]]] = {
+        "grey.png": (grey, {}),
+        "bits.png": (grey.point(lambda v: 255 * (v > 99)).convert("1"), {}),
+        "cmyk.jpg": (colours.convert("CMYK"), {}),
+        "palette.png": (colours.convert("P"), {}),
+        "clear.png": (clear, {"transparency": bytes(range(256))}),
+        "alpha.png": (Image.merge("RGBA", (*colours.split(), grey)), {}),
+        "deep.png": (Image.fromarray((np.arange(400, dtype=np.uint16) * 160).reshape(20, 20)), {}),
+        "turned.jpg": (colours.resize((20, 30)), {"exif": rotated}),
+        "moving.png": (colours, {"save_all": True, "append_images": [grey.convert("RGB")]}),
+    }
+    for name, (image, options) in saved.items():
+        image.save(folder / "c2" / name, **options)  # type: ignore[arg-type]
+    images = load_images(folder, network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = {Path(path).name: item[0] for item, (path, _) in zip(*_twice(ImageDataset(str(folder))), strict=True)}
+    for i in range(len(images)):
+        name = Path(images.place(i)).name
+        if name in saved:
+            found = images.picture(i)
+            assert found.mode == "RGB"
+            assert np.array_equal(np.asarray(found), np.asarray(theirs.pop(name))), name
+    assert images.picture([Path(images.place(i)).name for i in range(len(images))].index("turned.jpg")).size == (20, 30)
+    assert not set(theirs) & set(saved)
+
+
+def _twice(dataset: Any) -> tuple[list[Any], list[Any]]:
+    return [dataset[i] for i in range(len(dataset))], dataset.reader.samples
+
+
+def test_a_bomb_is_broken(tmp_path: Path, network: HierarchicalNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = load_images(write(tmp_path / "data"), network)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 70 * 80 // 2 - 1)
+    assert "cannot be read as an image (Image size (5600 pixels) exceeds limit" in message(lambda: images.picture(0))
+
+
+def test_a_fingerprint_follows_images_and_order_not_the_place(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    folder = write(tmp_path / "data")
+    images = load_images(folder, network)
+    first = images.fingerprint()
+    assert load_images(folder, network).fingerprint() == first
+    assert images.subset(range(15)).fingerprint() == first
+    assert images.subset(reversed(range(15))).fingerprint() != first
+    assert images.subset(range(14)).fingerprint() != first
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert load_images(moved, network).fingerprint() == first
+    file = moved / "c1" / "1.png"
+    facts = file.stat()
+    Image.new("RGB", (70, 80), (1, 2, 3)).save(file)
+    os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+    changed = load_images(moved, network).fingerprint()
+    assert changed != first
+    tar = load_images(packed(moved, tmp_path / "data.tar"), network)
+    assert tar.fingerprint() == load_images(tmp_path / "data.tar", network).fingerprint() != changed
+    assert tar.subset([1, 0]).fingerprint() != tar.subset([0, 1]).fingerprint()
 
 
 def test_the_real_tar(shared_data: Path) -> None:

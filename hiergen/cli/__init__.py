@@ -3,7 +3,20 @@
 Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sentence on stderr).
 """
 
-from hiergen.cli import attend, coarse, cost, cue, cutout, export, taxonomies, tune
+from hiergen.cli import attend, coarse, cost, cue, cutout, evaluate, export, taxonomies, train, tune
 from hiergen.cli.app import app, main
 
-__all__ = ["app", "attend", "coarse", "cost", "cue", "cutout", "export", "main", "taxonomies", "tune"]
+__all__ = [
+    "app",
+    "attend",
+    "coarse",
+    "cost",
+    "cue",
+    "cutout",
+    "evaluate",
+    "export",
+    "main",
+    "taxonomies",
+    "train",
+    "tune",
+]

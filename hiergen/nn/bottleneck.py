@@ -42,9 +42,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor, run: Run) -> Tensor:
         skip = run.expand(x) if self.downsample is None else self._projected(x, run)
-        y = convolve_normed(self.conv1, self.bn1, x, run).relu_()
-        y = convolve_normed(self.conv2, self.bn2, y, run).relu_()
-        return convolve_normed(self.conv3, self.bn3, y, run).add_(skip).relu_()
+        y = convolve_normed(self.conv1, self.bn1, x, run, relu=True)
+        y = convolve_normed(self.conv2, self.bn2, y, run, relu=True)
+        return convolve_normed(self.conv3, self.bn3, y, run, skip=skip, relu=True)
 
     def _projected(self, x: Tensor, run: Run) -> Tensor:
         assert self.downsample is not None

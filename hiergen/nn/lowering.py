@@ -123,10 +123,15 @@ class Run:
             return torch.bmm(rows, transposed) if bias is None else torch.baddbmm(bias[:, None], rows, transposed)
         parts, lo = [], 0
         for shared, n in zip(rows, self.span.families, strict=True):
-            part = weight[lo : lo + n].flatten(0, 1) @ shared.t()  # one dense product for all siblings of a parent
-            parts.append(part.view(n, weight.shape[1], part.shape[1]))
+            own = weight[lo : lo + n].flatten(0, 1)  # one dense product for all siblings of a parent
+            parts.append(shared @ own.t() if self.kind == "grouped" else own @ shared.t())
             lo += n
-        y = (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2)
+        if self.kind == "grouped":  # channels_last across the siblings, as the convolutions and norms that follow
+            y = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+            y = y.view(y.shape[0], *weight.shape[:2]).transpose(0, 1)
+        else:
+            y = parts[0] if len(parts) == 1 else torch.cat(parts)
+            y = y.view(*weight.shape[:2], y.shape[1]).transpose(1, 2)
         return y if bias is None else y + bias[:, None]
 
     def convolve(

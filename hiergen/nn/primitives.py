@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run, is_traced
+from hiergen.nn.norm import Group, batch_norm
 
 
 class BranchConv2d(nn.Module):
@@ -84,6 +85,7 @@ class BranchBatchNorm2d(nn.Module):
     def __init__(self, branches: int, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         self.eps, self.momentum = eps, momentum
+        self.group: Group | None = None  # processes that share their statistics in training
         self.weight = nn.Parameter(torch.ones(branches, channels))
         self.bias = nn.Parameter(torch.zeros(branches, channels))
         self.register_buffer("running_mean", torch.zeros(branches, channels))
@@ -100,35 +102,27 @@ class BranchBatchNorm2d(nn.Module):
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, torch.addcmul(self.bias, self.running_mean, scale, value=-1)
 
-    def forward(self, x: Tensor, run: Run) -> Tensor:
+    def forward(self, x: Tensor, run: Run, *, skip: Tensor | None = None, relu: bool = False) -> Tensor:
+        """The normed rows, plus `skip`, through a `relu`."""
         if not self.training:
             scale, shift = self.affine(run)
-            return torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype)
+            return finished(torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype), skip, relu)
         run.pick(self.num_batches_tracked).add_(1)
-        mean, var = run.pick(self.running_mean), run.pick(self.running_var)
+        running = run.pick(self.running_mean), run.pick(self.running_var)
         weight, bias = run.pick(self.weight), run.pick(self.bias)
-        n, _, _, _, channels = x.shape
-        folded = x.permute(1, 0, 4, 2, 3)
-        # With a size of 1 torch's CPU kernel takes one memory layout for another, and its gradients are wrong without a
-        # word (torch 2.15; tests/nn/test_lowering.py). Else it fits one branch channels_last, and any folded map.
-        if min(x.shape[1:4]) > 1 and (n == 1 or folded[:1].is_contiguous()):
-            # copies: autograd keeps the statistics that it is given, and later runs change other rows of ours
-            statistics = mean.flatten().clone(), var.flatten().clone()
-            flat = (*statistics, weight.flatten(), bias.flatten())
-            y = F.batch_norm(folded.flatten(1, 2), *flat, True, self.momentum, self.eps)
-            mean.copy_(statistics[0].view_as(mean))
-            var.copy_(statistics[1].view_as(var))
-            return y.view(y.shape[0], n, channels, *y.shape[2:]).permute(1, 0, 3, 4, 2)
-        return self._by_hand(x, mean, var, weight, bias)
+        if is_traced() and self.group is None:
+            return finished(self._traced(x, *running, weight, bias), skip, relu)
+        options = {"momentum": self.momentum, "eps": self.eps, "dims": (1, 2, 3), "relu": relu, "group": self.group}
+        y: Tensor = batch_norm(x, weight, bias, running, skip=skip, **options)
+        return y
 
-    def _by_hand(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Batch norm of several branches' rows, which torch's kernel would copy first."""
-        batch_var, batch_mean = torch.var_mean(
-            x.to(torch.promote_types(x.dtype, torch.float32)), (1, 2, 3), correction=0
-        )
+    def _traced(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Operations that compilers see through."""
         count = x.shape[1] * x.shape[2] * x.shape[3]
         if count == 1:
             raise ValueError(f"expected more than one value per channel when training, got {tuple(x.shape)}")
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        batch_var, batch_mean = torch.var_mean(exact, (1, 2, 3), correction=0)
         with torch.no_grad():
             mean.lerp_(batch_mean.to(mean.dtype), self.momentum)
             var.lerp_((batch_var * (count / (count - 1))).to(var.dtype), self.momentum)
@@ -161,14 +155,29 @@ class BranchLayerNorm(nn.Module):
         return f"{self.weight.shape[0]} x {self.weight.shape[1]}, eps={self.eps}"
 
 
-def convolve_normed(conv: BranchConv2d, norm: BranchBatchNorm2d, x: Tensor, run: Run) -> Tensor:
-    """A convolution and its batch norm. In eval mode the backend's convolutions get the norm folded into their kernels,
-    where those are not much larger than the map that would be scaled instead."""
+def convolve_normed(
+    conv: BranchConv2d,
+    norm: BranchBatchNorm2d,
+    x: Tensor,
+    run: Run,
+    *,
+    skip: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """A convolution and its batch norm, plus `skip`, through a `relu`. In eval mode the backend's convolutions get the
+    norm folded into their kernels, where those are not much larger than the map that would be scaled instead."""
     fan_in = conv.weight[0, 0].numel()
     px = x.shape[1] * x.shape[2] * x.shape[3] // conv.stride**2
     if run.kind != "matmul" and not norm.training and (is_traced() or fan_in <= 2 * px):
-        return conv(x, run, norm.affine(run))  # type: ignore[no-any-return]
-    return norm(conv(x, run), run)  # type: ignore[no-any-return]
+        return finished(conv(x, run, norm.affine(run)), skip, relu)
+    return norm(conv(x, run), run, skip=skip, relu=relu)  # type: ignore[no-any-return]
+
+
+def finished(y: Tensor, skip: Tensor | None, relu: bool) -> Tensor:
+    """`y`, plus `skip`, through a `relu`, all in place."""
+    if skip is not None:
+        y = y.add_(skip)
+    return y.relu_() if relu else y
 
 
 def per_branch(vector: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""The bundled trainer: data, recipes, the loop, metrics."""

@@ -1,0 +1,145 @@
+"""Devices, precision and processes, by accelerate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, InitProcessGroupKwargs, gather_object
+from torch import Tensor, nn
+
+from hiergen.errors import HiergenError, quoted
+
+_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+_WAIT = timedelta(minutes=30)  # a rank may read images alone for a while
+# what gloo and NCCL say when a process at the other end is gone
+_GONE = ("connection closed by peer", "connection reset by peer", "broken pipe", "remote process exited", "nccl error")
+
+
+class Parallel:
+    """This process's place among those of one training: `rank` of `world`, `device`, and what they do together.
+
+    `precision` is a recipe's: "auto" is what `accelerate launch` was told, else bfloat16 or float16 on a GPU and
+    float32 on a CPU. Raises HiergenError for a device that is not there.
+    """
+
+    def __init__(self, precision: str = "float32", device: str | None = None) -> None:
+        # one process may train again, at another precision
+        AcceleratorState._reset_state()
+        self._check(device)
+        told = os.environ.get("ACCELERATE_MIXED_PRECISION")
+        if precision == "auto":
+            on_gpu = torch.cuda.is_available() and device != "cpu"
+            better = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp16"
+            mixed = told or (better if on_gpu else "no")
+        else:
+            mixed = _PRECISION[precision]
+        self.accelerator = Accelerator(
+            mixed_precision=mixed,
+            cpu=device == "cpu",
+            step_scheduler_with_optimizer=False,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
+        )
+        self.rank: int = self.accelerator.process_index
+        self.world: int = self.accelerator.num_processes
+        self.device: torch.device = self.accelerator.device
+        self.precision = {value: key for key, value in _PRECISION.items()}.get(mixed, mixed)
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    @property
+    def sharded(self) -> bool:
+        """Whether no process holds all weights (FSDP)."""
+        return self.accelerator.distributed_type == DistributedType.FSDP  # type: ignore[no-any-return]
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """Both as accelerate wraps them."""
+        model, optimizer = self.accelerator.prepare(model, optimizer)
+        return model, optimizer
+
+    def part(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
+        """One of several parts of an update: gradients are exchanged with the last."""
+        return nullcontext() if last else self.accelerator.no_sync(model)
+
+    def total(self, *values: float) -> list[float]:
+        """Each value's sum over all processes."""
+        if self.world == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        with peers():
+            torch.distributed.all_reduce(tensor)
+        return [float(value) for value in tensor]
+
+    def gathered(self, tensor: Tensor) -> Tensor:
+        """All processes' tensors, one after the other, on the CPU; lengths may differ."""
+        if self.world == 1:
+            return tensor.cpu()
+        with peers():
+            return torch.cat(gather_object([tensor.cpu()]))
+
+    def agree(self, module: nn.Module) -> None:
+        """Take the main process's buffers (running statistics)."""
+        if self.world > 1:
+            with peers():
+                for buffer in module.buffers():
+                    torch.distributed.broadcast(buffer, 0)
+
+    def wait(self) -> None:
+        """For all processes to come here."""
+        with peers():
+            self.accelerator.wait_for_everyone()
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """The whole state dict, on the main process; every process must ask."""
+        with peers():
+            found: dict[str, Tensor] = self.accelerator.get_state_dict(model)
+        return found
+
+    def optimizer_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """The whole optimiser's state dict; every process must ask."""
+        if not self.sharded:
+            return optimizer.state_dict()
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return get_optimizer_state_dict(model, optimizer, options=options)
+
+    def _check(self, device: str | None) -> None:
+        if device not in (None, "cpu"):
+            raise HiergenError(
+                f"no device {quoted(device)} to train on",
+                expected="cpu, or none: the GPUs that are there",
+                hint="CUDA_VISIBLE_DEVICES chooses among GPUs",
+            )
+
+    def close(self) -> None:
+        """Leave the group of processes."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def peers() -> Iterator[None]:
+    """A collective call: a process that is gone becomes one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if any(words in str(error).lower() for words in _GONE):
+            raise LostPeerError from error
+        raise
+
+
+class LostPeerError(HiergenError):
+    """Another process of the same training died."""
+
+    def __init__(self) -> None:
+        super().__init__("another process of this training is gone")
