@@ -51,7 +51,7 @@ def save_checkpoint(
                 tensors[f"{_OPTIMIZER}{index}.{name}"] = _plain(value)
             else:
                 values.setdefault(str(index), {})[name] = value
-    groups = [{k: v for k, v in group.items() if k != "params"} for group in optimizer["param_groups"]]
+    groups = [{**group, "params": list(group["params"])} for group in optimizer["param_groups"]]
     try:
         text = json.dumps({**state, "optimizer": {"groups": groups, "values": values}}, allow_nan=True)
     except TypeError as error:
@@ -86,19 +86,24 @@ def load_checkpoint(path: Path, network: HierarchicalNetwork) -> Checkpoint:
     return Checkpoint(json.loads(file.metadata[_STATE]), *parts.values())
 
 
-def optimizer_state(checkpoint: Checkpoint, current: dict[str, Any]) -> dict[str, Any]:
-    """The state dict to load; `current` is that of the fresh optimiser, whose groups name the parameters."""
+def optimizer_state(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The state dict to load."""
     saved = checkpoint.state["optimizer"]
-    state: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in saved["values"].items()}
-    for name, tensor in checkpoint.optimizer.items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
-    groups = []
-    for own, other in zip(current["param_groups"], saved["groups"], strict=True):
-        # tuples became lists
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in other.items()}
-        groups.append({**own, **values, "params": own["params"]})
+    state: dict[int | str, dict[str, Any]] = {_numbered(i): dict(values) for i, values in saved["values"].items()}
+    for name, tensor in sorted(checkpoint.optimizer.items()):
+        index, _, key = name.rpartition(".")
+        state.setdefault(_numbered(index), {})[key] = tensor
+    # tuples became lists
+    groups = [
+        {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in group.items()}
+        for group in saved["groups"]
+    ]
     return {"state": state, "param_groups": groups}
+
+
+def _numbered(index: str) -> int | str:
+    """A parameter's number, or its name."""
+    return int(index) if index.isdecimal() else index
 
 
 def _plain(tensor: Tensor) -> Tensor:

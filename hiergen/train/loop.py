@@ -24,6 +24,7 @@ from hiergen.train.feeds import Batch, Feed
 from hiergen.train.hierarchy import Hierarchy
 from hiergen.train.learner import Learner, seed_all
 from hiergen.train.losses import make_loss
+from hiergen.train.memory import keep_freed_memory
 from hiergen.train.metrics import Metrics, evaluate
 from hiergen.train.optim import make_optimizer, make_schedule
 from hiergen.train.parallel import LostPeerError, Parallel, peers
@@ -31,7 +32,8 @@ from hiergen.train.recipe import Recipe
 from hiergen.train.samples import EpochOrder, seed_of
 from hiergen.train.stopping import Stopping
 from hiergen.train.watch import Watch
-from hiergen.weights import save_weights
+from hiergen.weights import load_weights, save_weights
+from hiergen.weightsfile import read_weights
 
 CHECKPOINT, LAST, BEST = "checkpoint.safetensors", "last.safetensors", "best.safetensors"
 _EXPLODED = 10.0  # times the first loss, or that of guessing
@@ -75,7 +77,8 @@ class Training:
         self.recipe, self.feed, self.validation, self.folder = recipe, feed, validation, folder
         self.parallel, self.watch, self.facts = parallel, watch, facts or {}
         self.progress = Progress()
-        network.trunk.to(memory_format=torch.channels_last)
+        if not parallel.sharded:  # FSDP takes no other layout than the plain one
+            network.trunk.to(memory_format=torch.channels_last)
         if recipe.sync_norms and parallel.world > 1:
             sync_norms(network)
         learner = Learner(network, frozen=recipe.trunk.mode == "frozen", dropout=recipe.dropout)
@@ -108,6 +111,8 @@ class Training:
         """
         if resume:
             self._load(load_checkpoint(self.folder / CHECKPOINT, self.network))
+        if self.parallel.device.type == "cpu":
+            keep_freed_memory()
         total = self.recipe.epochs * self.updates_per_epoch
         with Stopping() as stopping:
             if self.watch:
@@ -231,10 +236,10 @@ class Training:
 
     def _final(self) -> Metrics:
         """Of the best weights, which the network has from now on."""
-        from hiergen.weights import load_weights
-
         self.parallel.wait()
         if self.parallel.sharded:
+            best = read_weights(self.folder / BEST).tensors
+            self.parallel.load_weights(self.model, {f"network.{name}": t for name, t in best.items()})
             return self.validate()
         load_weights(self.network, self.folder / BEST)
         if self.average is not None:
@@ -301,10 +306,11 @@ class Training:
                 expected=f"{state['images']:,} images",
                 got=f"{len(self.feed):,}",
             )
-        self.network.load_state_dict(checkpoint.network)
+        parallel = self.parallel
+        parallel.load_weights(self.model, {f"network.{name}": t for name, t in checkpoint.network.items()})
         if self.average is not None:
             self.average.module.load_state_dict(checkpoint.average or checkpoint.network)
-        self.optimizer.load_state_dict(optimizer_state(checkpoint, self.optimizer.state_dict()))
+        parallel.load_optimizer(self.model, self.optimizer, optimizer_state(checkpoint))
         if state["scaler"] and self.parallel.accelerator.scaler is not None:
             self.parallel.accelerator.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
@@ -369,16 +375,19 @@ def predict(
     parallel: Parallel,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Logits `(N, classes)` float32 and targets `(N,)` of all images, in order, on the CPU.
+    """Logits `(N, classes)` float32 and targets `(N,)` of all images, on the CPU, in order (of several processes: one
+    process's after the other's).
 
     The model is left in the mode that it was in.
     """
     before = model.training
+    # processes that hold parts of a network must run it equally often
+    place = (0, 1) if parallel.sharded else (parallel.rank, parallel.world)
     model.eval()
     logits, targets = [], []
     try:
         with torch.inference_mode(), parallel.accelerator.autocast():
-            for x, y in feed.once(batch_size, parallel.rank, parallel.world):
+            for x, y in feed.once(batch_size, *place):
                 logits.append(model(x.to(parallel.device, non_blocking=True), maps=feed.maps).float())
                 targets.append(y)
                 if progress:
@@ -388,7 +397,7 @@ def predict(
             model.train(before)
     width = getattr(model, "network", model)
     none = torch.empty(0, getattr(width, "num_classes", 0))
+    found = torch.cat(logits) if logits else none, torch.cat(targets) if targets else torch.empty(0, dtype=torch.long)
     return (
-        parallel.gathered(torch.cat(logits) if logits else none),
-        parallel.gathered(torch.cat(targets) if targets else torch.empty(0, dtype=torch.long)),
+        (found[0].cpu(), found[1]) if parallel.sharded else (parallel.gathered(found[0]), parallel.gathered(found[1]))
     )

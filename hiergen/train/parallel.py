@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -13,10 +13,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, InitProcessGroupKwargs, gather_object
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
 from hiergen.errors import HiergenError, quoted
 
 _PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _WAIT = timedelta(minutes=30)  # a rank may read images alone for a while
 # what gloo and NCCL say when a process at the other end is gone
 _GONE = ("connection closed by peer", "connection reset by peer", "broken pipe", "remote process exited", "nccl error")
@@ -101,17 +109,35 @@ class Parallel:
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """The whole state dict, on the main process; every process must ask."""
         with peers():
+            if self.sharded:
+                return get_model_state_dict(model, options=_WHOLE)
             found: dict[str, Tensor] = self.accelerator.get_state_dict(model)
         return found
 
+    def load_weights(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        """Into the model as it is wrapped, names as in `weights(model)`; every process has them all."""
+        if self.sharded:
+            # tensor by tensor in one order: safetensors has another one in every process
+            set_model_state_dict(model, dict(sorted(weights.items())), options=_WHOLE)
+        else:
+            self.accelerator.unwrap_model(model).load_state_dict(weights)
+
     def optimizer_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """The whole optimiser's state dict; every process must ask."""
+        """The whole optimiser's state dict, on the main process; every process must ask.
+
+        Parameters are called by number, or by name where the network is sharded.
+        """
         if not self.sharded:
             return optimizer.state_dict()
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+        with peers():
+            return get_optimizer_state_dict(model, _plain(optimizer), options=_WHOLE)
 
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        return get_optimizer_state_dict(model, optimizer, options=options)
+    def load_optimizer(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+        """A state dict as `optimizer_state` gives it."""
+        if self.sharded:
+            set_optimizer_state_dict(model, _plain(optimizer), state, options=_WHOLE)
+        else:
+            optimizer.load_state_dict(state)
 
     def _check(self, device: str | None) -> None:
         if device not in (None, "cpu"):
@@ -136,6 +162,12 @@ def peers() -> Iterator[None]:
         if any(words in str(error).lower() for words in _GONE):
             raise LostPeerError from error
         raise
+
+
+def _plain(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Without accelerate's wrapper."""
+    inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+    return inner
 
 
 class LostPeerError(HiergenError):

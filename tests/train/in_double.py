@@ -6,9 +6,11 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 
 from hiergen.train.augment import train_transform
 from hiergen.train.data import open_data
@@ -30,15 +32,34 @@ class Doubled(ImageFeed):
         return ((x.double(), y) for x, y in super().once(batch_size, rank, world))
 
 
+class Sharded(Parallel):
+    """FSDP as accelerate makes it on GPUs; it refuses CPUs, torch does not."""
+
+    sharded = True  # type: ignore[assignment]
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        ids = {id(p): name for name, p in model.named_parameters()}
+        names = [[ids[id(p)] for p in group["params"]] for group in optimizer.param_groups]
+        fully_shard(model.network.level1)
+        fully_shard(model)
+        named = dict(model.named_parameters())
+        for group, own in zip(optimizer.param_groups, names, strict=True):
+            group["params"] = [named[name] for name in own]
+        return model, optimizer
+
+
 def main() -> None:
-    folder, recipe = Path(sys.argv[1]), load_recipe("digits", sys.argv[2:])
+    folder, recipe = (
+        Path(sys.argv[1]),
+        load_recipe("digits", [argument for argument in sys.argv[2:] if "=" in argument]),
+    )
     seed_all(1)
     network = importlib.import_module("generated.digits").N2HL().double()
     images = open_data("digits", network, split="train").subset(range(240))
     feed = Doubled(Samples(images, train_transform(network, recipe.augment), seed=recipe.seed), workers=0)
-    parallel = Parallel("float32", "cpu")
+    parallel = (Sharded if "--sharded" in sys.argv else Parallel)("float32", "cpu")
     folder.mkdir(exist_ok=True)
-    Training(network, recipe, feed, feed, folder, parallel=parallel).run()
+    Training(network, recipe, feed, feed, folder, parallel=parallel).run(resume="--resume" in sys.argv)
     parallel.close()
 
 

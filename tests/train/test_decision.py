@@ -55,11 +55,12 @@ def test_of_equal_scores_the_first_wins(k: int) -> None:
     assert ranking(scores, min(k, 12)).tolist() == expected.tolist()
 
 
-def test_classes_that_do_not_compete_are_never_chosen() -> None:
-    tree, _ = hand()
-    logits = torch.tensor([[-torch.inf, 0.0, 1.0, -torch.inf, -torch.inf, 0.9]])
-    assert decide(logits, tree, "crm", k=3).ranking.tolist()[0][0] in (1, 5)
-    assert set(decide(logits, tree, "crm", k=3).ranking.tolist()[0]) == {1, 2, 5}
+def test_classes_that_do_not_compete_rank_last() -> None:
+    tree, _ = hand()  # pug, van, tabby, cup, siamese, jeep
+    logits = torch.tensor([[-torch.inf, 0.0, 4.0, -torch.inf, -torch.inf, 0.9]])
+    # siamese, beside the likely tabby, would come second
+    assert decide(logits, tree, "crm", k=4).ranking.tolist() == [[2, 5, 1, 0]]
+    assert decide(logits.exp() / logits.exp().sum(), tree, "crm", k=2, probabilities=True).ranking.tolist() == [[2, 4]]
 
 
 def test_bad_input() -> None:

@@ -82,6 +82,18 @@ def test_two_processes_are_one_with_the_same_global_batch(extra: tuple[str, ...]
     assert float((one["level1.stages.0.0.bn1.weight"] - 1).abs().max()) > 0.01, "nothing was trained"
 
 
+def test_a_sharded_network_trains_as_a_whole_one_and_goes_on_after_a_break(tmp_path: Path) -> None:
+    settings = ("batch_size=60", "optimizer.lr=0.01", "optimizer.clip_grad=1", "schedule={name: constant}")
+    script = str(Path(__file__).parent / "in_double.py")
+    done(start(1, script, tmp_path / "alone", "epochs=2", *settings))
+    done(start(2, script, tmp_path / "sharded", "epochs=1", "--sharded", *settings))
+    done(start(2, script, tmp_path / "sharded", "epochs=2", "--sharded", "--resume", *settings))
+    for file in ("last.safetensors", "best.safetensors"):
+        one, two = (safetensors.torch.load_file(tmp_path / name / file) for name in ("alone", "sharded"))
+        for name, tensor in one.items():
+            torch.testing.assert_close(two[name], tensor, rtol=1e-6, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def test_two_processes_train_as_one_command(tmp_path: Path) -> None:
     outs = done(start(2, *TRAIN, "--epochs", 1, "--out", tmp_path / "run"))
     assert "2 processes" in outs[0]
