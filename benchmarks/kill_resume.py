@@ -47,16 +47,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         whole, broken = Path(place) / "whole", Path(place) / "broken"
         start = time.perf_counter()
-        subprocess.run(command(*asked, "--out", str(whole)), check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        took = time.perf_counter() - start
-        print(f"unbroken: {took:.1f} s, weights {digest(whole)}", flush=True)
+        unbroken = subprocess.Popen(command(*asked, "--out", str(whole)), cwd=ROOT, stdout=subprocess.DEVNULL)
+        while unbroken.poll() is None and not (whole / "checkpoint.safetensors").exists():
+            time.sleep(0.02)
+        first = time.perf_counter() - start
+        if unbroken.wait():
+            sys.exit("the unbroken run failed")
+        work = time.perf_counter() - start - first
+        print(f"unbroken: first checkpoint after {first:.1f} s, {work:.1f} s more, weights {digest(whole)}", flush=True)
         arguments = [*asked, "--out", str(broken)]
         kills = 0
         while kills < options.kills:
             process = subprocess.Popen(
                 command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
-            wait = draw.uniform(0.25, 0.75) * took
+            # so that some work is left for the last of them
+            wait = first + draw.uniform(-0.3, 1.3) * work / options.kills
             try:
                 process.wait(wait)
             except subprocess.TimeoutExpired:

@@ -74,7 +74,7 @@ class Study:
         self.trunk = out / "trunk.safetensors"
         self.results = out / ("final.jsonl" if final else "held.jsonl")
         if not self.trunk.is_file():
-            save_file(real_weights(), self.trunk)
+            save_file({name: tensor.contiguous() for name, tensor in real_weights().items()}, self.trunk)
         self._maps: dict[str, FeatureSet] = {}
 
     def known(self) -> list[dict[str, Any]]:
@@ -92,14 +92,14 @@ class Study:
 
     def measured_on(self, network: HierarchicalNetwork, seed: int) -> FeatureSet:
         """Maps of the images that figures are of; held-out ones are the trainer's own, by the seed."""
-        key = "val" if self.final else f"held {seed}"
+        key = "val" if self.final else "held"
         if key not in self._maps:
             images: LabelledImages
             if self.final:
                 images = load_images(self.data / f"{NAME}-val.tar", network)
             else:
                 recipe = load_recipe("frozen-trunk", self.settings)
-                images = load_images(self.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=seed)[1]
+                images = load_images(self.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)[1]
             self._maps[key] = cached_features(network, images, eval_transform(network), workers=1)
         return self._maps[key]
 
@@ -157,6 +157,7 @@ def head(study: Study, row: str, seed: int) -> None:
     weights, seconds = study.trained(row, ROWS[row], seed)
     network = study.network(ROWS[row], weights)
     logits, targets = study.logits(network, study.measured_on(network, seed))
+    macs = network_macs(network)
     params = sum(p.numel() for part in (*network.levels, network.head) for p in part.parameters())
     parts = {name: top1(logits, targets, classes) for name, classes in class_sets(study).items()}
     study.keep(
@@ -165,17 +166,12 @@ def head(study: Study, row: str, seed: int) -> None:
             "seed": seed,
             "epochs": load_recipe("frozen-trunk", study.settings).epochs,
             "params": params,
-            "macs": network_macs(network) - branchless(network),
+            "macs": macs.total(network) - macs.trunk,
             "seconds": seconds,
             **scores(study, logits, targets, network),
             "restricted": parts,
         }
     )
-
-
-def branchless(network: HierarchicalNetwork) -> int:
-    """MACs of the trunk."""
-    return count_macs(network.trunk, torch.zeros(1, *network.input_size))
 
 
 def top1(logits: Tensor, targets: Tensor, classes: Sequence[int]) -> float:
@@ -203,7 +199,7 @@ def probe(study: Study, seed: int, epochs: int = 30) -> None:
 
     load_trunk(network, study.trunk)
     recipe = load_recipe("frozen-trunk", study.settings)
-    parts = load_images(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=seed)
+    parts = load_images(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)
 
     def pooled(maps: FeatureSet) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
@@ -268,7 +264,7 @@ def attention(study: Study, row: str, seed: int) -> None:
     network = study.network(ROWS[row], weights)
     network.trunk = Passed(network)
     recipe = load_recipe("frozen-trunk", study.settings)
-    images = load_images(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=seed)[1]
+    images = load_images(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)[1]
     original = load_network(ROOT / ROWS[row], weights)
     chosen = cached_features(original, images, eval_transform(original), workers=1)
     reported = study.measured_on(original, seed)

@@ -1,6 +1,7 @@
 """The command line: each command a thin layer over the Python function of the same name.
 
-Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sentence on stderr).
+Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sentence on stderr), 130 stopped
+by Ctrl-C or SIGTERM.
 """
 
 from hiergen.cli import attend, coarse, cost, cue, cutout, evaluate, export, taxonomies, train, tune

@@ -20,6 +20,7 @@ class Exit(IntEnum):
     DONE = 0
     DRIFT = 1
     BAD_INPUT = 2
+    INTERRUPTED = 130  # as shells have it after Ctrl-C
 
 
 app = typer.Typer(

@@ -30,7 +30,7 @@ from hiergen.errors import HiergenError, quoted
 if TYPE_CHECKING:
     from hiergen.attention import Scan
     from hiergen.effect import Effect
-    from hiergen.images import LabelledImages
+    from hiergen.images import ImageSet
     from hiergen.nn.network import HierarchicalNetwork
 
 _RATES = tuple(i / 10 for i in range(11))
@@ -154,7 +154,7 @@ def _show(found: Scan, what: str) -> None:
 
 def _compare(
     network: HierarchicalNetwork,
-    images: LabelledImages,
+    images: ImageSet,
     given: list[str],
     after: int | None,
     batch: int,

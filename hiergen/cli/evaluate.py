@@ -11,7 +11,7 @@ import typer
 
 from hiergen.cli.app import Json, app, console
 from hiergen.cli.inputs import Model, Untrained, Weights, load_trained
-from hiergen.errors import HiergenError
+from hiergen.errors import HiergenError, listed
 
 if TYPE_CHECKING:
     from hiergen.train.data import Split
@@ -69,9 +69,11 @@ def evaluate(
         wanted = "present"
     elif classes:
         wanted = sorted({i for found in chosen(network.selector, classes).values() for i in found})
+        if not wanted:
+            raise HiergenError("an empty class name", expected="a class id, name, group, WordNet term or index")
     images = open_data(data, network, split=cast("Split", split), classes=wanted, root=root)
     if images.left_out:
-        print(f"left out: {len(images.left_out)} folders", file=sys.stderr)
+        print(f"left out: {len(images.left_out)} folders ({listed(images.left_out)})", file=sys.stderr)
     competing = sorted(set(images.targets)) if wanted == "present" else wanted
     assert not isinstance(competing, str)
     done = evaluate_network(
@@ -88,7 +90,7 @@ def evaluate(
         console=console(stderr=True),
     )
     if done.broken:
-        print(f"left out: {len(done.broken)} broken images ({done.broken[0]}, …)", file=sys.stderr)
+        print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
     if as_json:
         print(json.dumps(done.metrics.to_dict(), indent=2))
         return

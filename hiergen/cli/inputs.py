@@ -10,12 +10,15 @@ import typer
 from hiergen.errors import HiergenError, listed, quoted
 
 if TYPE_CHECKING:
-    from hiergen.images import LabelledImages
+    from hiergen.images import ImageSet
     from hiergen.nn.network import HierarchicalNetwork
 
 Model = Annotated[str, typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder.")]
 Weights = Annotated[Path | None, typer.Option(help="The network's weights, safetensors.")]
-Data = Annotated[Path, typer.Option(help="A folder with one folder of images per class, or a .tar of one.")]
+Data = Annotated[
+    str,
+    typer.Option(help="A folder of one folder per class, a .tar of one, digits, torch/NAME, hfds/NAME, wds/SHARDS."),
+]
 Classes = Annotated[
     list[str] | None,
     typer.Option(help="Only these classes (ids, names, groups, …; repeatable); 'present': those that have images."),
@@ -53,12 +56,14 @@ def load_trained(model: str, weights: Path | None, *, untrained: bool, device: s
     return load_network(model, weights).to(target)
 
 
-def labelled(network: HierarchicalNetwork, data: Path, classes: list[str] | None) -> LabelledImages:
-    """The images of the network's classes; what is left out is said on stderr."""
+def labelled(network: HierarchicalNetwork, data: str, classes: list[str] | None) -> ImageSet:
+    """The images of the network's classes, of the data's validation part if it has one; what is left out is said on
+    stderr."""
     import sys
 
-    from hiergen.images import PRESENT, load_images
+    from hiergen.images import PRESENT
     from hiergen.terms import chosen
+    from hiergen.train.data import open_data
 
     wanted: str | list[int] | None = None
     if classes == [PRESENT]:
@@ -67,9 +72,11 @@ def labelled(network: HierarchicalNetwork, data: Path, classes: list[str] | None
         wanted = sorted({i for found in chosen(network.selector, classes).values() for i in found})
         if not wanted:
             raise HiergenError("an empty class name", expected="a class id, name, group, WordNet term or index")
-    images = load_images(data, network, classes=wanted)
+    images = open_data(data, network, split="validation", classes=wanted)
     if images.left_out:
         print(f"left out: {len(images.left_out)} folders ({listed(images.left_out)})", file=sys.stderr)
+    if images.note:
+        print(images.note, file=sys.stderr)
     return images
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from hiergen.cli.app import app, console
+from hiergen.cli.app import Exit, app, console
 from hiergen.errors import HiergenError
 
-INTERRUPTED = 130  # as the shell has it after Ctrl-C
 _EMBEDDED = ("generated/digits.py:N2HL", "digits", "digits")
 _GIGA = 10**9
 
@@ -51,7 +51,9 @@ def train(
     ] = False,
     root: Annotated[Path | None, typer.Option(help="Where torch/NAME data sets lie.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder for the features of a frozen trunk.")] = None,
-    cache_limit: Annotated[float, typer.Option(help="Largest size of that folder, GB.", min=0)] = 20.0,
+    cache_limit: Annotated[
+        float | None, typer.Option(help="Largest size of that folder, GB (default: 20).", min=0)
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read images.", min=0)] = None,
     device: Annotated[str | None, typer.Option(help="cpu; default: the GPUs that are there.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -61,71 +63,75 @@ def train(
     if recipes:
         _list_recipes()
         return
-    from hiergen.train.loop import StoppedError
-
     short = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": lr, "seed": seed}
-    given = [*(settings or ()), *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    options = {
-        "weights": _text(weights),
-        "trunk_weights": _text(trunk_weights),
-        "root": _text(root),
-        "cache": _text(cache),
+    settings = [*(settings or ()), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    asked = {
+        "weights": weights,
+        "trunk_weights": trunk_weights,
+        "root": root,
+        "cache": cache,
+        "cache_limit": None if cache_limit is None else round(cache_limit * _GIGA),
         "workers": workers,
         "device": device,
+        "only_known": only_known or None,
+        "skip_broken": skip_broken or None,
     }
-    flags = {"only_known": only_known, "skip_broken": skip_broken}
-    try:
-        if resume is not None:
-            _resume(
-                resume,
-                given,
-                {"model": model, "data": data, "val": val, **options},
-                recipe=recipe,
-                out=out,
-                quiet=quiet,
+    options = {key: value for key, value in asked.items() if value is not None}
+    if resume is not None:
+        for option, value in (("--recipe", recipe), ("--out", out), ("--force", force)):
+            if value:
+                hint = "--set changes single values" if option == "--recipe" else None
+                raise HiergenError(f"{option} has no meaning in a training that goes on", hint=hint)
+        again = {"model": model, "data": data, "val": val, **options}
+        _run(lambda job: job.resume(resume, settings=settings, console=console(), quiet=quiet, **again))
+        return
+    if model is None and data is None:
+        model, data, recipe = _EMBEDDED[0], _EMBEDDED[1], recipe or _EMBEDDED[2]
+        if not Path(model.partition(":")[0]).is_file():
+            raise HiergenError(
+                f"the network for the digits is not here: no {model}",
+                hint="'hiergen build' of hiergen's taxonomies/digits.yaml writes it; or name a model and --data",
             )
-            return
-        if model is None and data is None:
-            model, data, recipe = _EMBEDDED[0], _EMBEDDED[1], recipe or _EMBEDDED[2]
-        if model is None or data is None:
-            missing, example = ("model", "generated/digits.py:N2HL") if model is None else ("images", "--data FOLDER")
-            raise HiergenError(f"no {missing} to train", expected=example)
-        from hiergen.train.job import train as job
-
-        job(
+    if model is None or data is None:
+        missing, example = ("model", "generated/digits.py:N2HL") if model is None else ("images", "--data FOLDER")
+        raise HiergenError(f"no {missing} to train {'' if model is None else 'on'}".rstrip(), expected=example)
+    chosen = recipe or "quick"
+    _run(
+        lambda job: job.train(
             model,
             data,
             val=val,
-            recipe=recipe or "quick",
-            settings=given,
+            recipe=chosen,
+            settings=settings,
             out=out,
             force=force,
             console=console(),
             quiet=quiet,
-            cache_limit=round(cache_limit * _GIGA),
             **options,
-            **flags,
         )
-    except StoppedError as stop:
-        print(f"{stop}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+    )
 
 
-def _resume(
-    folder: Path,
-    settings: list[str],
-    changes: dict[str, object],
-    *,
-    recipe: str | None,
-    out: Path | None,
-    quiet: bool,
-) -> None:
-    from hiergen.train.job import resume
+def _run(what: Callable[[Any], object]) -> None:
+    """Call it with the module that trains; what interrupts it is one sentence and its own exit code."""
+    from hiergen.train.stopping import Stopping
 
-    if recipe is not None or out is not None:
-        what = "--recipe" if recipe is not None else "--out"
-        raise HiergenError(f"{what} cannot change in a training that goes on", hint="--set changes single values")
-    resume(folder, settings=settings, console=console(), quiet=quiet, **changes)
+    try:
+        with Stopping() as stopping:  # torch and numpy do not take it well in the midst of their import
+            from hiergen.train import job
+            from hiergen.train.loop import StoppedError
+        if stopping.asked:
+            raise KeyboardInterrupt
+        try:
+            what(job)
+        except StoppedError as stop:
+            sentence = str(stop)
+        else:
+            return
+    except KeyboardInterrupt as stop:
+        sentence = str(stop) or "interrupted before the training began: nothing is written"
+    print(sentence, file=sys.stderr)
+    raise typer.Exit(Exit.INTERRUPTED)
 
 
 def _list_recipes() -> None:
@@ -139,7 +145,3 @@ def _list_recipes() -> None:
         optimizer = f"{found.optimizer.name}, lr {found.optimizer.lr:g}"
         table.add_row(name, str(found.epochs), str(found.batch_size), optimizer, found.trunk.mode, found.note)
     console().print(table)
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

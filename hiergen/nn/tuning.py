@@ -23,12 +23,12 @@ from hiergen.nn.lowering import Lowering
 from hiergen.nn.stage import StageRecipe
 
 # Measured on CPUs (benchmarks/siblings.py). A chunk's widest map stays in the cache, its patches may be larger; up to
-# some rows (batch x px of the last map) batched products beat convolutions; in training a branch with maps of a MiB
+# some rows (batch x px of the last map) batched products beat convolutions; in training a branch with maps of 4 MiB
 # keeps the CPU busy alone.
 _CHUNK_BYTES = 8 << 20
 _PATCH_BYTES = 32 << 20
 _MATMUL_ROWS = 64
-_LOOP_BYTES = 1 << 20
+_LOOP_BYTES = 4 << 20
 # On GPUs only a bound on memory.
 _GPU_BYTES = 1 << 30
 _TURNS = 7

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -63,15 +65,18 @@ class ImageFeed:
 
 @dataclass
 class MapFeed:
-    """Maps of a frozen trunk from its cache, mirrored with probability `flip`."""
+    """Maps of a frozen trunk from its cache; in training mirrored with probability `flip`, and for each batch a window
+    of them, of at least the share `crop` of their sides."""
 
     features: FeatureSet
     seed: int = 0
     flip: float = 0.0
+    crop: float = 1.0
     maps: bool = True
 
     def __post_init__(self) -> None:
-        self.broken = set(self.features.broken)
+        # "place: why" there
+        self.broken = {text.rpartition(": ")[0] for text in self.features.broken}
         self._targets = torch.tensor([self.features.targets[i] for i in self.features.usable])
         self._rows = torch.as_tensor(self.features.usable)
 
@@ -80,7 +85,7 @@ class MapFeed:
 
     def epoch(self, order: EpochOrder) -> Iterator[Batch]:
         mirrored: Tensor | None = None
-        for keys in order:
+        for number, keys in enumerate(order, order.start):
             epoch, chosen = keys[0][0], torch.tensor([index for _, index in keys])
             x = self.features.maps(epoch % self.features.views, self._rows[chosen])
             if self.flip:
@@ -88,7 +93,18 @@ class MapFeed:
                     generator = torch.Generator().manual_seed(seed_of(self.seed, epoch, 1))
                     mirrored = torch.rand(len(self), generator=generator) < self.flip
                 x = torch.where(mirrored[chosen, None, None, None], x.flip(-1), x)
-            yield x, self._targets[chosen]
+            yield self._window(x, epoch, number), self._targets[chosen]
+
+    def _window(self, x: Tensor, epoch: int, batch: int) -> Tensor:
+        if self.crop == 1:
+            return x
+        draw = random.Random(seed_of(self.seed, epoch, batch, 3))
+        spans = []
+        for size in x.shape[-2:]:
+            kept = draw.randint(min(math.ceil(self.crop * size), size), size)
+            first = draw.randint(0, size - kept)
+            spans.append(slice(first, first + kept))
+        return x[..., spans[0], spans[1]]
 
     def once(self, batch_size: int, rank: int, world: int) -> Iterator[Batch]:
         for keys in in_order(len(self), batch_size, rank=rank, world=world):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -346,7 +347,7 @@ class Training:
         )
 
     def _how_to_go_on(self) -> str:
-        return f"go on with: hiergen train --resume {self.folder}"
+        return f"go on with: hiergen train --resume {shlex.quote(str(self.folder))}"
 
     def _check_batch(self) -> None:
         parts = self.parallel.world * self.recipe.accumulate

@@ -40,7 +40,6 @@ class Parallel:
     def __init__(self, precision: str = "float32", device: str | None = None) -> None:
         # one process may train again, at another precision
         AcceleratorState._reset_state()
-        self._check(device)
         told = os.environ.get("ACCELERATE_MIXED_PRECISION")
         if precision == "auto":
             on_gpu = torch.cuda.is_available() and device != "cpu"
@@ -57,6 +56,7 @@ class Parallel:
         self.rank: int = self.accelerator.process_index
         self.world: int = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
+        self._check(device)
         self.precision = {value: key for key, value in _PRECISION.items()}.get(mixed, mixed)
 
     @property
@@ -109,10 +109,8 @@ class Parallel:
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """The whole state dict, on the main process; every process must ask."""
         with peers():
-            if self.sharded:
-                return get_model_state_dict(model, options=_WHOLE)
-            found: dict[str, Tensor] = self.accelerator.get_state_dict(model)
-        return found
+            found: Any = get_model_state_dict(model, options=_WHOLE) if self.sharded else None
+            return dict(self.accelerator.get_state_dict(model) if found is None else found)
 
     def load_weights(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """Into the model as it is wrapped, names as in `weights(model)`; every process has them all."""
@@ -140,10 +138,10 @@ class Parallel:
             optimizer.load_state_dict(state)
 
     def _check(self, device: str | None) -> None:
-        if device not in (None, "cpu"):
+        if device not in (None, "cpu") and device != self.device.type:
             raise HiergenError(
-                f"no device {quoted(device)} to train on",
-                expected="cpu, or none: the GPUs that are there",
+                f"no device {quoted(device)}",
+                expected=f"cpu or {self.device.type}" if self.device.type != "cpu" else "cpu",
                 hint="CUDA_VISIBLE_DEVICES chooses among GPUs",
             )
 

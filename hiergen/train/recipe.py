@@ -93,7 +93,9 @@ class TrunkUse(Model):
     """What becomes of the trunk: trained (at `lr_scale` of the rate) or frozen.
 
     A frozen trunk runs once for each image and view, if `cache`: its maps wait on disk as `cache_dtype`. `views` is how
-    many augmented views of each image there are then; epoch e uses view e modulo `views`.
+    many augmented views of each image there are then; epoch e uses view e modulo `views`. `flip_maps` is the
+    probability that a cached map is mirrored, `crop_maps` the least share of its sides that a random window keeps (one
+    window for a batch); both are nearly the maps of mirrored and cropped images, and free.
     """
 
     mode: Literal["train", "frozen"] = "train"
@@ -103,6 +105,7 @@ class TrunkUse(Model):
     cache_dtype: Literal["float16", "float32"] = "float16"
     views: Annotated[PositiveInt, Field(le=1000)] = 1
     flip_maps: Share = 0.0
+    crop_maps: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @property
     def cached(self) -> bool:

@@ -24,8 +24,9 @@ def recipe_names() -> list[str]:
     return sorted(Path(file.name).stem for file in folder.iterdir() if Path(file.name).suffix == ".yaml")
 
 
-def load_recipe(recipe: str | Path, settings: Iterable[str] = ()) -> Recipe:
-    """A shipped recipe by its name, or one from a YAML file; each of `settings` is "key=value" or "key.key=value".
+def load_recipe(recipe: str | Path | Recipe, settings: Iterable[str] = ()) -> Recipe:
+    """A shipped recipe by its name, one from a YAML file, or the one given; each of `settings` (a command's --set) is
+    "key=value" or "key.key=value".
 
     Raises HiergenError for an unknown name, a file that is no recipe, a setting that is none, and values that cannot
     be.
@@ -33,7 +34,9 @@ def load_recipe(recipe: str | Path, settings: Iterable[str] = ()) -> Recipe:
     >>> load_recipe("quick", ["epochs=3", "optimizer.lr=0.01"]).epochs
     3
     """
-    document = _document(str(recipe))
+    if isinstance(settings, str):
+        settings = (settings,)
+    document = parse(dump_recipe(recipe), Path("recipe")) if isinstance(recipe, Recipe) else _document(str(recipe))
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise SpecError("is not a recipe", place=f"{recipe}:1", expected="keys such as epochs, batch_size, optimizer")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from hiergen.errors import HiergenError, OutputError, quoted
 from hiergen.files import read_text, reason, write_text
@@ -16,6 +17,16 @@ from hiergen.train.recipefile import dump_recipe, load_recipe
 
 RUNS = Path("runs")
 REQUEST, RECIPE, METRICS, CARD = "run.json", "recipe.yaml", "metrics.json", "card.md"
+# what else a training writes: all that beginning anew removes, and the checkpoint first
+_WRITTEN = (
+    *("checkpoint.safetensors", "last.safetensors", "best.safetensors", METRICS, CARD, "history.csv", "classes.csv"),
+    *("curves.png", "curves.svg", "confusion*.png", "confusion*.svg", "tensorboard/events.out.tfevents.*"),
+)
+# keys of a recipe that a checkpoint belongs to: how images are split and counted, and the optimiser's state
+_FIXED = (
+    *("seed", "hold_out", "batch_size", "accumulate", "trunk.mode", "trunk.lr_scale"),
+    *("optimizer.name", "optimizer.weight_decay", "optimizer.momentum", "optimizer.layer_decay"),
+)
 
 
 class Request(BaseModel):
@@ -37,38 +48,95 @@ class Request(BaseModel):
     workers: int | None = None
     device: str | None = None
 
+    @field_validator("model", "data", "val", "root", "weights", "trunk_weights", "recipe", "cache", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
 
-def new_folder(wanted: Path | None, name: str, *, force: bool = False) -> Path:
-    """The folder to train in, not made yet: `wanted`, or the next free runs/NAME, runs/NAME-2, …
 
-    Raises HiergenError for a folder that holds a training already; with `force` that is removed when a new one begins.
-    """
-    if wanted is None:
-        number = 1
-        while (path := RUNS / (name if number == 1 else f"{name}-{number}")).exists():
-            number += 1
-        return path
-    if (wanted / REQUEST).is_file() and not force:
+def check_folder(wanted: Path | None, *, force: bool = False) -> None:
+    """Raises OutputError where no training can begin: a folder that holds one already (unless `force`), a folder of
+    something else, a file. None is the next free folder under runs/."""
+    if wanted is None or not (wanted.exists() or wanted.is_symlink()):
+        return
+    place = quoted(wanted)[1:-1]
+    if not wanted.is_dir() or (any(wanted.iterdir()) and not _holds_training(wanted)):
+        raise OutputError("is no folder of a training", place=place, expected="a new or empty folder")
+    if any(wanted.iterdir()) and not force:
         raise OutputError(
             "holds a training already",
-            place=quoted(wanted)[1:-1],
-            hint=f"--resume {wanted} goes on with it, --force begins anew",
+            place=place,
+            hint=f"hiergen train --resume {shlex.quote(str(wanted))} goes on with it, --force (force=True) begins anew",
         )
-    if wanted.exists() and not (wanted / REQUEST).is_file() and (not wanted.is_dir() or any(wanted.iterdir())):
-        raise OutputError("is no folder of a training", place=quoted(wanted)[1:-1], expected="a new or empty folder")
-    return wanted
 
 
-def begin(folder: Path, request: Request, recipe: Recipe) -> None:
-    """Make the folder, with the request and the whole recipe. Raises OutputError where it cannot be written."""
+def begin(wanted: Path | None, name: str, request: Request, recipe: Recipe, *, force: bool = False) -> Path:
+    """Make the folder `wanted`, or the next free runs/NAME, runs/NAME-2, …, with the request and the whole recipe.
+
+    With `force` the files of a training that is there are removed, and no others. Raises OutputError as `check_folder`
+    does, and where the folder cannot be written.
+    """
+    check_folder(wanted, force=force)
     try:
-        if (folder / REQUEST).is_file():
-            shutil.rmtree(folder)
+        folder = _next_folder(name) if wanted is None else wanted
         folder.mkdir(parents=True, exist_ok=True)
+        for pattern in _WRITTEN:
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot be written ({reason(error)})", place=str(folder)) from None
+        raise OutputError(f"cannot be written ({reason(error)})", place=str(wanted or RUNS)) from None
+    record(folder, request, recipe)
+    return folder
+
+
+def record(folder: Path, request: Request, recipe: Recipe) -> None:
+    """Write what a folder is a training of."""
     write_text(folder / RECIPE, dump_recipe(recipe))
     write_text(folder / REQUEST, request.model_dump_json(indent=2) + "\n")
+
+
+def _next_folder(name: str) -> Path:
+    """Made at once: two trainings that begin together get two."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = RUNS / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def _holds_training(folder: Path) -> bool:
+    """Whether its run.json is ours: other programs have files of that name."""
+    try:
+        Request.model_validate_json(read_text(folder / REQUEST))
+    except (HiergenError, ValidationError):
+        return False
+    return (folder / RECIPE).is_file()
+
+
+def check_changes(before: Recipe, after: Recipe, folder: Path) -> None:
+    """Raises HiergenError for a changed value that the training's checkpoint does not go with."""
+    for key in _FIXED:
+        old, new = (_value(recipe, key) for recipe in (before, after))
+        if old != new:
+            raise HiergenError(
+                f"{quoted(key)} cannot change in a training that goes on",
+                place=quoted(folder)[1:-1],
+                expected=f"{old}",
+                got=f"{new}",
+                hint="a new training with --weights FILE (weights=FILE) starts from weights of this one",
+            )
+
+
+def _value(recipe: Recipe, key: str) -> Any:
+    found: Any = recipe
+    for part in key.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str, Any] = {}) -> tuple[Request, Recipe]:

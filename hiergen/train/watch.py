@@ -20,10 +20,13 @@ _LOGGED_EVERY = 20  # updates, in TensorBoard
 
 
 class Watch:
-    """Shows and logs one training. The bar is drawn on a terminal only; `quiet` leaves the files."""
+    """Shows and logs one training. The bar is drawn on a terminal only; without a console, or `quiet`, the files are
+    written and nothing is shown."""
 
-    def __init__(self, folder: Path, console: Console, *, epochs: int, quiet: bool = False, board: bool = True) -> None:
-        self.folder, self.console, self.epochs, self.quiet = folder, console, epochs, quiet
+    def __init__(
+        self, folder: Path, console: Console | None, *, epochs: int, quiet: bool = False, board: bool = True
+    ) -> None:
+        self.folder, self.console, self.epochs = folder, None if quiet else console, epochs
         self._board = _writer(folder / TENSORBOARD) if board else None
         self._bar: Any = None
         self._loss: float | None = None
@@ -37,7 +40,7 @@ class Watch:
             # what was logged after the checkpoint comes again
             self._board.close()
             self._board = _writer(self.folder / TENSORBOARD, purge_step=done)
-        if self.quiet or not self.console.is_terminal:
+        if self.console is None or not self.console.is_terminal:
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -53,8 +56,9 @@ class Watch:
         )
         self._bar.start()
         self._done, self._updates = done, total
+        first = self._epoch_of(done + 1)
         self._task = self._bar.add_task(
-            "", total=total, completed=done, epoch=1, epochs=self.epochs, pace="…", loss="…"
+            "", total=total, completed=done, epoch=first, epochs=self.epochs, pace="…", loss="…"
         )
 
     def step(self, step: int, loss: float, rate: float) -> None:
@@ -66,8 +70,9 @@ class Watch:
             self._board.add_scalar("train/lr", rate, step)
         if self._bar is not None:
             pace = (step - self._done) * self._batch / max(time.monotonic() - self._began, 1e-9)
-            epoch = min(self.epochs, 1 + (step - 1) * self.epochs // max(self._updates, 1))
-            self._bar.update(self._task, completed=step, epoch=epoch, pace=f"{pace:,.0f}", loss=f"{self._loss:.3f}")
+            self._bar.update(
+                self._task, completed=step, epoch=self._epoch_of(step), pace=f"{pace:,.0f}", loss=f"{self._loss:.3f}"
+            )
 
     def epoch(self, rows: Sequence[dict[str, float]], *, better: bool) -> None:
         """An epoch is over and saved; `rows` are those of all epochs so far."""
@@ -78,7 +83,7 @@ class Watch:
                 if name.startswith("val_") and value is not None:
                     self._board.add_scalar(name.replace("_", "/", 1), value, int(row["step"]))
             self._board.flush()
-        if not self.quiet:
+        if self.console is not None:
             text = (
                 f"epoch {int(row['epoch']):>{len(str(self.epochs))}}/{self.epochs}"
                 f"  loss {row['train_loss']:.3f}  top-1 {100 * row['val_top1']:.2f} %"
@@ -95,6 +100,9 @@ class Watch:
             with suppress(OSError):  # a full disk has been told of already
                 self._board.close()
             self._board = None
+
+    def _epoch_of(self, step: int) -> int:
+        return min(self.epochs, 1 + (step - 1) * self.epochs // max(self._updates, 1))
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

@@ -35,7 +35,8 @@ def case(batch: int, branches: int = 10, *, device: str = "cpu", training: bool 
     [
         (case(1), Lowering("matmul", 148)),  # 32 MiB over 49 px x 9 x 128 patches
         (case(16), Lowering("grouped", 5)),  # 8 MiB over 16 x 49 px x 512 channels
-        (case(16, training=True), Lowering("loop")),
+        (case(16, training=True), Lowering("grouped", 5)),
+        (case(64, training=True), Lowering("loop")),
         (case(4, training=True), Lowering("grouped", 20)),
         (case(16, branches=1), Lowering("loop")),
         (case(0), Lowering("matmul", 32 << 20)),

@@ -1,0 +1,376 @@
+"""Trainings from their Python entry points, on a user's own images and classes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from own_images import CLASSES, FOLDERS, GROUPS, PLAIN, files, folders, source, tar
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hiergen.cutouts import write_cutout
+from hiergen.errors import HiergenError
+from hiergen.models import load_network
+from hiergen.train import report, runfolder
+from hiergen.train.data import open_data
+from hiergen.train.job import Trained, evaluate_network, resume, train
+from hiergen.train.loop import BEST, CHECKPOINT, LAST, Training
+from hiergen.train.recipefile import load_recipe
+from hiergen.weights import save_weights
+
+FROZEN = (*PLAIN, "trunk.mode=frozen", "trunk.cache_dtype=float32", "epochs=2")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """own.py, images/ and other/ (validation images), trunk.safetensors, and a training in trained/."""
+    place = tmp_path_factory.mktemp("own")
+    source(place).rename(place / "own.py")
+    folders(place / "images", 6)
+    folders(place / "other", 3, seed=1)
+    torch.manual_seed(5)
+    save_file(timm.create_model("test_resnet").state_dict(), place / "trunk.safetensors")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a fresh folder, with a cache of its own; pictures and costs have tests of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(report, "draw_pictures", lambda *_: iter(()))
+    monkeypatch.setattr(report, "_cost", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def trained(home: Path) -> Trained:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "draw_pictures", lambda *_: iter(()))
+        patch.setattr(report, "_cost", lambda *_: None)
+        settings = ["epochs=12", "batch_size=15", "optimizer.lr=0.01"]
+        return train(
+            f"{home}/own.py:N2HL", home / "images", val=home / "other", settings=settings, out=home / "trained"
+        )
+
+
+@pytest.fixture
+def go(home: Path) -> Callable[..., Trained]:
+    """One short training."""
+
+    def run(*settings: str, model: str = "N2HL", data: str = "images", **options: Any) -> Trained:
+        val = options.pop("val", home / "other")
+        return train(
+            f"{home}/own.py:{model}", home / data, val=val, settings=("epochs=1", *PLAIN, *settings), **options
+        )
+
+    return run
+
+
+def weights(folder: Path, name: str = LAST) -> dict[str, Tensor]:
+    return load_file(folder / name)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_labels_are_names_whatever_their_order(home: Path, trained: Trained) -> None:
+    network = load_network(f"{home}/own.py:N2HL", home / "trained" / BEST)
+    assert sorted(FOLDERS.values(), key=str.casefold) != [FOLDERS[name] for name in network.classes]
+    for name in CLASSES:
+        images = open_data(home / "other", network, split="validation")
+        own = [i for i in range(len(images)) if f"/{FOLDERS[name]}/" in images.place(i)]
+        x = torch.stack([images[i][0] for i in own])
+        assert len(own) == 3
+        assert [network.classes[i] for i in network(x).argmax(1).tolist()] == [name] * 3
+    assert trained.metrics.top1 == 1
+
+
+def test_what_is_written_without_a_console(home: Path, trained: Trained) -> None:
+    rows = (home / "trained" / "history.csv").read_text().splitlines()
+    assert len(rows) == 13
+    assert len(trained.history) == 12
+    kept = json.loads((home / "trained" / "metrics.json").read_text())
+    assert kept["top1"] == trained.metrics.top1
+    assert f"{home / 'images'}: 30 images" in (home / "trained" / "card.md").read_text().replace("\\", "")
+    assert {BEST, LAST, CHECKPOINT, "run.json", "recipe.yaml"} <= {p.name for p in (home / "trained").iterdir()}
+
+
+def test_figures_again_are_those_of_the_training(home: Path, trained: Trained) -> None:
+    network = load_network(f"{home}/own.py:N2HL", home / "trained" / BEST)
+    found = evaluate_network(network, open_data(home / "other", network, split="validation"), batch_size=4)
+    kept, again = json.loads((home / "trained" / "metrics.json").read_text()), found.metrics.to_dict()
+    for name in ("top1", "top5", "level_accuracy", "lca_height", "groups", "classes"):
+        assert kept[name] == json.loads(json.dumps(again))[name]
+    assert again["nll"] == pytest.approx(kept["nll"], rel=1e-5)
+
+
+def test_a_tar_a_folder_and_a_folder_with_parts_train_alike(home: Path, go: Callable[..., Trained]) -> None:
+    base = go("batch_size=10", out="base")
+    assert not same(weights(base.folder), dict(load_network(f"{home}/own.py:N2HL").state_dict()))
+    tarred = train(
+        f"{home}/own.py:N2HL", tar(home / "images"), val=home / "other", settings=("epochs=1", *PLAIN, "batch_size=10")
+    )
+    Path("both").mkdir()
+    (Path("both") / "train").symlink_to(home / "images")
+    (Path("both") / "val").symlink_to(home / "other")
+    parted = train(f"{home}/own.py:N2HL", "both", settings=("epochs=1", *PLAIN, "batch_size=10"))
+    for other in (tarred, parted):
+        assert same(weights(base.folder), weights(other.folder))
+        assert other.metrics.to_dict() == base.metrics.to_dict()
+    assert [tarred.folder, parted.folder] == [Path("runs/N2HL-quick"), Path("runs/N2HL-quick-2")]
+
+
+def test_a_share_of_each_class_is_held_out(go: Callable[..., Trained]) -> None:
+    done = go("hold_out=0.34", val=None, out="held")
+    assert [score.images for score in done.metrics.classes] == [2] * 5
+    assert "34% of " in (done.folder / "card.md").read_text()
+
+
+# folders
+
+
+def test_a_folder_is_never_lost_by_accident(home: Path, go: Callable[..., Trained], monkeypatch: Any) -> None:
+    done = go(out="mine")
+    (done.folder / "notes.txt").write_text("mine")
+    (done.folder / "cutout").mkdir()
+    before = files(done.folder)
+    with pytest.raises(HiergenError, match=r"mine: holds a training already; hiergen train --resume mine .*force=True"):
+        go(out="mine")
+    with pytest.raises(HiergenError, match="no optimizer 'adamx'"):
+        go("optimizer.name=adamx", out="mine", force=True)
+    assert files(done.folder) == before
+    again = go("seed=1", out="mine", force=True)
+    assert (done.folder / "notes.txt").read_text() == "mine"
+    assert (done.folder / "cutout").is_dir()
+    assert len((done.folder / "history.csv").read_text().splitlines()) == 2
+    assert load_recipe(done.folder / "recipe.yaml").seed == 1
+    assert len(list((again.folder / "tensorboard").iterdir())) <= 1
+
+
+@pytest.mark.parametrize("content", ['{"steps": 3}', "no json"])
+def test_a_foreign_folder_is_left_alone(go: Callable[..., Trained], content: str) -> None:
+    Path("theirs").mkdir()
+    Path("theirs/run.json").write_text(content)  # other programs have such files too
+    Path("theirs/recipe.yaml").write_text("epochs: 1")
+    for force in (False, True):
+        with pytest.raises(HiergenError, match="theirs: is no folder of a training; expected a new or empty folder"):
+            go(out="theirs", force=force)
+    assert files(Path("theirs")) == {"run.json": content.encode(), "recipe.yaml": b"epochs: 1"}
+    Path("file").touch()
+    with pytest.raises(HiergenError, match="file: is no folder of a training"):
+        go(out="file", force=True)
+    Path("empty").mkdir()
+    runfolder.check_folder(Path("empty"))
+
+
+def test_trainings_that_begin_together_get_two_folders() -> None:
+    asked = runfolder.Request(model="m", data="d")
+    found = [runfolder.begin(None, "N2HL-quick", asked, load_recipe("quick")) for _ in range(3)]
+    assert [path.name for path in found] == ["N2HL-quick", "N2HL-quick-2", "N2HL-quick-3"]
+
+
+def test_an_own_recipe_is_no_shipped_one(go: Callable[..., Trained], home: Path) -> None:
+    Path("quick.yaml").write_text("epochs: 1\nbatch_size: 30\n")
+    done = train(f"{home}/own.py:N2HL", home / "images", val=home / "other", recipe=Path("quick.yaml"))
+    assert done.folder == Path("runs/N2HL-quick")
+    assert json.loads((done.folder / "run.json").read_text())["recipe"] == "quick.yaml"
+    assert "a recipe of the user's" in (done.folder / "card.md").read_text()
+
+
+# going on
+
+
+def test_a_finished_training_goes_on_to_the_same_end(go: Callable[..., Trained]) -> None:
+    done = go(out="done")
+    before = {name: data for name, data in files(done.folder).items() if "tensorboard" not in name}
+    again = resume("done")
+    assert again.metrics.to_dict() == done.metrics.to_dict()
+    after = {name: data for name, data in files(done.folder).items() if "tensorboard" not in name}
+    assert {name for name in before if before[name] != after[name]} <= {"card.md"}
+
+
+def test_killed_before_the_first_checkpoint_begins_anew(go: Callable[..., Trained]) -> None:
+    done = go(out="whole")
+    go(out="killed")
+    for name in (CHECKPOINT, LAST, BEST):
+        (Path("killed") / name).unlink()
+    resume("killed")
+    assert same(weights(done.folder), weights(Path("killed")))
+
+
+def test_changes_that_a_checkpoint_goes_with(home: Path, go: Callable[..., Trained]) -> None:
+    os.rename(folders(home / "moving", 3), home / "moved")
+    (home / "moving").symlink_to(home / "moved")
+    go("schedule.name=constant", data="moving", out="run", only_known=True, workers=0)
+    (home / "moving").unlink()
+    done = resume("run", settings=["optimizer.lr=0.125", "epochs=2"], data=home / "moved", skip_broken=True)
+    assert done.history[1]["lr"] == pytest.approx(0.125)
+    request, recipe = runfolder.recorded(Path("run"))
+    assert (request.data, request.only_known, request.skip_broken) == (str(home / "moved"), True, True)
+    assert (recipe.epochs, recipe.optimizer.lr) == (2, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("seed=1", "'seed' cannot change in a training that goes on; expected 0, got 1"),
+        ("hold_out=0.5", "'hold_out' cannot change"),
+        ("batch_size=2", "'batch_size' cannot change"),
+        ("optimizer.name=sgd", r"'optimizer\.name' cannot change"),
+        ("trunk.mode=frozen", r"'trunk\.mode' cannot change"),
+        ("epoch=2", "'epoch' is not a key"),
+        ("loss.name=hx", "no loss is called 'hx'"),
+    ],
+)
+def test_changes_that_it_does_not_go_with(home: Path, trained: Trained, setting: str, what: str) -> None:
+    before = files(trained.folder)
+    with pytest.raises(HiergenError, match=what):
+        resume(trained.folder, settings=[setting])
+    assert files(trained.folder) == before
+
+
+def test_other_images_and_other_weights_do_not_go_on(home: Path, trained: Trained) -> None:
+    before = files(trained.folder)
+    with pytest.raises(HiergenError, match="not those that this training started with; expected 30 images, got 15"):
+        resume(trained.folder, data=home / "other")
+    with pytest.raises(HiergenError, match=r"trained: trunk_weights cannot change in a training that goes on"):
+        resume(trained.folder, trunk_weights=home / "trunk.safetensors")
+    with pytest.raises(TypeError, match=r"resume\(\) got unexpected arguments: out"):
+        resume(trained.folder, out="elsewhere")
+    with pytest.raises(HiergenError, match="holds no training to go on with"):
+        resume(home / "images")
+    with pytest.raises(HiergenError, match=r"checkpoint\.safetensors: is of another network than N2HL is now"):
+        resume(trained.folder, model=f"{source(Path(), 'toy_wide', params='70k')}:N2HL")
+    assert files(trained.folder) == before
+
+
+# a trunk's weights
+
+
+def test_a_frozen_trunks_cache_changes_nothing(home: Path, go: Callable[..., Trained]) -> None:
+    flat = load_file(home / "trunk.safetensors")
+    options = {"trunk_weights": home / "trunk.safetensors", "cache": Path("maps")}
+    cached = go(*FROZEN, out="cached", **options)
+    caches = {path.name for path in Path("maps").glob("*.maps")}
+    assert len(caches) == 2  # training and validation
+    times = {path: path.stat().st_mtime_ns for path in Path("maps").glob("*.maps/maps*")}
+    plain = go(*FROZEN, "trunk.cache=false", out="plain", **options)
+    one, other = weights(cached.folder), weights(plain.folder)
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-5)
+        if name.startswith("trunk.model.") and not name.endswith("num_batches_tracked"):
+            assert torch.equal(tensor, flat[name.removeprefix("trunk.model.")])
+    again = go(*FROZEN, out="again", **options)
+    assert same(one, weights(again.folder))
+    go(*FROZEN, model="PHL", out="phl", **options)
+    assert {path.name for path in Path("maps").glob("*.maps")} == caches
+    assert {path: path.stat().st_mtime_ns for path in Path("maps").glob("*.maps/maps*")} == times
+    assert not Path("cache").exists()
+
+
+def test_a_frozen_training_goes_on_without_the_file_of_its_trunk(home: Path, go: Callable[..., Trained]) -> None:
+    trunk = Path("t.safetensors")
+    trunk.write_bytes((home / "trunk.safetensors").read_bytes())
+    go(*FROZEN, "epochs=1", "schedule.name=constant", out="run", trunk_weights=trunk)
+    trunk.unlink()
+    resume("run", settings=["epochs=2"])
+    whole = go(*FROZEN, "schedule.name=constant", out="whole", trunk_weights=home / "trunk.safetensors")
+    assert same(weights(Path("run")), weights(whole.folder))
+
+
+def test_a_network_of_ours_gives_its_trunk(home: Path, trained: Trained, go: Callable[..., Trained]) -> None:
+    done = go(*FROZEN, "epochs=1", model="PHL", trunk_weights=trained.folder / BEST)
+    theirs = weights(trained.folder, BEST)
+    for name, tensor in weights(done.folder).items():
+        if name.startswith("trunk.") and not name.endswith("num_batches_tracked"):
+            assert torch.equal(tensor, theirs[name])
+
+
+def test_weights_of_another_backbone(home: Path, go: Callable[..., Trained]) -> None:
+    save_file(timm.create_model("test_vit").state_dict(), "vit.safetensors")
+    with pytest.raises(
+        HiergenError, match=r"vit\.safetensors: are no weights of the backbone 'test_resnet'; .* missing"
+    ):
+        go(trunk_weights="vit.safetensors")
+    state = load_file(home / "trunk.safetensors")
+    name = next(name for name in state if state[name].ndim == 4)
+    save_file({**state, name: state[name][:, :1].contiguous()}, "grey.safetensors")
+    with pytest.raises(HiergenError, match=r"grey\.safetensors: are weights of another backbone than 'test_resnet'"):
+        go(trunk_weights="grey.safetensors")
+    assert not Path("runs").exists()
+
+
+def test_without_a_network_a_file_is_named(home: Path, go: Callable[..., Trained], monkeypatch: Any) -> None:
+    def fetch(*_: object, pretrained: bool = False, **__: object) -> None:
+        assert pretrained
+        raise OSError("no way out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hiergen.nn.backbone.timm.create_model", fetch)
+        with pytest.raises(
+            HiergenError, match=r"weights of 'test_resnet' could not be fetched; .*--trunk-weights FILE"
+        ):
+            go("trunk.pretrained=true")
+    # weights of the network's own need no others
+    assert not Path("runs").exists()
+    save_weights(load_network(f"{home}/own.py:N2HL"), "start.safetensors")
+    go("trunk.pretrained=true", "trunk.mode=frozen", weights="start.safetensors")
+
+
+@pytest.fixture
+def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Tensor]]]:
+    """The weights that trainings begin with."""
+    seen: list[dict[str, Tensor]] = []
+    run = Training.run
+
+    def watched(self: Training, *, resume: bool = False) -> Any:
+        seen.append({name: tensor.clone() for name, tensor in self.network.state_dict().items()})
+        return run(self, resume=resume)
+
+    monkeypatch.setattr(Training, "run", watched)
+    return seen
+
+
+def test_branches_begin_as_the_backbones_channels(
+    home: Path, go: Callable[..., Trained], untouched: list[dict[str, Tensor]]
+) -> None:
+    torch.manual_seed(2)
+    flat = timm.create_model("resnet26").state_dict()
+    save_file(flat, "resnet26.safetensors")
+    model = f"{source(Path(), 'toy_deep', params='2M', backbone='resnet26')}:PHL"
+    for branches in ("backbone", "random"):
+        settings = ["epochs=1", f"branches={branches}", "trunk.mode=frozen"]
+        train(model, home / "images", val=home / "other", settings=settings, trunk_weights="resnet26.safetensors")
+    theirs = flat["layer2.0.conv1.weight"].squeeze()  # (128, 256): each kernel reads all channels of the trunk
+    for start, taken in zip(untouched, (True, False), strict=True):
+        for branch in start["level1.stages.0.0.conv1.weight"].squeeze():  # (16, 256) or more of them
+            equal = (branch[:, None] == theirs).all(2).any(1)
+            assert bool(equal.all()) is taken
+
+
+def test_a_cutout_goes_on_from_its_weights(
+    home: Path, trained: Trained, go: Callable[..., Trained], untouched: list[dict[str, Tensor]]
+) -> None:
+    write_cutout(f"{home}/own.py:N2HL", "warm", classes=["warm"], weights=trained.folder / BEST)
+    with pytest.raises(HiergenError, match=r"is no class of the network.*--only-known \(only_known=True\)"):
+        train("warm", home / "images", settings=["epochs=1"])
+    done = train("warm", home / "images", val=home / "other", settings=["epochs=1"], only_known=True)
+    assert same(untouched[0], load_file("warm/model.safetensors"))
+    assert done.network.classes == [name for name in CLASSES if GROUPS[name] == "warm"]
+    assert done.metrics.top1 == 1
+
+
+def test_settings_over_a_recipe_that_is_given(home: Path) -> None:
+    recipe = load_recipe("quick")
+    assert load_recipe(recipe, ["epochs=3"]) == recipe.model_copy(update={"epochs": 3})
+    assert load_recipe("quick", "epochs=3").epochs == 3
+    with pytest.raises(HiergenError, match="'epochs' is too small"):
+        load_recipe(recipe, ["epochs=0"])
