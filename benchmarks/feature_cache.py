@@ -110,7 +110,7 @@ def main() -> None:
             flush=True,
         )
         shared = (
-            f"alone: reading {reading_pace(images, network, options.workers):.0f} images/s ({options.workers} workers), "
+            f"alone: reading {reading_pace(images, network, options.workers):.0f} images/s, "
             f"trunk {trunk_pace(network):.0f}, gathering cached maps {gather:.0f}"
         )
     print(shared)

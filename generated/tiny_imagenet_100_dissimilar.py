@@ -1,6 +1,7 @@
 """N2HL and N3HL for the 100 classes of tiny-imagenet-100-dissimilar.
 
-Written by hiergen 0.1.0 from tiny-imagenet-100-dissimilar.yaml: to change it, edit that file and run `hiergen build` on it.
+Written by hiergen 0.1.0 from tiny-imagenet-100-dissimilar.yaml: to change it, edit that file and run `hiergen build` on
+it.
 plan sha256: 7d52ef55fbce0339e88ce2596d1b2d392df9ca4477f562461368b9685af6e0da
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from dataclasses import dataclass, replace
 
 from hiergen import __version__
@@ -69,16 +70,21 @@ def module_view(plans: list[Plan], source: str) -> ModuleView:
         plans,
         models,
         f"{_listed([m.name for m in models])} for the {len(first.classes)} classes of {first.taxonomy}.",
-        f"Written by hiergen {__version__} from {_file_name(source)}: to change it, edit that file and run "
-        f"`hiergen build` on it.\nplan sha256: {digest(plans)}",
+        _wrapped(
+            f"Written by hiergen {__version__} from {_file_name(source)}: to change it, edit that file and run "
+            "`hiergen build` on it."
+        )
+        + f"\nplan sha256: {digest(plans)}",
     )
 
 
 def cutout_view(plan: Plan, origin: CutoutOrigin) -> ModuleView:
     """Everything the template shows of a cutout."""
     lines = (
-        f"Written by hiergen {__version__}, cut out of {origin.model} of {_file_name(origin.file)}: for other classes, "
-        "run `hiergen cutout` on that.",
+        _wrapped(
+            f"Written by hiergen {__version__}, cut out of {origin.model} of {_file_name(origin.file)}: for other "
+            "classes, run `hiergen cutout` on that."
+        ),
         f"source taxonomy sha256: {origin.source_taxonomy}",
         f"source weights sha256: {origin.source_weights or 'none, they are untrained'}",
         f"taxonomy sha256: {origin.taxonomy}",
@@ -87,6 +93,10 @@ def cutout_view(plan: Plan, origin: CutoutOrigin) -> ModuleView:
     count = len(plan.classes)
     summary = f"{model.name}: {count} of the {origin.classes} classes of {origin.model}."
     return _module([plan], (model,), summary, "\n".join(lines))
+
+
+def _wrapped(line: str) -> str:
+    return "\n".join(textwrap.wrap(line, 120, break_long_words=False, break_on_hyphens=False))
 
 
 def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, origin: str) -> ModuleView:

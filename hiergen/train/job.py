@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,9 @@ def _run(job: Job, place: Callable[[], Path]) -> Trained:
         parallel.wait()
     except KeyboardInterrupt:
         before = "interrupted before the training began: nothing is written; the same command starts again"
-        after = f"interrupted; what was saved last is whole; go on with: hiergen train --resume {folder}"
+        after = (
+            f"interrupted; what was saved last is whole; go on with: hiergen train --resume {shlex.quote(str(folder))}"
+        )
         raise KeyboardInterrupt(before if folder is None else after) from None
     for kept in (feed, validation):
         if isinstance(kept, MapFeed):
