@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,13 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hiergen import __version__
 from hiergen.errors import HiergenError, quoted
 from hiergen.images import Batch
 from hiergen.nn.coarse import CoarseFirst
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.weights import taxonomy_hash
-from hiergen.weightsfile import FORMAT, read_weights, write_tensors
+from hiergen.weights import identity, taxonomy_hash
+from hiergen.weightsfile import read_weights, write_tensors
 
 _LEVEL, _FITTED_TO = "coarse_level", "coarse_fitted_to"
 
@@ -89,11 +87,7 @@ def save_heads(coarse: CoarseFirst, path: str | Path) -> None:
         raise HiergenError("the group heads are not fitted", hint="call fit(loader) first")
     network = coarse.network
     metadata = {
-        "format": FORMAT,
-        "hiergen_version": __version__,
-        "model": type(network).__name__,
-        "taxonomy_sha256": taxonomy_hash(network),
-        "classes": json.dumps(list(network.classes)),
+        **identity(network),
         _LEVEL: str(coarse.level),
         _FITTED_TO: fingerprint(network),
     }

@@ -25,6 +25,17 @@ def taxonomy_hash(network: HierarchicalNetwork) -> str:
     return hashlib.sha256(json.dumps(content, separators=(",", ":"), default=dict).encode()).hexdigest()
 
 
+def identity(network: HierarchicalNetwork, model: str | None = None) -> dict[str, str]:
+    """The metadata that says what a file of ours belongs to; `model` is the class's name, if it is another one."""
+    return {
+        "format": FORMAT,
+        "hiergen_version": __version__,
+        "model": model or type(network).__name__,
+        "taxonomy_sha256": taxonomy_hash(network),
+        "classes": json.dumps(list(network.classes)),
+    }
+
+
 def save_weights(
     network: HierarchicalNetwork,
     path: str | Path,
@@ -42,13 +53,7 @@ def save_weights(
     """
     values = network.state_dict() if state is None else state
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in values.items()}
-    metadata = {
-        "format": FORMAT,
-        "hiergen_version": __version__,
-        "model": model or type(network).__name__,
-        "taxonomy_sha256": taxonomy_hash(network),
-        "classes": json.dumps(list(network.classes)),
-    }
+    metadata = identity(network, model)
     if provenance is not None:
         metadata["cutout"] = json.dumps(asdict(provenance))
     write_tensors(tensors, Path(path), metadata)

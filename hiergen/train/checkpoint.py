@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiergen import __version__
 from hiergen.errors import HiergenError, quoted
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.weights import taxonomy_hash
-from hiergen.weightsfile import FORMAT, read_weights, write_tensors
+from hiergen.weights import identity, taxonomy_hash
+from hiergen.weightsfile import read_weights, write_tensors
 
 _STATE, _NETWORK, _AVERAGE, _OPTIMIZER = "training", "network.", "average.", "optimizer."
 
@@ -56,15 +55,7 @@ def save_checkpoint(
         text = json.dumps({**state, "optimizer": {"groups": groups, "values": values}}, allow_nan=True)
     except TypeError as error:
         raise HiergenError(f"this optimizer's state cannot be saved ({error})", hint="choose another one") from None
-    metadata = {
-        "format": FORMAT,
-        "hiergen_version": __version__,
-        "model": type(network).__name__,
-        "taxonomy_sha256": taxonomy_hash(network),
-        "classes": json.dumps(list(network.classes)),
-        _STATE: text,
-    }
-    write_tensors(tensors, path, metadata)
+    write_tensors(tensors, path, {**identity(network), _STATE: text})
 
 
 def load_checkpoint(path: Path, network: HierarchicalNetwork) -> Checkpoint:
