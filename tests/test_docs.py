@@ -64,3 +64,26 @@ def test_public_api_loads_and_nothing_else_is_public() -> None:
         assert getattr(hiergen, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = hiergen.nonsense
+
+
+def test_every_key_of_a_recipe_is_documented_with_its_default(tmp_path: Path) -> None:
+    from hiergen.train.recipe import Recipe
+    from hiergen.train.recipefile import dump_recipe, load_recipe
+
+    (text,) = [b for b in blocks("docs/training.md", "yaml") if "batch_size" in b]
+    file = tmp_path / "all.yaml"
+    file.write_text(text)
+    assert load_recipe(file) == Recipe()
+    shown, known = (re.findall(r"^ *(\w+):", yaml, flags=re.M) for yaml in (text, dump_recipe(Recipe())))
+    assert set(known) - set(shown) == {"note"}
+
+
+def test_every_metric_is_documented() -> None:
+    from hiergen.train.hierarchy import Hierarchy
+    from hiergen.train.metrics import evaluate
+
+    tree = Hierarchy.of_mapping({"cat": {"a": "A", "b": "B"}, "dog": {"c": "C"}}, ["a", "b", "c"])
+    found = evaluate(torch.eye(3), torch.tensor([0, 1, 1]), tree).to_dict()
+    text = (ROOT / "docs/metrics.md").read_text("utf-8")
+    for key in found:
+        assert f"`{key}`" in text, key
