@@ -38,9 +38,10 @@ from hiergen.train.feeds import MapFeed
 from hiergen.train.hierarchy import Hierarchy
 from hiergen.train.job import train
 from hiergen.train.learner import Learner
-from hiergen.train.loop import LAST, predict
+from hiergen.train.loop import LAST
 from hiergen.train.metrics import evaluate
 from hiergen.train.parallel import Parallel
+from hiergen.train.predict import predict
 from hiergen.train.recipefile import load_recipe
 
 ROOT = Path(__file__).parent.parent

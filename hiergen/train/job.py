@@ -18,9 +18,10 @@ from hiergen.train.augment import eval_transform
 from hiergen.train.bar import Bar
 from hiergen.train.feeds import ImageFeed, MapFeed
 from hiergen.train.learner import Learner
-from hiergen.train.loop import CHECKPOINT, predict
+from hiergen.train.loop import CHECKPOINT
 from hiergen.train.metrics import Metrics
-from hiergen.train.parallel import Parallel
+from hiergen.train.parallel import Parallel, peers
+from hiergen.train.predict import predict
 from hiergen.train.recipe import Recipe
 from hiergen.train.recipefile import load_recipe
 from hiergen.train.runfolder import RECIPE, Request, begin, check_changes, check_folder, record, recorded
@@ -128,7 +129,8 @@ def _run(job: Job, place: Callable[[], Path]) -> Trained:
         training, feed, validation = job.training()
         made: list[Any] = [place() if parallel.main else None]
         if parallel.world > 1:
-            broadcast_object_list(made)
+            with peers():
+                broadcast_object_list(made)
         folder = training.folder = Path(made[0])
         training.watch = job.watch(folder)
         job.say(f"in {folder}: {job.recipe.epochs} epochs of {training.updates_per_epoch} updates")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import Tensor
 
 from hiergen.errors import HiergenError, OutputError
 from hiergen.nn.network import HierarchicalNetwork
@@ -29,6 +28,7 @@ from hiergen.train.memory import keep_freed_memory
 from hiergen.train.metrics import Metrics, evaluate
 from hiergen.train.optim import make_optimizer, make_schedule
 from hiergen.train.parallel import LostPeerError, Parallel, peers
+from hiergen.train.predict import predict
 from hiergen.train.recipe import Recipe
 from hiergen.train.samples import EpochOrder, seed_of
 from hiergen.train.stopping import Stopping
@@ -225,11 +225,11 @@ class Training:
         logits, targets = predict(self._scored(), self.validation, self.batch, self.parallel)
         return evaluate(logits, targets, self.hierarchy, labels=self.network.nest.labels, decision=self.recipe.decision)
 
-    def _scored(self) -> nn.Module:
+    def _scored(self) -> Learner:
         if self.average is not None:
             return Learner(self.average.module, frozen=True)
         if self.parallel.sharded:
-            return self.model
+            return cast(Learner, self.model)
         # not as it is wrapped: that would exchange statistics at every batch, of which processes have different numbers
         if not self.recipe.sync_norms:
             self.parallel.agree(self.learner)
@@ -367,38 +367,3 @@ class Training:
 
     def _rate(self) -> float:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
-
-
-def predict(
-    model: nn.Module,
-    feed: Feed,
-    batch_size: int,
-    parallel: Parallel,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Logits `(N, classes)` float32 and targets `(N,)` of all images, on the CPU, in order (of several processes: one
-    process's after the other's).
-
-    The model is left in the mode that it was in.
-    """
-    before = model.training
-    # processes that hold parts of a network must run it equally often
-    place = (0, 1) if parallel.sharded else (parallel.rank, parallel.world)
-    model.eval()
-    logits, targets = [], []
-    try:
-        with torch.inference_mode(), parallel.accelerator.autocast():
-            for x, y in feed.once(batch_size, *place):
-                logits.append(model(x.to(parallel.device, non_blocking=True), maps=feed.maps).float())
-                targets.append(y)
-                if progress:
-                    progress(len(y))
-    finally:
-        with suppress(RuntimeError):
-            model.train(before)
-    width = getattr(model, "network", model)
-    none = torch.empty(0, getattr(width, "num_classes", 0))
-    found = torch.cat(logits) if logits else none, torch.cat(targets) if targets else torch.empty(0, dtype=torch.long)
-    return (
-        (found[0].cpu(), found[1]) if parallel.sharded else (parallel.gathered(found[0]), parallel.gathered(found[1]))
-    )

@@ -85,7 +85,7 @@ def work(rank: int, folder: str, name: str, cuts: tuple[int, int, int], averaged
 
 def together(folder: Path, *arguments: Any) -> list[dict[str, Any]]:
     torch.multiprocessing.spawn(work, (str(folder), *arguments), nprocs=2)
-    return [torch.load(folder / str(rank)) for rank in range(2)]
+    return [torch.load(folder / str(rank), weights_only=True) for rank in range(2)]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -25,9 +25,10 @@ from hiergen.train.checkpoint import load_checkpoint
 from hiergen.train.data import open_data
 from hiergen.train.feeds import ImageFeed
 from hiergen.train.learner import seed_all
-from hiergen.train.loop import BEST, CHECKPOINT, LAST, StoppedError, Training, predict
+from hiergen.train.loop import BEST, CHECKPOINT, LAST, StoppedError, Training
 from hiergen.train.optim import parameter_groups
 from hiergen.train.parallel import Parallel
+from hiergen.train.predict import predict
 from hiergen.train.recipe import Recipe
 from hiergen.train.recipefile import load_recipe
 from hiergen.train.samples import EpochOrder, Samples
