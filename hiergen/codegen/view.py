@@ -11,7 +11,12 @@ from hiergen.codegen import literals
 from hiergen.plan.ir import LevelPlan, Plan, StagePlan
 from hiergen.taxonomy.naming import identifier
 
-_RECIPES = {"bottleneck": "Bottlenecks", "convnext": "ConvNeXts", "convnextv2": "ConvNeXts"}
+_RECIPES = {
+    "bottleneck": "Bottlenecks",
+    "convnext": "ConvNeXts",
+    "convnextv2": "ConvNeXts",
+    "mbconv": "InvertedResiduals",
+}
 _INDENT = 8
 
 
@@ -179,6 +184,8 @@ def _stage(stage: StagePlan) -> str:
     numbers += [f"depth={stage.depth}"] if stage.depth != 1 else []
     numbers += [f"stride={stage.stride}"] if stage.stride != 1 else []
     numbers += ["grn=True"] if stage.block == "convnextv2" else []
+    if stage.block == "mbconv":  # written out: a reader cannot know what goes with which backbone
+        numbers += [f"kernel={stage.kernel}", f'act="{stage.act}"', *(["tf=True"] if stage.tf else [])]
     return f"{_RECIPES[stage.block]}({', '.join(numbers)})"
 
 

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import nn
 
-from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, Siblings, Trunk
+from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, InvertedResiduals, Siblings, Trunk
 from hiergen.nn.stage import StageRecipe
 from hiergen.plan.ir import Plan, StagePlan
 
@@ -56,4 +56,9 @@ def _recipe(stage: StagePlan) -> StageRecipe:
     sizes = (stage.in_channels, stage.width, stage.out)
     if stage.block == "bottleneck":
         return Bottlenecks(*sizes, depth=stage.depth, stride=stage.stride)
+    if stage.block == "mbconv":
+        assert stage.kernel is not None
+        assert stage.act is not None
+        own = {"depth": stage.depth, "stride": stage.stride, "kernel": stage.kernel}
+        return InvertedResiduals(*sizes, **own, act=stage.act, tf=stage.tf)
     return ConvNeXts(*sizes, depth=stage.depth, stride=stage.stride, grn=stage.block == "convnextv2")

@@ -4,6 +4,7 @@ from hiergen.nn.bottleneck import Bottlenecks
 from hiergen.nn.convnext import ConvNeXts
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.lowering import Lowering
+from hiergen.nn.mbconv import InvertedResiduals
 from hiergen.nn.nest import Nest
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.registry import register
@@ -15,6 +16,7 @@ __all__ = [
     "ClassHeads",
     "ConvNeXts",
     "HierarchicalNetwork",
+    "InvertedResiduals",
     "Lowering",
     "Nest",
     "Siblings",

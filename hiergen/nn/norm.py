@@ -41,7 +41,7 @@ class Group:
 
 
 class BatchNorm(torch.autograd.Function):
-    """`relu(norm(x) + skip)` of a map `x`, normed over `dims`; moves the running statistics.
+    """`relu(norm(x) + skip)` of a map `x`, normed over `dims`, at most `cap`; moves the running statistics.
 
     Weight, bias and running statistics have the other dimensions' sizes. Without a `group` torch's kernels do it where
     they take the layout. Else sums over whole maps do: those run over neighbouring channels at the speed of the memory,
@@ -61,6 +61,7 @@ class BatchNorm(torch.autograd.Function):
         eps: float,
         dims: tuple[int, ...],
         relu: bool,
+        cap: float | None,
         group: Group | None,
     ) -> Tensor:
         maps = None if group is not None else _as_one(x, weight)
@@ -83,9 +84,9 @@ class BatchNorm(torch.autograd.Function):
         if skip is not None:
             y.add_(skip)
         if relu:
-            y.relu_()
+            y.relu_() if cap is None else y.clamp_(0, cap)
         ctx.save_for_backward(x, weight, mean, var, y if relu else None)
-        ctx.eps, ctx.dims, ctx.group, ctx.count = eps, dims, group, count
+        ctx.eps, ctx.dims, ctx.cap, ctx.group, ctx.count = eps, dims, cap, group, count
         ctx.skip_dtype = None if skip is None else skip.dtype
         return y
 
@@ -94,7 +95,9 @@ class BatchNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, var, y = ctx.saved_tensors
         if y is not None:
-            grad = torch.ops.aten.threshold_backward(grad, y, 0)
+            inside = (y, 0) if ctx.cap is None else (y, 0, ctx.cap)
+            op = torch.ops.aten.threshold_backward if ctx.cap is None else torch.ops.aten.hardtanh_backward
+            grad = op(grad, *inside)
         skip = grad.to(ctx.skip_dtype) if ctx.skip_dtype is not None and ctx.needs_input_grad[3] else None
         needed = list(ctx.needs_input_grad[:3])
         if ctx.count is None:
@@ -108,7 +111,7 @@ class BatchNorm(torch.autograd.Function):
             dx, by_weight, by_bias = _gradients(grad, x, weight.view(mean.shape), mean, var, ctx)
         by_weight = by_weight.view_as(weight).to(weight.dtype) if needed[1] else None
         by_bias = by_bias.view_as(weight).to(weight.dtype) if needed[2] else None
-        return dx if needed[0] else None, by_weight, by_bias, skip, *(None,) * 6
+        return dx if needed[0] else None, by_weight, by_bias, skip, *(None,) * 7
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -123,10 +126,11 @@ def batch_norm(
     eps: float,
     dims: tuple[int, ...],
     relu: bool = False,
+    cap: float | None = None,
     group: Group | None = None,
 ) -> Tensor:
     """`BatchNorm`, outside of compiled graphs: those have no collectives, and see through plain operations only."""
-    y: Tensor = BatchNorm.apply(x, weight, bias, skip, running, momentum, eps, dims, relu, group)
+    y: Tensor = BatchNorm.apply(x, weight, bias, skip, running, momentum, eps, dims, relu, cap, group)
     return y
 
 

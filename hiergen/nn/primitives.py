@@ -102,18 +102,20 @@ class BranchBatchNorm2d(nn.Module):
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, torch.addcmul(self.bias, self.running_mean, scale, value=-1)
 
-    def forward(self, x: Tensor, run: Run, *, skip: Tensor | None = None, relu: bool = False) -> Tensor:
-        """The normed rows, plus `skip`, through a `relu`."""
+    def forward(
+        self, x: Tensor, run: Run, *, skip: Tensor | None = None, relu: bool = False, cap: float | None = None
+    ) -> Tensor:
+        """The normed rows, plus `skip`, through a `relu` that ends at `cap`."""
         if not self.training:
             scale, shift = self.affine(run)
-            return finished(torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype), skip, relu)
+            return finished(torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype), skip, relu, cap)
         run.pick(self.num_batches_tracked).add_(1)
         running = run.pick(self.running_mean), run.pick(self.running_var)
         weight, bias = run.pick(self.weight), run.pick(self.bias)
         if is_traced() and self.group is None:
-            return finished(self._traced(x, *running, weight, bias), skip, relu)
-        options = {"momentum": self.momentum, "eps": self.eps, "dims": (1, 2, 3), "relu": relu, "group": self.group}
-        y: Tensor = batch_norm(x, weight, bias, running, skip=skip, **options)
+            return finished(self._traced(x, *running, weight, bias), skip, relu, cap)
+        options = {"momentum": self.momentum, "eps": self.eps, "dims": (1, 2, 3), "group": self.group}
+        y: Tensor = batch_norm(x, weight, bias, running, skip=skip, relu=relu, cap=cap, **options)
         return y
 
     def _traced(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -163,20 +165,24 @@ def convolve_normed(
     *,
     skip: Tensor | None = None,
     relu: bool = False,
+    cap: float | None = None,
 ) -> Tensor:
-    """A convolution and its batch norm, plus `skip`, through a `relu`. In eval mode the backend's convolutions get the
-    norm folded into their kernels, where those are not much larger than the map that would be scaled instead."""
+    """A convolution and its batch norm, plus `skip`, through a `relu` that ends at `cap`. In eval mode the backend's
+    convolutions get the norm folded into their kernels, where those are not much larger than the map that would be
+    scaled instead."""
     fan_in = conv.weight[0, 0].numel()
     px = x.shape[1] * x.shape[2] * x.shape[3] // conv.stride**2
     if run.kind != "matmul" and not norm.training and (is_traced() or fan_in <= 2 * px):
-        return finished(conv(x, run, norm.affine(run)), skip, relu)
-    return norm(conv(x, run), run, skip=skip, relu=relu)  # type: ignore[no-any-return]
+        return finished(conv(x, run, norm.affine(run)), skip, relu, cap)
+    return norm(conv(x, run), run, skip=skip, relu=relu, cap=cap)  # type: ignore[no-any-return]
 
 
-def finished(y: Tensor, skip: Tensor | None, relu: bool) -> Tensor:
-    """`y`, plus `skip`, through a `relu`, all in place."""
+def finished(y: Tensor, skip: Tensor | None, relu: bool, cap: float | None = None) -> Tensor:
+    """`y`, plus `skip`, through a `relu` that ends at `cap`, all in place."""
     if skip is not None:
         y = y.add_(skip)
+    if cap is not None:
+        return y.clamp_(0, cap)
     return y.relu_() if relu else y
 
 

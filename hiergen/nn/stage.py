@@ -28,7 +28,7 @@ class BlockStack(nn.Sequential, Stage):
 
 
 class StageRecipe(Protocol):
-    """What `Siblings` asks of a stage's recipe: see `Bottlenecks` and `ConvNeXts`."""
+    """What `Siblings` asks of a stage's recipe: see `Bottlenecks`, `ConvNeXts`, `InvertedResiduals`."""
 
     @property
     def in_channels(self) -> int: ...

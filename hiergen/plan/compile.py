@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 from hiergen.errors import PlanError
 from hiergen.plan.budget import Cost, Widths, solve_widths
+from hiergen.plan.cost import KERNEL
 from hiergen.plan.ir import LevelPlan, Plan, StagePlan, TrunkPlan
 from hiergen.plan.parts import level_plan, trunk_plan
 from hiergen.plan.trunks import BackboneFacts, StageFacts, default_stage, find_stage
@@ -15,6 +16,7 @@ from hiergen.taxonomy.spec import ModelSpec, Stage
 
 SMALLEST_MAP = 4  # px; `auto` does not stride below it
 DEPTH = 3
+_RATIOS = {"bottleneck": 4.0, "convnext": 1 / 4, "convnextv2": 1 / 4, "mbconv": 1 / 6}  # out / width, as their papers'
 
 
 def compile_plan(
@@ -54,6 +56,18 @@ def nested_tree(classes: tuple[ClassEntry, ...], nesting: Nesting) -> dict[str, 
     for i, home in enumerate(nesting.parents(nesting.levels)):
         level[home][classes[i].id] = classes[i].name
     return tree
+
+
+def _mbconv_of(backbone: str) -> dict[str, Any]:
+    """What timm's blocks of this family have, so that branches can start as channels of them."""
+    act = "relu6" if "lite" in backbone or backbone.startswith("mobilenetv2") else "silu"
+    act = "relu" if "mnasnet" in backbone else act
+    return {"kernel": KERNEL, "act": act, "tf": backbone.startswith("tf_")}
+
+
+def _given(stage: Stage) -> dict[str, Any]:
+    """The options that the file spells out."""
+    return {key: value for key in ("kernel", "act") if (value := getattr(stage, key)) is not None}
 
 
 def _leaf_of_class(nesting: Nesting) -> tuple[int, ...]:
@@ -105,15 +119,18 @@ class _Layout:
         """Auto: one stage per level (two on the only level of a PHL), strided to the backbone's last resolution."""
         shapes = self._strides()
         block = self._spec.block or ("convnextv2" if self._trunk.backbone.startswith("convnextv2") else "bottleneck")
-        depth = self._spec.depth or DEPTH
+        depth, kernel = self._spec.depth or DEPTH, self._spec.kernel
         budget = self._spec.budget
         max_params = budget.params if budget else self._trunk.flat_params
         max_macs = budget.macs if budget else self._trunk.flat_macs
-        wide = block != "bottleneck"  # ConvNeXt's hidden width is 4 × its channels
+        ratio = _RATIOS[block]
 
         def chain(widths: Widths) -> list[list[StagePlan]]:
             wished = [
-                [Stage(block=block, depth=depth, width=w, out=o, stride=cast(Literal[1, 2, 4], s)) for s in strides]
+                [
+                    Stage(block=block, depth=depth, width=w, out=o, stride=cast(Literal[1, 2, 4], s), kernel=kernel)
+                    for s in strides
+                ]
                 for (w, o), strides in zip(widths, shapes, strict=True)
             ]
             return self._chain(wished)
@@ -127,7 +144,7 @@ class _Layout:
                 tuple((level.params, level.macs) for level in levels),
             )
 
-        return chain(solve_widths(cost, len(shapes), 0.25 if wide else 4.0, max_params, max_macs))
+        return chain(solve_widths(cost, len(shapes), ratio, max_params, max_macs))
 
     def _strides(self) -> list[list[int]]:
         """Strides of the stages of each level: halve until the backbone's last resolution, early levels first."""
@@ -144,6 +161,7 @@ class _Layout:
 
     def _chain(self, levels: list[list[Stage]]) -> list[list[StagePlan]]:
         channels = self._trunk.channels
+        own = _mbconv_of(self._trunk.backbone)
         done = []
         for stages in levels:
             branch = []
@@ -156,6 +174,7 @@ class _Layout:
                         out=stage.out,
                         depth=stage.depth,
                         stride=stage.stride,
+                        **(own | _given(stage) if stage.block == "mbconv" else {}),
                     )
                 )
                 channels = stage.out

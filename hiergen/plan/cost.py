@@ -1,7 +1,7 @@
 """Parameters, MACs and output sizes of branch stages, in closed form.
 
 One multiply-add = 1 MAC; convolutions and linear layers are counted, norms, activations and pooling are not. The
-formulas mirror hiergen.nn.bottleneck and hiergen.nn.convnext, and are tested against what torch counts.
+formulas mirror hiergen.nn.bottleneck, convnext and mbconv, and are tested against what torch counts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hiergen.plan.ir import StagePlan
+
+KERNEL = 3  # px of an inverted residual, where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,24 @@ def _convnext(stage: StagePlan, height: int, width: int) -> StageCost:
     return StageCost(params, macs, height, width)
 
 
+def _mbconv(stage: StagePlan, height: int, width: int) -> StageCost:
+    """Inverted residuals: 1×1, depthwise k×k (stride in the first), 1×1, each with BatchNorm; `width` is the inner."""
+    params = macs = 0
+    channels, mid, out, taps = stage.in_channels, stage.width, stage.out, (stage.kernel or KERNEL) ** 2
+    for block in range(stage.depth):
+        stride = stage.stride if block == 0 else 1
+        before = height * width
+        height, width = -(-height // stride), -(-width // stride)
+        after = height * width
+        params += channels * mid + 2 * mid + taps * mid + 2 * mid + mid * out + 2 * out
+        macs += channels * mid * before + taps * mid * after + mid * out * after
+        channels = out
+    return StageCost(params, macs, height, width)
+
+
 _FORMULAS: dict[str, Callable[[StagePlan, int, int], StageCost]] = {
     "bottleneck": _bottleneck,
     "convnext": _convnext,
     "convnextv2": _convnext,
+    "mbconv": _mbconv,
 }

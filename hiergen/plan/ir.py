@@ -5,9 +5,9 @@ Params count weights and biases; MACs are for one image (one multiply-add = 1; c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class _Frozen(BaseModel):
@@ -15,7 +15,10 @@ class _Frozen(BaseModel):
 
 
 class StagePlan(_Frozen):
-    """`depth` blocks; the first takes `stride` and goes from `in_channels` to `out`."""
+    """`depth` blocks; the first takes `stride` and goes from `in_channels` to `out`.
+
+    `kernel`, `act` and `tf` (TensorFlow's padding and eps) are of inverted residuals only.
+    """
 
     block: str
     in_channels: int
@@ -23,6 +26,15 @@ class StagePlan(_Frozen):
     out: int
     depth: int
     stride: int
+    kernel: int | None = None
+    act: Literal["relu", "relu6", "silu"] | None = None
+    tf: bool = False
+
+    @model_serializer(mode="wrap")
+    def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without options that the block lacks: the hash of a plan stays as it was before they came."""
+        fields: dict[str, Any] = dump(self)
+        return {key: value for key, value in fields.items() if key not in ("kernel", "act", "tf") or value}
 
 
 class TrunkPlan(_Frozen):

@@ -8,6 +8,7 @@ from typing import Any
 from hiergen.errors import PlanError, quoted
 from hiergen.nn.bottleneck import Bottlenecks
 from hiergen.nn.convnext import ConvNeXts
+from hiergen.nn.mbconv import InvertedResiduals
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.plan.ir import Plan, StagePlan, TrunkPlan
 from hiergen.plan.parts import level_plan, trunk_plan
@@ -62,11 +63,14 @@ def _trunk(network: HierarchicalNetwork) -> TrunkPlan:
 
 
 def _stage(recipe: object) -> StagePlan:
+    more: dict[str, Any] = {}
     match recipe:
         case Bottlenecks():
             block = "bottleneck"
         case ConvNeXts():
             block = "convnextv2" if recipe.grn else "convnext"
+        case InvertedResiduals():
+            block, more = "mbconv", {"kernel": recipe.kernel, "act": recipe.act, "tf": recipe.tf}
         case _:
             raise PlanError(
                 f"a stage of {quoted(type(recipe).__name__)} cannot be planned", expected="a block of hiergen"
@@ -78,6 +82,7 @@ def _stage(recipe: object) -> StagePlan:
         out=recipe.out,
         depth=recipe.depth,
         stride=recipe.stride,
+        **more,
     )
 
 

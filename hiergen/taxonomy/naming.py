@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 MAX_NAME = 200
 _RESERVED = {
-    *("Bottlenecks", "CLASSES", "ClassHeads", "ConvNeXts", "HierarchicalNetwork", "Nest", "Siblings", "Trunk"),
+    *("Bottlenecks", "CLASSES", "ClassHeads", "ConvNeXts", "HierarchicalNetwork", "InvertedResiduals"),
+    *("Nest", "Siblings", "Trunk"),
     *("bool", "register", "super"),
 }
 

@@ -24,7 +24,7 @@ from pydantic import (
 from hiergen.taxonomy.naming import check_identifier
 
 HypernymRule = Literal["deepest", "shallowest", "first", "most-classes"]
-BLOCKS = ("bottleneck", "convnext", "convnextv2")
+BLOCKS = ("bottleneck", "convnext", "convnextv2", "mbconv")
 _SUFFIX = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -51,20 +51,29 @@ Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class Stage(Model):
-    """`depth` blocks of one shape; `stride` is taken by the first."""
+    """`depth` blocks of one shape; `stride` is taken by the first. `kernel` and `act` are of `mbconv` only."""
 
-    block: Literal["bottleneck", "convnext", "convnextv2"] = "bottleneck"
+    block: Literal["bottleneck", "convnext", "convnextv2", "mbconv"] = "bottleneck"
     depth: Annotated[PositiveInt, Field(le=100)] = 1
     width: Width
     out: Width
     stride: Literal[1, 2, 4] = 1
+    kernel: Literal[3, 5, 7] | None = None
+    act: Literal["relu", "relu6", "silu"] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _number_stride(cls, data: Any) -> Any:
-        if isinstance(data, dict) and str(data.get("stride", "")).isdecimal():
-            return {**data, "stride": int(data["stride"])}
-        return data
+    def _numbers(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {**data, **{k: int(data[k]) for k in ("stride", "kernel") if str(data.get(k, "")).isdecimal()}}
+
+    @model_validator(mode="after")
+    def _own_options(self) -> Stage:
+        for option in ("kernel", "act"):
+            if self.block != "mbconv" and getattr(self, option) is not None:
+                raise ValueError(f"'{option}' goes with 'block: mbconv' only")
+        return self
 
 
 class TrunkSpec(Model):
@@ -112,16 +121,24 @@ class ModelSpec(Model):
     levels: Annotated[PositiveInt, Field(le=64)] | None = None
     branches: Branches = "auto"
     budget: Budget | None = None
-    block: Literal["bottleneck", "convnext", "convnextv2"] | None = None
+    block: Literal["bottleneck", "convnext", "convnextv2", "mbconv"] | None = None
     depth: Annotated[PositiveInt, Field(le=100)] | None = None
+    kernel: Literal[3, 5, 7] | None = None
     single_branch: bool = False
     input_size: Annotated[PositiveInt, Field(ge=8, le=8192)] | None = None
+
+    @field_validator("kernel", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return int(value) if str(value).isdecimal() else value
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
         if self.branches == "auto":
+            if self.kernel is not None and self.block != "mbconv":
+                raise ValueError("'kernel' goes with 'block: mbconv' only")
             return self
-        for option in ("budget", "block", "depth"):
+        for option in ("budget", "block", "depth", "kernel"):
             if getattr(self, option) is not None:
                 raise ValueError(f"'{option}' goes with 'branches: auto' only")
         if not self.branches or not all(self.branches):

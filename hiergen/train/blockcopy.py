@@ -1,4 +1,4 @@
-"""Blocks of timm's ResNets and ConvNeXts, and a branch's blocks that start as channels of them.
+"""Blocks of timm's ResNets, ConvNeXts and mobile networks, and a branch's blocks that start as channels of them.
 
 A convolution that reads n of N channels sums n/N of the terms. With terms that vary independently its variance shrinks
 by n/N, so that its kernel is multiplied by √(N/n): the pre-activation keeps the variance that the statistics and the
@@ -8,72 +8,37 @@ means fit narrow branches only roughly until training has updated them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import timm.models.convnext
 import timm.models.resnet
 import torch
-from torch import Tensor, nn
+from timm.models._efficientnet_blocks import InvertedResidual as TimmInvertedResidual
+from torch import nn
 
 from hiergen.nn.bottleneck import Bottleneck
-from hiergen.nn.convnext import ConvNeXtBlock, ConvNeXtStage, Downsample
+from hiergen.nn.convnext import ConvNeXtBlock, ConvNeXtStage
+from hiergen.nn.mbconv import InvertedResidual
 from hiergen.nn.siblings import Siblings
+from hiergen.train.blockparts import Channels, Source, Target, batch_norm, gain, kernel, rows, same
+from hiergen.train.mbconvcopy import copy_mbconv, mbconv_mismatch, mbconv_sources
 
 _Any = Any  # timm's modules have no types
-
-
-@dataclass(frozen=True)
-class Source:
-    """A backbone's block: what leads into it (`entry`: norm and convolution, ConvNeXt only), its channels, stride."""
-
-    name: str
-    block: Any
-    entry: Any | None
-    reads: int
-    width: int
-    gives: int
-    stride: int
-    grn: bool = False
-
-    @property
-    def projects(self) -> bool:
-        """Whether its answer's channels are others than those that it reads."""
-        return self.entry is not None or getattr(self.block, "downsample", None) is not None
-
-
-@dataclass(frozen=True)
-class Target:
-    """A branch's block, with the same fields."""
-
-    block: Bottleneck | ConvNeXtBlock
-    entry: Downsample | None
-    reads: int
-    width: int
-    gives: int
-    stride: int
-
-    @property
-    def projects(self) -> bool:
-        return self.entry is not None or getattr(self.block, "downsample", None) is not None
-
-
-@dataclass(frozen=True)
-class Channels:
-    """Indices into the backbone's channels that one branch takes: read, inner (two sets), given."""
-
-    reads: Tensor
-    first: Tensor
-    second: Tensor
-    gives: Tensor
+_OURS = {
+    timm.models.resnet.Bottleneck: Bottleneck,
+    timm.models.convnext.ConvNeXtBlock: ConvNeXtBlock,
+    TimmInvertedResidual: InvertedResidual,
+}
 
 
 def sources(name: str, stage: nn.Module) -> Iterator[Source]:
     """The blocks of a backbone's stage. Raises TypeError, with a sentence, where it has others than we know."""
     if isinstance(stage, timm.models.convnext.ConvNeXtStage):
         yield from _convnext_sources(name, stage)
+        return
+    if any(type(block) is TimmInvertedResidual for block in stage.children()):
+        yield from mbconv_sources(name, stage)
         return
     for number, block in enumerate(stage.children() if isinstance(stage, nn.Sequential) else [stage]):
         if type(block) is not timm.models.resnet.Bottleneck:
@@ -114,7 +79,7 @@ def targets(level: Siblings) -> Iterator[Target]:
         made: _Any = recipe
         first = True
         for block in stage.blocks if isinstance(stage, ConvNeXtStage) else stage.children():
-            assert isinstance(block, Bottleneck | ConvNeXtBlock)
+            assert isinstance(block, Bottleneck | ConvNeXtBlock | InvertedResidual)
             entry = stage.downsample if isinstance(stage, ConvNeXtStage) and first else None
             reads, stride = (made.in_channels, made.stride) if first else (made.out, 1)
             yield Target(block, entry, reads, made.width, made.out, stride)
@@ -123,8 +88,7 @@ def targets(level: Siblings) -> Iterator[Target]:
 
 def mismatch(source: Source, target: Target) -> str | None:
     """Why a branch's block cannot start as channels of this one."""
-    bottleneck = isinstance(target.block, Bottleneck)
-    if bottleneck != (type(source.block) is timm.models.resnet.Bottleneck):
+    if type(target.block) is not _OURS.get(type(source.block)):
         return f"its block is a {type(target.block).__name__}, {source.name} is a {type(source.block).__name__}"
     if isinstance(target.block, ConvNeXtBlock):
         scaled = target.block.gamma is not None
@@ -132,6 +96,8 @@ def mismatch(source: Source, target: Target) -> str | None:
             return f"it and {source.name} are of two versions of ConvNeXt"
         if target.entry is not None and source.entry is not None and target.stride != source.entry[1].kernel_size[0]:
             return f"it has stride {target.stride}, {source.name} has {source.stride}"
+    if isinstance(target.block, InvertedResidual) and (why := mbconv_mismatch(source, target)):
+        return why
     for what, own, theirs in (("inner", target.width, source.width), ("outer", target.gives, source.gives)):
         if own > theirs:
             return f"it has {own} {what} channels, {source.name} has {theirs}"
@@ -145,6 +111,8 @@ def copy(source: Source, target: Target, branch: int, channels: Channels) -> Non
     """Let one branch's block start as these channels of a backbone's block."""
     if isinstance(target.block, Bottleneck):
         _copy_bottleneck(source, target.block, branch, channels)
+    elif isinstance(target.block, InvertedResidual):
+        copy_mbconv(source, target.block, branch, channels)
     else:
         _copy_convnext(source, target, branch, channels)
 
@@ -152,21 +120,21 @@ def copy(source: Source, target: Target, branch: int, channels: Channels) -> Non
 def _copy_bottleneck(source: Source, ours: Bottleneck, branch: int, channels: Channels) -> None:
     theirs: _Any = source.block
     own: _Any = ours
-    _kernel(own.conv1, theirs.conv1.weight, branch, channels.first, channels.reads)
-    _batch_norm(own.bn1, theirs.bn1, branch, channels.first)
-    _kernel(own.conv2, theirs.conv2.weight, branch, channels.second, channels.first)
-    _batch_norm(own.bn2, theirs.bn2, branch, channels.second)
-    _kernel(own.conv3, theirs.conv3.weight, branch, channels.gives, channels.second)
-    _batch_norm(own.bn3, theirs.bn3, branch, channels.gives)
+    kernel(own.conv1, theirs.conv1.weight, branch, channels.first, channels.reads)
+    batch_norm(own.bn1, theirs.bn1, branch, channels.first)
+    kernel(own.conv2, theirs.conv2.weight, branch, channels.second, channels.first)
+    batch_norm(own.bn2, theirs.bn2, branch, channels.second)
+    kernel(own.conv3, theirs.conv3.weight, branch, channels.gives, channels.second)
+    batch_norm(own.bn3, theirs.bn3, branch, channels.gives)
     if own.downsample is None:
         return
     conv, norm = own.downsample
     if theirs.downsample is not None:
-        _kernel(conv, theirs.downsample[0].weight, branch, channels.gives, channels.reads)
-        _batch_norm(norm, theirs.downsample[1], branch, channels.gives)
+        kernel(conv, theirs.downsample[0].weight, branch, channels.gives, channels.reads)
+        batch_norm(norm, theirs.downsample[1], branch, channels.gives)
         return
     # the backbone's skip is the identity: hand on the channels that go on
-    conv.weight[branch, :, 0, 0].copy_(_same(channels.gives, channels.reads))
+    conv.weight[branch, :, 0, 0].copy_(same(channels.gives, channels.reads))
     for tensor, value in ((norm.weight, 1), (norm.bias, 0), (norm.running_mean, 0), (norm.running_var, 1 - norm.eps)):
         tensor[branch].fill_(value)
 
@@ -179,51 +147,25 @@ def _copy_convnext(source: Source, target: Target, branch: int, channels: Channe
         entry: _Any = target.entry
         norm, conv = entry[0], entry[1]
         if source.entry is not None:
-            _rows(norm, source.entry[0], branch, channels.reads)
-            _kernel(conv, source.entry[1].weight, branch, gives, channels.reads)
+            rows(norm, source.entry[0], branch, channels.reads)
+            kernel(conv, source.entry[1].weight, branch, gives, channels.reads)
             conv.bias[branch].copy_(source.entry[1].bias[gives])
         else:  # hand on the channels that go on; the norm before stays
             norm.weight[branch].fill_(1)
             norm.bias[branch].fill_(0)
-            conv.weight[branch, :, 0, 0].copy_(_same(gives, channels.reads))
+            conv.weight[branch, :, 0, 0].copy_(same(gives, channels.reads))
             conv.bias[branch].fill_(0)
     own.conv_dw.weight[branch].copy_(theirs.conv_dw.weight[gives].permute(0, 2, 3, 1))
     own.conv_dw.bias[branch].copy_(theirs.conv_dw.bias[gives])
-    _rows(own.norm, theirs.norm, branch, gives)
+    rows(own.norm, theirs.norm, branch, gives)
     for ours, layer, out, into in (
         (own.mlp.fc1, theirs.mlp.fc1, channels.first, gives),
         (own.mlp.fc2, theirs.mlp.fc2, gives, channels.first),
     ):
         weight = layer.weight.flatten(1)  # a linear layer's, or a 1×1 convolution's
-        ours.weight[branch].copy_(weight[out][:, into] * _gain(weight.shape[1], into))
+        ours.weight[branch].copy_(weight[out][:, into] * gain(weight.shape[1], into))
         ours.bias[branch].copy_(layer.bias[out])
     if own.mlp.grn is not None:
-        _rows(own.mlp.grn, theirs.mlp.grn, branch, channels.first)
+        rows(own.mlp.grn, theirs.mlp.grn, branch, channels.first)
     if own.gamma is not None:
         own.gamma[branch].copy_(theirs.gamma[gives])
-
-
-def _kernel(conv: _Any, weight: Tensor, branch: int, out: Tensor, into: Tensor) -> None:
-    """`(out, in, k, k)` to the branch's `(out, k, k, in)`, some rows and columns of it."""
-    conv.weight[branch].copy_(weight[out][:, into].permute(0, 2, 3, 1) * _gain(weight.shape[1], into))
-
-
-def _gain(all_inputs: int, taken: Tensor) -> float:
-    return math.sqrt(all_inputs / len(taken))
-
-
-def _batch_norm(ours: _Any, theirs: _Any, branch: int, which: Tensor) -> None:
-    _rows(ours, theirs, branch, which)
-    ours.running_mean[branch].copy_(theirs.running_mean[which])
-    ours.running_var[branch].copy_(theirs.running_var[which])
-    ours.num_batches_tracked[branch].copy_(theirs.num_batches_tracked)
-
-
-def _rows(ours: _Any, theirs: _Any, branch: int, which: Tensor) -> None:
-    ours.weight[branch].copy_(theirs.weight[which])
-    ours.bias[branch].copy_(theirs.bias[which])
-
-
-def _same(gives: Tensor, reads: Tensor) -> Tensor:
-    """1 where a channel given is a channel read, `(given, read)`."""
-    return (gives[:, None] == reads[None]).float()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,12 @@ from hiergen.errors import HiergenError, quoted
 from hiergen.nn.backbone import stages, trunk_model
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
-from hiergen.train.blockcopy import Channels, Source, Target, copy, mismatch, sources, targets
+from hiergen.train.blockcopy import copy, mismatch, sources, targets
+from hiergen.train.blockparts import Channels, ChannelScore, Source, Target
 from hiergen.train.samples import seed_of
+
+# scores of a block's channels for one branch, by level (1 …), branch and the block's name; None: no opinion
+Importance: TypeAlias = Callable[[int, int, str], ChannelScore | None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ def init_branches(
     *,
     pretrained_model: nn.Module | None = None,
     seed: int = 0,
+    importance: Importance | None = None,
 ) -> InitReport:
     """Initialise the branches and heads of a new network; the same seed gives the same weights.
 
@@ -59,7 +66,8 @@ def init_branches(
     order along the levels; a branch takes some of their channels (all of the trunk's, then a random choice of its own,
     what one block gives being what the next one reads) with kernels, norms and statistics. Kernels are rescaled where
     they read fewer channels. A block that does not fit ends it: that one and all later ones stay random. A branch as
-    wide as the backbone's own stages computes what they do.
+    wide as the backbone's own stages computes what they do. `importance` has a branch take the channels of the highest
+    score instead of a random choice (see `hiergen.train.channelscores`).
     `pretrained_model` is timm's flat model with weights; None fetches the weights that timm has for the backbone.
     Raises HiergenError for a model that is not the trunk's backbone, or weights that cannot be fetched.
     """
@@ -70,12 +78,12 @@ def init_branches(
         counts = [(level.branches, len(level.blocks)) for level in network.levels]
         return InitReport(how, tuple(LevelStart(n, blocks, (), "as asked") for n, blocks in counts))
     backbone, until = network.trunk.backbone, network.trunk.until
-    after = [stage.name for stage in stages(backbone)]
-    after = after[after.index(until) + 1 :]
+    after = stages_after(backbone, until)
     if pretrained_model is None and after:
         pretrained_model, _ = trunk_model(backbone, after[-1], pretrained=True, input_size=network.input_size)
-    found, why = _found(pretrained_model, after, backbone)
-    walk = _Walk(found, why or f"the backbone has no more blocks after {until}", network.trunk.out_channels, seed)
+    found, why = blocks_of(pretrained_model, after, backbone)
+    why = why or f"the backbone has no more blocks after {until}"
+    walk = _Walk(found, why, network.trunk.out_channels, seed, importance)
     return InitReport(how, tuple(walk.level(number, level) for number, level in enumerate(network.levels)))
 
 
@@ -91,7 +99,21 @@ def _draw(network: HierarchicalNetwork, seed: int) -> None:
                     reset()
 
 
-def _found(model: nn.Module | None, names: list[str], backbone: str) -> tuple[list[Source], str | None]:
+def stages_after(backbone: str, until: str) -> list[str]:
+    """Modules of the backbone after a stage, in order. timm lists stages where the resolution changes: of mobile
+    networks blocks.4 and blocks.6, say; what is between belongs to the next one."""
+    names = [stage.name for stage in stages(backbone)]
+    at = names.index(until)
+    found: list[str] = []
+    for before, name in pairwise(names[at:]):
+        (parent, _, last), (other, _, first) = name.rpartition("."), before.rpartition(".")
+        numbered = parent == other and last.isdecimal() and first.isdecimal()
+        found += [f"{parent}.{i}" for i in range(int(first) + 1, int(last))] if numbered else []
+        found.append(name)
+    return found
+
+
+def blocks_of(model: nn.Module | None, names: list[str], backbone: str) -> tuple[list[Source], str | None]:
     """The blocks of these stages, and why they end where they do, if not with the backbone."""
     blocks: list[Source] = []
     for name in names:
@@ -112,8 +134,10 @@ def _found(model: nn.Module | None, names: list[str], backbone: str) -> tuple[li
 class _Walk:
     """Hands the backbone's blocks out. `ids` are the channels that each branch of the last level gives."""
 
-    def __init__(self, blocks: list[Source], end: str, trunk_channels: int, seed: int) -> None:
-        self.blocks, self.end, self.seed = blocks, end, seed
+    def __init__(
+        self, blocks: list[Source], end: str, trunk_channels: int, seed: int, importance: Importance | None
+    ) -> None:
+        self.blocks, self.end, self.seed, self.importance = blocks, end, seed, importance
         self.next = 0
         self.space = trunk_channels  # how many channels the indices are of
         self.ids: list[Tensor] = [torch.arange(trunk_channels)]
@@ -131,7 +155,8 @@ class _Walk:
                 return LevelStart(level.branches, len(level.blocks), tuple(taken), why)
             source = self.blocks[self.next]
             for branch, generator in enumerate(generators):
-                channels = _channels(source, target, ids[branch], generator)
+                score = self.importance(number + 1, branch, source.name) if self.importance else None
+                channels = _channels(source, target, ids[branch], generator, score)
                 copy(source, target, branch, channels)
                 ids[branch] = channels.gives
             self.next, self.space = self.next + 1, source.gives
@@ -151,20 +176,27 @@ class _Walk:
         return mismatch(source, target)
 
 
-def _channels(source: Source, target: Target, reads: Tensor, generator: torch.Generator) -> Channels:
-    first, second = (_some(torch.arange(source.width), target.width, generator) for _ in range(2))
+def _channels(
+    source: Source, target: Target, reads: Tensor, generator: torch.Generator, score: ChannelScore | None
+) -> Channels:
+    def some(channels: Tensor, count: int, scores: Tensor | None) -> Tensor:
+        """The highest scores, else a random choice; in order."""
+        if scores is None:
+            order = torch.randperm(len(channels), generator=generator)
+        else:
+            order = scores[channels].argsort(descending=True, stable=True)
+        return channels[order[:count].sort().values]
+
+    score = score or ChannelScore()
+    first = some(torch.arange(source.width), target.width, score.first)
+    second = some(torch.arange(source.width), target.width, score.second)
     if source.projects:
-        gives = _some(torch.arange(source.gives), target.gives, generator)
+        gives = some(torch.arange(source.gives), target.gives, score.gives)
     elif not target.projects:
         gives = reads
     elif target.gives <= len(reads):
-        gives = _some(reads, target.gives, generator)
+        gives = some(reads, target.gives, score.gives)
     else:  # new channels start without a skip
         new = torch.tensor(sorted(set(range(source.gives)) - set(reads.tolist())))
-        gives = torch.cat([reads, _some(new, target.gives - len(reads), generator)]).sort().values
+        gives = torch.cat([reads, some(new, target.gives - len(reads), score.gives)]).sort().values
     return Channels(reads, first, second, gives)
-
-
-def _some(channels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """A random choice, in order."""
-    return channels[torch.randperm(len(channels), generator=generator)[:count].sort().values]

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, Nest, Siblings, Trunk
+from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, InvertedResiduals, Nest, Siblings, Trunk
 from hiergen.nn.lowering import Lowering
 
 M = TypeVar("M", bound=nn.Module)
@@ -19,6 +19,12 @@ STAGES = {
     "convnexts": [ConvNeXts(6, 12, 8, depth=2, stride=2), ConvNeXts(8, 9, 8)],
     "convnext-identity": [ConvNeXts(6, 12, 6, depth=1)],
     "convnextv2": [ConvNeXts(6, 12, 8, grn=True), ConvNeXts(8, 9, 8, stride=2, grn=True)],
+    "mbconvs": [
+        InvertedResiduals(6, 12, 8, depth=2, stride=2),
+        InvertedResiduals(8, 9, 7, kernel=5, act="silu"),
+    ],
+    "mbconv-identity": [InvertedResiduals(6, 12, 6, act="silu")],
+    "mbconv-tf": [InvertedResiduals(6, 9, 8, stride=2, kernel=5, tf=True), InvertedResiduals(8, 6, 8, tf=True)],
     "mixed": [Bottlenecks(6, 4, 8, stride=2), ConvNeXts(8, 12, 8)],
 }
 LOWERINGS: dict[str, Lowering | str] = {

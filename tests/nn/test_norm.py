@@ -112,7 +112,7 @@ def test_only_the_gradients_that_are_needed(layout: str, needed: int) -> None:
 
     def grads(flags: list[bool]) -> list[Tensor | None]:
         leaves = [t.detach().clone().requires_grad_(flag) for t, flag in zip(inputs, flags, strict=True)]
-        BatchNorm.apply(*leaves, None, 0.1, 1e-5, (1, 2, 3), True, None).square().sum().backward()
+        BatchNorm.apply(*leaves, None, 0.1, 1e-5, (1, 2, 3), True, None, None).square().sum().backward()
         return [leaf.grad for leaf in leaves]
 
     flags = [bool(needed >> i & 1) for i in range(4)]

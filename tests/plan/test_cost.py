@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.builder import plan_models
-from hiergen.nn import Bottlenecks, ConvNeXts, Siblings
+from hiergen.nn import Bottlenecks, ConvNeXts, InvertedResiduals, Siblings
 from hiergen.nn.macs import count_macs, count_params
 from hiergen.plan.cost import stage_cost
 from hiergen.plan.ir import Plan, StagePlan
@@ -39,6 +39,8 @@ def all_macs(module: nn.Module, *shape: int) -> int:
         StagePlan(block="convnext", in_channels=24, width=40, out=12, depth=2, stride=2),
         StagePlan(block="convnext", in_channels=12, width=8, out=12, depth=1, stride=1),
         StagePlan(block="convnextv2", in_channels=12, width=20, out=16, depth=3, stride=1),
+        StagePlan(block="mbconv", in_channels=12, width=40, out=16, depth=3, stride=2, kernel=5, act="silu", tf=True),
+        StagePlan(block="mbconv", in_channels=12, width=24, out=12, depth=1, stride=1, kernel=3, act="relu6"),
     ],
     ids=lambda s: f"{s.block}-{s.in_channels}-{s.out}-s{s.stride}",
 )
@@ -47,6 +49,10 @@ def test_stage_cost_is_what_torch_counts(stage: StagePlan, side: tuple[int, int]
     cost = stage_cost(stage, *side)
     if stage.block == "bottleneck":
         recipe = Bottlenecks(stage.in_channels, stage.width, stage.out, depth=stage.depth, stride=stage.stride)
+    elif stage.block == "mbconv":
+        own = {"kernel": stage.kernel, "act": stage.act, "tf": stage.tf}
+        sizes = stage.in_channels, stage.width, stage.out
+        recipe = InvertedResiduals(*sizes, depth=stage.depth, stride=stage.stride, **own)
     else:
         grn = stage.block == "convnextv2"
         recipe = ConvNeXts(stage.in_channels, stage.width, stage.out, depth=stage.depth, stride=stage.stride, grn=grn)

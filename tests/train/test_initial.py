@@ -271,7 +271,7 @@ def levels(network: Net, model: nn.Module | None) -> InitReport:
 def test_what_does_not_fit_stays_random(resnet: nn.Module, convnext: nn.Module) -> None:
     network = Net("mobilenetv3_small_050", "blocks.1", [Bottlenecks(16, 8, 16)], [Bottlenecks(16, 8, 16)])
     why = str(levels(network, timm.create_model("mobilenetv3_small_050")).levels[0].why_not)
-    assert why == "blocks.3 of the backbone is made of InvertedResidual, of which branches have none"
+    assert why == "blocks.2 of the backbone has squeeze-and-excitation, of which branches have none"
 
     why = str(levels(small_resnet(512, 96), resnet).levels[0].why_not)
     assert why == "it has 512 inner channels, layer3.0 has 256"
