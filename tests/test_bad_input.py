@@ -596,6 +596,20 @@ CASES = [
         stage("block: convnext, width: 8, out: 8"),
     ),
     Bad(
+        "kernel 4",
+        stage("block: mbconv, width: 8, out: 8, kernel: 4"),
+        3,
+        ("kernel", "3, 5 or 7"),
+        stage("block: mbconv, width: 8, out: 8, kernel: 7"),
+    ),
+    Bad(
+        "act of a bottleneck",
+        stage("width: 8, out: 8, act: silu"),
+        3,
+        ("'act' goes with 'block: mbconv' only",),
+        stage("block: mbconv, width: 8, out: 8, act: silu"),
+    ),
+    Bad(
         "no stages",
         spec(models="{PHL: {branches: []}}"),
         3,

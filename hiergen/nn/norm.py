@@ -84,7 +84,7 @@ class BatchNorm(torch.autograd.Function):
         if skip is not None:
             y.add_(skip)
         if relu:
-            y.relu_() if cap is None else y.clamp_(0, cap)
+            y.relu_() if cap is None else y.clamp_(0.0, cap)
         ctx.save_for_backward(x, weight, mean, var, y if relu else None)
         ctx.eps, ctx.dims, ctx.cap, ctx.group, ctx.count = eps, dims, cap, group, count
         ctx.skip_dtype = None if skip is None else skip.dtype

@@ -182,7 +182,7 @@ def finished(y: Tensor, skip: Tensor | None, relu: bool, cap: float | None = Non
     if skip is not None:
         y = y.add_(skip)
     if cap is not None:
-        return y.clamp_(0, cap)
+        return F.hardtanh_(y, 0.0, cap)  # clamp_ fails on its way to ONNX (torch 2.15)
     return y.relu_() if relu else y
 
 

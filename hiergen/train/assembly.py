@@ -16,12 +16,13 @@ from hiergen.models import ModelRef, find_model
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.train.augment import describe, eval_transform, train_transform
 from hiergen.train.bar import Bar
+from hiergen.train.channelscores import score_batches
 from hiergen.train.checkpoint import load_checkpoint
 from hiergen.train.data import has_validation, open_data
 from hiergen.train.features import FeatureSet, cached_features
 from hiergen.train.feeds import Feed, ImageFeed, MapFeed
 from hiergen.train.hierarchy import Hierarchy
-from hiergen.train.initial import InitReport, init_branches
+from hiergen.train.initial import InitReport, fetched, init_branches
 from hiergen.train.learner import seed_all
 from hiergen.train.loop import Training
 from hiergen.train.losses import make_loss
@@ -67,6 +68,10 @@ class Job:
         self.network.to(self.parallel.device)
         feed, validation = self._feeds()
         self._check_images(len(feed))
+        if self.initial is None and (start := self._scored(feed)):
+            self.initial = start
+            for line in start.lines():
+                self.say(line)
         facts = {"name": self.found.name, "recipe": self.request.recipe, "fingerprint": self.fingerprint}
         training = Training(self.network, self.recipe, feed, validation, Path(), parallel=self.parallel, facts=facts)
         if training.batch != self.recipe.batch_size:
@@ -156,11 +161,22 @@ class Job:
         """Branches from the backbone, in a network that has no weights of its own yet."""
         request = self.request
         started = self.checkpoint or request.weights or self.found.weights
-        if self.recipe.branches == "random" or started:
+        if self.recipe.branches != "backbone" or started:
             return None
         model = flat_backbone(self.network, request.trunk_weights) if request.trunk_weights else None
         with _offline():
             return init_branches(self.network, "backbone", pretrained_model=model, seed=self.recipe.seed)
+
+    def _scored(self, feed: Feed) -> InitReport | None:
+        """The same, by the channels that matter most on the training images' maps; alike in every process."""
+        request, network, device = self.request, self.network, self.parallel.device
+        if self.recipe.branches != "scored" or self.checkpoint or request.weights or self.found.weights:
+            return None
+        with _offline():
+            weights = request.trunk_weights
+            model = (flat_backbone(network, weights) if weights else fetched(network)).to(device)
+        scores = score_batches(network, model, feed.once(self.recipe.batch_size, 0, 1))
+        return init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
 
     def _feeds(self) -> tuple[Feed, Feed]:
         recipe, request, network = self.recipe, self.request, self.network

@@ -12,7 +12,7 @@ weight) from all the others. A branch of one class has the second only, a branch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,7 +72,6 @@ class ChannelScores:
         return ChannelScore(**{field: stats.separation(own) for field, stats in self._seen[block].items()})
 
 
-@torch.no_grad()
 def channel_scores(
     network: HierarchicalNetwork,
     backbone_model: nn.Module,
@@ -83,35 +82,46 @@ def channel_scores(
 ) -> ChannelScores:
     """Scores from the trunk's `maps` `(B, C, H, W)` of images of all classes, whose indices `targets` `(B,)` are.
 
-    `backbone_model` is timm's flat model with weights; it runs in eval mode, and only after the cut.
+    `backbone_model` is timm's flat model with weights; it runs in eval mode, on its own device, after the cut only.
     Raises HiergenError for a model that is not the trunk's backbone, maps that are not the trunk's, and a class without
     a map.
     """
-    expected = network.trunk.out_channels
-    if maps.ndim != 4 or maps.shape[1] != expected or targets.shape != maps.shape[:1]:
-        raise HiergenError(
-            "the maps are not those of the network's trunk, with a target each",
-            expected=f"(B, {expected}, H, W) and (B,)",
-            got=f"{tuple(maps.shape)} and {tuple(targets.shape)}",
-        )
-    classes = network.num_classes
-    targets = targets.long().cpu()
-    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
-        raise HiergenError("a target is no class", expected=f"0..{classes - 1}")
-    counts = torch.bincount(targets, minlength=classes)
+    parts = zip(torch.split(maps, batch_size), torch.split(targets, batch_size), strict=False)
+    if targets.shape != maps.shape[:1]:
+        raise HiergenError("every map needs a target", expected=f"({len(maps)},)", got=str(tuple(targets.shape)))
+    return score_batches(network, backbone_model, parts)
+
+
+@torch.no_grad()
+def score_batches(
+    network: HierarchicalNetwork, backbone_model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
+) -> ChannelScores:
+    """`channel_scores` of maps that come batch by batch, as from a cache."""
+    backbone, expected = network.trunk.backbone, network.trunk.out_channels
+    names = stages_after(backbone, network.trunk.until)
+    found, _ = blocks_of(backbone_model, names, backbone)
+    known = {source.name.rpartition(".")[0] for source in found}
+    stages = [backbone_model.get_submodule(name) for name in names if name in known]
+    device = next(backbone_model.parameters()).device
+    counts = torch.zeros(network.num_classes, dtype=torch.long)
+    with _watched(found, network.num_classes) as watch:
+        for maps, targets in batches:
+            if maps.ndim != 4 or maps.shape[1] != expected:
+                raise HiergenError(
+                    "the maps are not those of the network's trunk",
+                    expected=f"(B, {expected}, H, W)",
+                    got=str(tuple(maps.shape)),
+                )
+            watch.targets = targets.long().cpu()
+            if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < len(counts):
+                raise HiergenError("a target is no class", expected=f"0..{len(counts) - 1}")
+            counts += torch.bincount(watch.targets, minlength=len(counts))
+            x = maps.to(device).float()
+            for stage in stages:
+                x = stage(x)
     if not counts.all():
         missing = network.classes[int(counts.argmin())]
         raise HiergenError(f"channels cannot be scored: no map is of class {quoted(missing)}")
-    names = stages_after(network.trunk.backbone, network.trunk.until)
-    found, _ = blocks_of(backbone_model, names, network.trunk.backbone)
-    scored = {source.name.rpartition(".")[0] for source in found}
-    device = next(backbone_model.parameters()).device
-    with _watched(found, classes) as watch:
-        for part, labels in zip(torch.split(maps, batch_size), torch.split(targets, batch_size), strict=True):
-            watch.targets = labels
-            x = part.to(device).float()
-            for name in names[: sum(name in scored for name in names)]:
-                x = backbone_model.get_submodule(name)(x)
     return ChannelScores(_members(network), watch.seen)
 
 

@@ -80,7 +80,7 @@ def init_branches(
     backbone, until = network.trunk.backbone, network.trunk.until
     after = stages_after(backbone, until)
     if pretrained_model is None and after:
-        pretrained_model, _ = trunk_model(backbone, after[-1], pretrained=True, input_size=network.input_size)
+        pretrained_model = fetched(network)
     found, why = blocks_of(pretrained_model, after, backbone)
     why = why or f"the backbone has no more blocks after {until}"
     walk = _Walk(found, why, network.trunk.out_channels, seed, importance)
@@ -97,6 +97,12 @@ def _draw(network: HierarchicalNetwork, seed: int) -> None:
                 reset: Any = getattr(module, "reset_parameters", None)
                 if reset is not None:
                     reset()
+
+
+def fetched(network: HierarchicalNetwork) -> nn.Module:
+    """The trunk's backbone with all its stages and the weights that timm has. HiergenError where they cannot be had."""
+    backbone = network.trunk.backbone
+    return trunk_model(backbone, stages(backbone)[-1].name, pretrained=True, input_size=network.input_size)[0]
 
 
 def stages_after(backbone: str, until: str) -> list[str]:

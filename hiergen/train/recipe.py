@@ -117,7 +117,8 @@ class Recipe(Model):
     """A whole recipe. `batch_size` counts the images of one update, over all processes and `accumulate` parts.
 
     `hold_out` is the share of the training images that is validated on where no others are given. `branches` says how
-    branches start: at random, or from the backbone's own next stages where their shapes allow. `dropout` acts on a
+    branches start: at random, from the backbone's own next stages where their shapes allow, or "scored", from those of
+    their channels that tell a branch's classes apart best. `dropout` acts on a
     class's pooled features. `ema` is the decay of averaged weights, which are then those that are validated and kept.
     `sync_norms` takes batch statistics over all processes. A checkpoint is written after every epoch, and every
     `save_minutes` between.
@@ -130,7 +131,7 @@ class Recipe(Model):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
     hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    branches: Literal["random", "backbone"] = "random"
+    branches: Literal["random", "backbone", "scored"] = "random"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     trunk: TrunkUse = TrunkUse()
     augment: Augment = Augment()
@@ -146,6 +147,8 @@ class Recipe(Model):
     def _fits(self) -> Recipe:
         if self.batch_size % self.accumulate:
             raise ValueError(f"'accumulate: {self.accumulate}' does not divide 'batch_size: {self.batch_size}'")
+        if self.branches == "scored" and not self.trunk.cached:
+            raise ValueError("'branches: scored' reads maps from the cache: expected 'trunk.mode: frozen' with 'cache'")
         if self.augment.mixes and self.batch_size // self.accumulate % 2:
             raise ValueError("mixup and cutmix mix pairs: expected an even 'batch_size'")
         return self

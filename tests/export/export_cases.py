@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, Nest, Siblings, Trunk
+from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, InvertedResiduals, Nest, Siblings, Trunk
 
 
 class Small(HierarchicalNetwork):
@@ -22,6 +22,17 @@ class Small(HierarchicalNetwork):
         self.level1 = Siblings(groups, [Bottlenecks(self.trunk.out_channels, 8, 16, stride=2)])
         self.level2 = Siblings(count, [Bottlenecks(16, 4, 8), ConvNeXts(8, 8, 4, grn=True)], parents=nest.parents(2))
         self.head = ClassHeads(count, 4, parents=nest.heads)
+
+
+class Mobile(Small):
+    """The same with inverted residuals of both paddings and all activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = self.trunk.out_channels
+        self.level1 = Siblings(2, [InvertedResiduals(width, 24, 16, stride=2, kernel=5, tf=True)])
+        stages = [InvertedResiduals(16, 12, 16, act="silu"), InvertedResiduals(16, 12, 4, stride=2, act="relu")]
+        self.level2 = Siblings(4, stages, parents=self.level2.parents)
 
 
 def trained(network: HierarchicalNetwork) -> HierarchicalNetwork:

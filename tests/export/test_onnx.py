@@ -13,7 +13,7 @@ import onnx_ir
 import onnxruntime
 import pytest
 import torch
-from export_cases import Small, trained
+from export_cases import Mobile, Small, trained
 
 from hiergen.errors import HiergenError, OutputError
 from hiergen.export import Exported, to_onnx
@@ -51,6 +51,16 @@ def test_onnxruntime_gives_torchs_logits_at_any_batch_size(network: Small, done:
         with torch.no_grad():
             torch.testing.assert_close(torch.from_numpy(ran(done.path, x)), network(x), atol=1e-5, rtol=1e-4)
     assert [p.name for p in done.path.parent.iterdir()] == ["net.onnx"]
+
+
+def test_inverted_residuals(tmp_path: Path) -> None:
+    network = trained(Mobile())
+    done = to_onnx(network, tmp_path / "net.onnx")
+    x = 3 * torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        want = network(x)
+    assert want.std() > 1e-3
+    torch.testing.assert_close(torch.from_numpy(ran(done.path, x)), want, atol=1e-5, rtol=1e-4)
 
 
 def test_the_file_is_valid_and_says_what_its_logits_are(network: Small, done: Exported) -> None:

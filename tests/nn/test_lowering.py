@@ -232,7 +232,9 @@ def test_autocast(stages: list, tree: str, training: bool) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
 @EVAL_AND_TRAIN
-@pytest.mark.parametrize("stages", [STAGES["mixed"], STAGES["convnextv2"]], ids=["mixed", "convnextv2"])
+@pytest.mark.parametrize(
+    "stages", [STAGES["mixed"], STAGES["convnextv2"], STAGES["mbconv-tf"]], ids=["mixed", "convnextv2", "mbconv"]
+)
 def test_modules_of_low_precision(stages: list, training: bool, dtype: torch.dtype) -> None:
     siblings = build(stages, "sorted", training=training).to(dtype)
     x = maps_for(siblings)

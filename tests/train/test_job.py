@@ -19,10 +19,14 @@ from hiergen.cutouts import write_cutout
 from hiergen.errors import HiergenError
 from hiergen.models import load_network
 from hiergen.train import report, runfolder
+from hiergen.train.augment import eval_transform
+from hiergen.train.channelscores import channel_scores
 from hiergen.train.data import open_data
 from hiergen.train.job import Trained, evaluate_network, resume, train
 from hiergen.train.loop import BEST, CHECKPOINT, LAST, Training
 from hiergen.train.recipefile import load_recipe
+from hiergen.train.samples import Samples
+from hiergen.train.trunkweights import load_trunk
 from hiergen.weights import save_weights
 
 FROZEN = (*PLAIN, "trunk.mode=frozen", "trunk.cache_dtype=float32", "epochs=2")
@@ -354,6 +358,35 @@ def test_branches_begin_as_the_backbones_channels(
         for branch in start["level1.stages.0.0.conv1.weight"].squeeze():  # (16, 256) or more of them
             equal = (branch[:, None] == theirs).all(2).any(1)
             assert bool(equal.all()) is taken
+
+
+def test_branches_begin_as_the_channels_that_matter(
+    home: Path, go: Callable[..., Trained], untouched: list[dict[str, Tensor]]
+) -> None:
+    """As `channel_scores` and `init_branches` do by hand, on the same maps; a training that goes on does not begin."""
+    torch.manual_seed(2)
+    flat = timm.create_model("resnet26")
+    save_file(flat.state_dict(), "resnet26.safetensors")
+    model = f"{source(Path(), 'toy_scored', params='2M', backbone='resnet26')}:PHL"
+    settings = ["epochs=1", "branches=scored", "trunk.mode=frozen", "trunk.cache_dtype=float32", *PLAIN]
+    done = train(model, home / "images", val=home / "other", settings=settings, trunk_weights="resnet26.safetensors")
+    network = load_network(model).eval()
+    load_trunk(network, "resnet26.safetensors")
+    images = open_data(str(home / "images"), network, split="train")
+    samples = Samples(images, eval_transform(network), seed=0)
+    with torch.no_grad():
+        maps = network.trunk(torch.stack([samples[(0, i)][0] for i in range(len(images))]))
+    scores = channel_scores(network, flat, maps, torch.tensor(images.targets))
+    theirs = flat.layer2[0].conv1.weight.squeeze()
+    for branch, kernels in enumerate(untouched[0]["level1.stages.0.0.conv1.weight"].squeeze()):
+        chosen = (kernels[:, None] == theirs).all(2).float().argmax(1)
+        best = scores(1, branch, "layer2.0").first.topk(len(chosen)).indices
+        shared = set(chosen.tolist()) & set(best.tolist())
+        assert len(shared) >= len(best) - 2  # rounding may swap neighbours; of a random choice 60 are shared
+        assert len(best) < 100 < len(theirs)
+    last = load_file(done.folder / LAST)
+    resume(done.folder, settings=["epochs=2"])
+    assert same(untouched[1], last)
 
 
 def test_a_cutout_goes_on_from_its_weights(

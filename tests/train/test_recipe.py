@@ -51,6 +51,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("trunk.mode=frosen", "trunk.mode=frozen", "nearest: frozen"),
         ("trunk=frozen", "trunk={mode: frozen}", "'trunk' is not a mapping"),
         ("epochs", "epochs=1", "is no setting; expected key=value"),
+        ("branches=scored", "branches=backbone", "reads maps from the cache"),
         ("accumulate=3", "accumulate=2", "does not divide 'batch_size: 64'"),
         ("augment.scale=[1,0.5]", "augment.scale=[0.5,1]", "expected the smaller number first"),
         ("batch_size=3", "batch_size=4", "expected an even 'batch_size'"),
