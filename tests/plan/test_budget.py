@@ -29,6 +29,8 @@ def plans(tmp_path: Path, model: str, classes: str = "imagenet100") -> list[Plan
         ("{params: 12M}", "{backbone: resnet18, until: layer3}"),
         ("{params: 9M}", "{backbone: mobilenetv3_large_100, until: blocks.4}"),
         ("{params: 40M}", "{backbone: convnextv2_tiny, until: stages.2}"),
+        ("{params: 4M}", "{backbone: tf_efficientnet_lite0, until: blocks.4}, block: mbconv, kernel: 5"),
+        ("{macs: 300M}", "{backbone: efficientnet_b0, until: blocks.2}, block: mbconv"),
         ("{params: 30M}", "{backbone: vit_small_patch16_224, until: blocks.8}"),
         ("{params: 30M}", "{backbone: swin_tiny_patch4_window7_224, until: layers.2}"),
     ],
