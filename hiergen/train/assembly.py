@@ -14,7 +14,7 @@ from hiergen.errors import HiergenError, listed, quoted
 from hiergen.images import ImageSet
 from hiergen.models import ModelRef, find_model
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.train.augment import describe, eval_transform, train_transform
+from hiergen.train.augment import eval_transform, train_transform
 from hiergen.train.bar import Bar
 from hiergen.train.channelscores import score_batches
 from hiergen.train.checkpoint import load_checkpoint
@@ -202,15 +202,13 @@ class Job:
         self, images: ImageSet, transform: Callable[..., Any], workers: int, *, views: int, what: str
     ) -> FeatureSet:
         request, recipe, parallel = self.request, self.recipe, self.parallel
-        # the whole image as in evaluation needs no seed: one cache serves all
-        seed = 0 if describe(transform) == describe(eval_transform(self.network)) else recipe.seed
         with Bar(self.console, f"features of {what} images") as report:
             return cached_features(
                 self.network,
                 images,
                 transform,
                 views=views,
-                seed=seed,
+                seed=0,  # views are alike for all of the recipe's seeds, which share the cache
                 folder=None if request.cache is None else Path(request.cache),
                 limit=request.cache_limit,
                 dtype=recipe.trunk.cache_dtype,

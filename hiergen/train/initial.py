@@ -30,11 +30,13 @@ class LevelStart:
     blocks: int
     taken: tuple[str, ...] = ()
     why_not: str | None = None
+    scored: bool = False
 
     def __str__(self) -> str:
         if not self.taken:
             return f"{self.branches} branches start at random: {self.why_not}"
-        text = f"{self.branches} branches start as channels of {', '.join(self.taken)}"
+        chosen = "those channels that matter most to them" if self.scored else "channels"
+        text = f"{self.branches} branches start as {chosen} of {', '.join(self.taken)}"
         if self.why_not is None:
             return text
         return f"{text}; the last {self.blocks - len(self.taken)} of {self.blocks} blocks at random: {self.why_not}"
@@ -150,7 +152,7 @@ class _Walk:
         self.stopped: str | None = None
 
     def level(self, number: int, level: Siblings) -> LevelStart:
-        parents = level.parents or (0,) * level.branches
+        parents, scored = level.parents or (0,) * level.branches, self.importance is not None
         taken: list[str] = []
         generators = [torch.Generator().manual_seed(seed_of(self.seed, number, i)) for i in range(level.branches)]
         ids = [] if self.stopped else [self.ids[parent] for parent in parents]
@@ -158,7 +160,7 @@ class _Walk:
             why = self.stopped or self._advance(target)
             if why is not None:
                 self.stopped = self.stopped or f"level {number + 1} is not the backbone's to its end"
-                return LevelStart(level.branches, len(level.blocks), tuple(taken), why)
+                return LevelStart(level.branches, len(level.blocks), tuple(taken), why, scored)
             source = self.blocks[self.next]
             for branch, generator in enumerate(generators):
                 score = self.importance(number + 1, branch, source.name) if self.importance else None
@@ -168,7 +170,7 @@ class _Walk:
             self.next, self.space = self.next + 1, source.gives
             taken.append(source.name + (f" (stride {target.stride})" if target.stride != source.stride else ""))
         self.ids = ids
-        return LevelStart(level.branches, len(level.blocks), tuple(taken))
+        return LevelStart(level.branches, len(level.blocks), tuple(taken), scored=scored)
 
     def _advance(self, target: Target) -> str | None:
         """Go to the block for this one, the next (for a stride the next that has one); why not, if there is none."""

@@ -230,7 +230,9 @@ def test_ctrl_c_before_anything_is_trained(hiergen: Hiergen, monkeypatch: Any) -
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(assembly, "cached_features", pressed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background shells ignore it
     done = hiergen("train", MODEL, "--data", "images", "--set", "trunk.mode=frozen", "--force", "--out", "new")
+    signal.signal(signal.SIGINT, before)
     assert done.code == 130
     assert done.err == ("interrupted before the training began: nothing is written; the same command starts again\n")
     assert not Path("new").exists()
