@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sen
 by Ctrl-C or SIGTERM.
 """
 
-from hiergen.cli import attend, coarse, cost, cue, cutout, evaluate, export, taxonomies, train, tune
+from hiergen.cli import attend, coarse, cost, cue, cutout, evaluate, export, partitions, taxonomies, train, tune
 from hiergen.cli.app import app, main
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "evaluate",
     "export",
     "main",
+    "partitions",
     "taxonomies",
     "train",
     "tune",

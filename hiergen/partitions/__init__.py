@@ -1,0 +1,1 @@
+"""Nestings as partitions of the classes: counted, drawn at random, compared. No torch."""

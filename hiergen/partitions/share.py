@@ -1,0 +1,54 @@
+"""Which part of all nestings has the shape of one: logarithms, as the numbers have hundreds of digits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hiergen.partitions.count import count, count_shape, log10_of
+from hiergen.partitions.grouping import Grouping, make_grouping
+from hiergen.partitions.route import TooLargeError
+
+
+@dataclass(frozen=True)
+class Share:
+    """log10 of how many have the same shape (the relabellings of this one), and of how many there are at all with as
+    many classes and levels (None where that is too large to count exactly)."""
+
+    same: float
+    all: float | None
+
+    @property
+    def share(self) -> float | None:
+        """log10 of the share."""
+        return None if self.all is None else self.same - self.all
+
+    def as_data(self) -> dict[str, Any]:
+        return {**asdict(self), "share": self.share}
+
+
+class Shares:
+    """Shares of nestings of `n` classes; what is counted is kept."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._all: dict[int, float | None] = {}
+
+    def whole(self, grouping: Grouping) -> Share:
+        """Of a nesting among all with as many levels."""
+        if not grouping.levels:
+            return Share(0.0, 0.0)
+        same = count_shape([grouping.parents(j) for j in range(grouping.k)], self._n)
+        return Share(log10_of(same), self._of(grouping.k))
+
+    def levels(self, grouping: Grouping) -> tuple[Share, ...]:
+        """Of each level, by itself, among all partitions."""
+        return tuple(self.whole(make_grouping("", grouping.classes, [level.of])) for level in grouping.levels)
+
+    def _of(self, k: int) -> float | None:
+        if k not in self._all:
+            try:
+                self._all[k] = log10_of(count(self._n, k))
+            except TooLargeError:
+                self._all[k] = None
+        return self._all[k]

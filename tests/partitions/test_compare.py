@@ -1,0 +1,178 @@
+"""The whole comparison: from file names to the table, JSON and the picture."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from itertools import combinations
+from math import factorial, log10
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hiergen.errors import HiergenError, SpecError, TaxonomyError
+from hiergen.partitions.compare import Comparison, compare, compare_groupings, titles_of
+from hiergen.partitions.grouping import make_grouping
+from hiergen.partitions.share import Shares
+
+ROOT = Path(__file__).parents[2]
+FILES = [str(ROOT / f"taxonomies/tiny-imagenet-100{suffix}.yaml") for suffix in ("", "-hand", "-dissimilar")]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path]:
+    folder = tmp_path_factory.mktemp("compare")
+    (folder / "tasks.yaml").write_text(
+        "pets: [tabby, Chihuahua]\nroad: {classes: [limousine, trolleybus], weight: 3}\n"
+    )
+    return compare([f"{FILES[0]}:N3HL", *FILES[1:]], tasks=[folder / "tasks.yaml"], svg=folder / "p.svg"), folder
+
+
+def printed(comparison: Comparison, **options: int) -> str:
+    console = Console(width=200, file=io.StringIO())
+    comparison.table(console, **options)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_json_says_what_the_parts_say(three: tuple[Comparison, Path]) -> None:
+    comparison, folder = three
+    data = json.loads(json.dumps(comparison.as_data(), allow_nan=False))
+    assert [n["title"] for n in data["nestings"]] == [
+        "tiny-imagenet-100:N3HL",
+        "tiny-imagenet-100-hand",
+        "tiny-imagenet-100-dissimilar",
+    ]
+    assert [n["groups"] for n in data["nestings"]] == [list(n.grouping.counts) for n in comparison.nests]
+    titles = [n["title"] for n in data["nestings"]]
+    assert [(p["first"], p["second"]) for p in data["pairs"]] == list(combinations(titles, 2))
+    hand = data["pairs"][0]
+    assert len(hand["levels"][0]["moved"]) == len(comparison.pairs[0].levels[0].moves.moved)
+    entry = hand["levels"][0]["moved"][0]
+    assert set(entry) == {"class", "name", "from", "to"}
+    assert hand["levels"][0]["matched"].get(entry["from"]) != entry["to"]
+    assert data["tasks"][1]["weight"] == 3
+    expected = data["nestings"][0]["cost"]
+    tasks = expected["tasks"]
+    assert expected["expected"]["macs"] == pytest.approx((tasks["pets"][1] + 3 * tasks["road"][1]) / 4)
+    assert {n["cost"]["model"] for n in data["nestings"]} == {"N3HL"}
+    ElementTree.parse(folder / "p.svg")
+
+
+def test_wordnet_is_above_chance_and_the_control_is_not(three: tuple[Comparison, Path]) -> None:
+    wordnet, hand, control = three[0].nests
+    for how in ("wu-palmer", "path"):
+        assert min(level.z for level in wordnet.coherence[how].levels) > 15
+        assert min(level.z for level in hand.coherence[how].levels) > 15
+        assert max(level.z for level in control.coherence[how].levels) < 0
+    near, far = three[0].pairs[:2]
+    assert near.mean("ari") > 0.3
+    assert abs(far.mean("ari")) < 0.05
+
+
+def test_a_nesting_against_itself() -> None:
+    comparison = compare([FILES[1], FILES[1]])
+    (pair,) = comparison.pairs
+    for level in pair.levels:
+        found = level.agreement
+        assert (found.ari, found.ami, found.v_measure, found.vi) == (1, 1, 1, 0)
+        assert level.moves.moved == ()
+    assert (pair.distance.cophenetic, pair.distance.robinson_foulds, pair.distance.triplets) == (1, 0, 0)
+
+
+def test_the_table_has_every_section(three: tuple[Comparison, Path]) -> None:
+    text = printed(three[0], moved=5)
+    for line in (
+        "Coherence, Wu–Palmer",
+        "Coherence, path",
+        "Cost on the first file's trunk and budget",
+        "road (2 classes, weight 3)",
+        "Level 2 against tiny-imagenet-100:N3HL",
+        "Whole tree against tiny-imagenet-100:N3HL",
+        "All pairs: adjusted Rand",
+        "more; --json has all",
+    ):
+        assert line in text, line
+    pair = three[0].pairs[0]
+    row = next(line for line in text.splitlines() if line.startswith("adjusted Rand"))
+    assert row.split()[2:4] == ["–", f"{pair.levels[0].agreement.ari:.3f}"]
+    matrix = text.split("All pairs")[1].splitlines()[2].split()
+    assert matrix[1:3] == ["–", f"{pair.mean('ari'):.3f}"]
+
+
+def test_other_depths_say_which_levels_are_compared() -> None:
+    file = str(ROOT / "taxonomies/imagenet100.yaml")
+    comparison = compare([f"{file}:N4HL", f"{file}:N2HL", f"{file}:PHLlateSP"])
+    text = printed(comparison)
+    assert "Nestings of other depths" in text
+    pairs = {(p.first, p.second): p for p in comparison.pairs}
+    ((first, second),) = [(level.first, level.second) for level in pairs[0, 1].levels]
+    assert second == 0
+    scores = [level.agreement.ami for level in pairs[0, 1].levels]
+    assert scores[0] == pytest.approx(1, abs=0.2)
+    assert first == 1  # 13 groups against 2, 13 and 32
+    assert pairs[0, 2].levels == ()
+    assert comparison.as_data()["pairs"][1]["tree"]["cophenetic"] is None
+    assert [nest.cost.model for nest in comparison.nests if nest.cost] == ["N4HL", "N2HL", "PHLlateSP"]
+
+
+def test_generated_files_are_compared_without_running_them() -> None:
+    code = "import sys; from hiergen.partitions.compare import compare; c = compare(['generated/imagenet100.py:N3HL', "
+    code += "'generated/imagenet100.py:N4HL']); assert c.nests[0].cost is None and c.nests[0].no_cost; "
+    code += "c = compare(['generated/imagenet100.py:N3HL', 'taxonomies/imagenet100.yaml:N3HL']); "
+    code += "assert c.nests[0].cost and c.pairs[0].levels[0].agreement.ari == 1; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_shares_count_relabellings() -> None:
+    g = make_grouping("toy", "abcdefg", [[0, 0, 0, 1, 1, 1, 2], [0, 0, 1, 2, 2, 3, 4]])
+    shares = Shares(7)
+    # 7! over 3!·3!·1! and the two groups of three that may change places
+    assert shares.levels(g)[0].same == pytest.approx(log10(factorial(7) / (6 * 6 * 2)))
+    assert shares.levels(g)[0].all == pytest.approx(log10(877))  # the Bell number
+    assert shares.whole(g).same == pytest.approx(log10(factorial(7) / (2 * 2 * 2)))
+    assert shares.whole(make_grouping("PHL", "abc", [])).share == 0
+
+
+def test_a_budget_too_small_is_a_line_not_an_end(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("name: a\nclasses: imagenet100\nmodels: {N2HL: {budget: {params: 1k}}}\n")
+    comparison = compare([str(file)])
+    assert comparison.nests[0].cost is None
+    assert "too small" in printed(comparison)
+
+
+def test_groupings_in_memory() -> None:
+    order = np.random.default_rng(0).integers(0, 5, 40)
+    toy = [
+        make_grouping(name, [f"q{i}" for i in range(40)], [numbers]) for name, numbers in (("a", order), ("b", -order))
+    ]
+    comparison = compare_groupings(toy)
+    assert comparison.pairs[0].levels[0].agreement.ari == 1
+    assert comparison.nests[0].cost is None
+
+
+def test_titles_are_short_where_that_is_enough() -> None:
+    assert titles_of(["x/a.yaml:N3HL", "b.yaml"]) == ["a:N3HL", "b"]
+    assert titles_of(["x/a.yaml", "y/a.yaml"]) == ["x/a.yaml", "y/a.yaml"]
+    assert titles_of(["a.yaml", "a.yaml"]) == ["a", "a"]
+
+
+def test_bad_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HiergenError, match="nothing to compare"):
+        compare([])
+    with pytest.raises(
+        TaxonomyError, match=r"100.yaml and \S+imagenet100.yaml are over different classes: \d+ only in the first \('n0"
+    ):
+        compare([FILES[0], str(ROOT / "taxonomies/imagenet100.yaml")])
+    with pytest.raises(SpecError, match="no model 'N9HL'"):
+        compare([f"{FILES[0]}:N9HL"])
+    with pytest.raises(HiergenError, match="a picture needs two nestings or more; got 1"):
+        compare([FILES[0]], svg=tmp_path / "a.svg")
+    with pytest.raises(SpecError, match="no such file"):
+        compare([FILES[0], str(tmp_path / "none.yaml")])
