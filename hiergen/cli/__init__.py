@@ -4,7 +4,21 @@ Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sen
 by Ctrl-C or SIGTERM.
 """
 
-from hiergen.cli import attend, coarse, cost, cue, cutout, evaluate, export, partitions, taxonomies, train, tune
+from hiergen.cli import (
+    attend,
+    coarse,
+    cost,
+    cue,
+    cutout,
+    evaluate,
+    export,
+    partitions,
+    suggest,
+    taxonomies,
+    train,
+    trees,
+    tune,
+)
 from hiergen.cli.app import app, main
 
 __all__ = [
@@ -18,7 +32,9 @@ __all__ = [
     "export",
     "main",
     "partitions",
+    "suggest",
     "taxonomies",
     "train",
+    "trees",
     "tune",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hiergen.cli.app import app, console
+from hiergen.errors import SpecError, quoted
 
 if TYPE_CHECKING:
     from hiergen.export import Exported
@@ -15,16 +16,38 @@ if TYPE_CHECKING:
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder; or a taxonomy file, for its tree."),
+    ],
     weights: Annotated[
         Path | None, typer.Option(help="The weights, safetensors (default: a cutout's own; else random ones).")
     ] = None,
-    format: Annotated[str | None, typer.Option(help="onnx, pt2 or safetensors (default: as -o ends).")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file or folder to write to.")] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="onnx, pt2 or safetensors; of a tree newick, graphml, json, nbdt, isa or paths (default: as -o ends)."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file or folder to write to; - prints a tree.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Fix the batch size (default: any).", min=1)] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX's operator set (default: torch's).")] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Of a taxonomy file: its merged tree (the default).")
+    ] = False,
+    nesting: Annotated[
+        str | None, typer.Option("--model", help="Of a taxonomy file: the nesting of this model instead.")
+    ] = None,
 ) -> None:
-    """Write a network or cutout as ONNX, a PyTorch program or safetensors, and run it to see that it is right."""
+    """Write a network or cutout as ONNX, a PyTorch program or safetensors, and run it to see that it is right; or a
+    taxonomy's tree as Newick, GraphML or JSON."""
+    if model.endswith((".yaml", ".yml")):
+        _tree(model, format, out, merged, nesting, {"--weights": weights, "--batch": batch, "--opset": opset})
+        return
+    if merged or nesting is not None:
+        raise SpecError("--merged and --model are of taxonomy files", expected="FILE.yaml", got=quoted(model))
     from hiergen.export import export as job
 
     done = job(model, out, weights=weights, format=format, batch=batch, opset=opset)
@@ -33,6 +56,24 @@ def export(
         printer.print(line, markup=False, soft_wrap=True)
     if weights is None and not _is_cutout(model):
         printer.print("the weights are random: none were given", style="yellow")
+
+
+def _tree(
+    file: str, format: str | None, out: Path | None, merged: bool, model: str | None, others: dict[str, object]
+) -> None:
+    from hiergen.formats.exporting import export_tree
+
+    if given := [name for name, value in others.items() if value is not None]:
+        raise SpecError(f"{given[0]} is of networks", expected="--format, --merged or --model with a taxonomy file")
+    if merged and model is not None:
+        raise SpecError("--merged and --model are two trees", expected="one of them")
+    path, tree = export_tree(file, out, format=format, model=model)
+    if path == Path("-"):
+        return
+    leaves = sum(not tree.succ[key] for key in tree)
+    what = "merged tree" if model is None else f"nesting of {model}"
+    text = f"→ {path}: {what}, {leaves} classes, {len(tree) - leaves - 1} groups"
+    console().print(text, markup=False, soft_wrap=True)
 
 
 def _lines(done: Exported) -> list[str]:

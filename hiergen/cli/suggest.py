@@ -1,0 +1,240 @@
+"""The command `hiergen suggest`: a proposed nesting as a new taxonomy file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hiergen.cli.app import Json, TaxonomyFile, app, console
+from hiergen.errors import SpecError
+
+if TYPE_CHECKING:
+    from hiergen.suggest.asking import Asking
+    from hiergen.suggest.job import Proposer
+    from hiergen.suggest.propose import Progress
+    from hiergen.suggest.search.job import Found
+
+_EVIDENCE, _SEARCH, _MODEL = "Evidence", "Search", "Language model (--by llm)"
+
+
+@app.command()
+def suggest(
+    taxonomy: TaxonomyFile,
+    by: Annotated[
+        str,
+        typer.Option(help="wordnet, superclass, weights, features, names, random, dissimilar or llm."),
+    ] = "wordnet",
+    groups: Annotated[
+        str | None, typer.Option(help="Groups of each level, coarse first, as 5,15 (default: as FILE has them).")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model of FILE to be like (default: the deepest).")] = None,
+    min_size: Annotated[int, typer.Option(help="Fewest classes of a finest group.")] = 2,
+    max_size: Annotated[int | None, typer.Option(help="Most classes of a finest group (default: 3 × mean).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of whatever is drawn.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The new file (default: NAME-BY.yaml beside).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    criterion: Annotated[
+        str, typer.Option(help="wordnet: ic (information content) or depth.", rich_help_panel=_EVIDENCE)
+    ] = "ic",
+    weights: Annotated[
+        Path | None, typer.Option(help="A classifier's weights, .safetensors or .pth.", rich_help_panel=_EVIDENCE)
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Its tensor with one row per class.", rich_help_panel=_EVIDENCE)
+    ] = None,
+    timm: Annotated[str | None, typer.Option(help="A timm model, pretrained.", rich_help_panel=_EVIDENCE)] = None,
+    data: Annotated[
+        str | None, typer.Option(help="features: images, as 'hiergen train' takes them.", rich_help_panel=_EVIDENCE)
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="features: FILE.py:NAME, with --weights.", rich_help_panel=_EVIDENCE)
+    ] = None,
+    confusions: Annotated[
+        Path | None, typer.Option(help="features: counts, or a report's classes.csv.", rich_help_panel=_EVIDENCE)
+    ] = None,
+    text_model: Annotated[
+        str | None, typer.Option(help="names: a sentence-transformers model.", rich_help_panel=_EVIDENCE)
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="features: threads that read images.", min=1, rich_help_panel=_EVIDENCE)
+    ] = 1,
+    search: Annotated[
+        bool, typer.Option("--search", help="Search from there for the best of --objective.", rich_help_panel=_SEARCH)
+    ] = False,
+    objective: Annotated[
+        str, typer.Option(help="coherence, separability, cost or tasks.", rich_help_panel=_SEARCH)
+    ] = "coherence",
+    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.", min=1, rich_help_panel=_SEARCH)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.", rich_help_panel=_SEARCH)] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep the search here, and go on from here.", rich_help_panel=_SEARCH)
+    ] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option(help="tasks: a file of classes; repeatable.", rich_help_panel=_SEARCH)
+    ] = None,
+    same_sizes: Annotated[
+        bool, typer.Option("--same-sizes", help="Keep the sizes of FILE's groups.", rich_help_panel=_SEARCH)
+    ] = False,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=_MODEL)] = None,
+    llm_model: Annotated[str | None, typer.Option(help="The model's name there.", rich_help_panel=_MODEL)] = None,
+    key_env: Annotated[
+        str, typer.Option(help="The environment variable with the key.", rich_help_panel=_MODEL)
+    ] = "OPENAI_API_KEY",
+    answers: Annotated[
+        Path | None, typer.Option(help="Answers to the prompts of --dry-run.", rich_help_panel=_MODEL)
+    ] = None,
+    dry_run: Annotated[
+        Path | None, typer.Option(help="Write the prompts to this file, and nothing else.", rich_help_panel=_MODEL)
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Answers so far (default: beside the new file).", rich_help_panel=_MODEL)
+    ] = None,
+    retries: Annotated[int, typer.Option(help="Of a question or request.", rich_help_panel=_MODEL)] = 3,
+    timeout: Annotated[float, typer.Option(help="Seconds for one request.", rich_help_panel=_MODEL)] = 60.0,
+    batch: Annotated[int, typer.Option(help="Questions in one prompt.", rich_help_panel=_MODEL)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Propose groups for the classes of FILE, from evidence, and write them as a new taxonomy file to be edited."""
+    from hiergen.suggest import job
+    from hiergen.suggest.propose import propose
+    from hiergen.suggest.request import Request
+    from hiergen.suggest.shape import read_counts
+    from hiergen.suggest.show import print_suggestion
+
+    request = Request(
+        by=by,
+        groups=None if groups is None else read_counts(groups),
+        model=model,
+        min_size=min_size,
+        max_size=max_size,
+        seed=seed,
+        criterion=criterion,
+        weights=weights,
+        key=key,
+        timm=timm,
+        data=data,
+        network=network,
+        confusions=confusions,
+        text_model=text_model,
+        workers=workers,
+    ).checked()
+    proposer: Proposer = propose
+    asking, searching, label, command = None, None, None, None
+    if search and by == "llm":
+        raise SpecError("a search does not ask a model", expected="--search or --by llm")
+    if by == "llm":
+        asking = _asking(taxonomy, out, cache, base_url, llm_model, key_env, dry_run, answers, timeout, retries, batch)
+        proposer = asking.propose
+    elif search:
+        from hiergen.suggest.searching import Searching
+
+        searching = Searching(objective, steps, seconds, state, tuple(tasks or ()), same_sizes)
+        proposer, label = searching.propose, "search"
+        command = searching.command(request, taxonomy)
+    with _bar() as progress:
+        suggested = job.suggest(
+            taxonomy,
+            request,
+            out=out,
+            force=force,
+            write=dry_run is None,
+            proposer=proposer,
+            label=label,
+            command=command,
+            progress=progress,
+        )
+    if as_json:
+        print(json.dumps(suggested.as_data(), indent=1, ensure_ascii=False))
+        return
+    print_suggestion(suggested, console())
+    if asking is not None and asking.result is not None:
+        print_asked(asking)
+    if searching is not None and searching.result is not None:
+        print_found(searching.result)
+
+
+def _asking(
+    taxonomy: Path,
+    out: Path | None,
+    cache: Path | None,
+    base_url: str | None,
+    llm_model: str | None,
+    key_env: str,
+    dry_run: Path | None,
+    answers: Path | None,
+    timeout: float,
+    retries: int,
+    batch: int,
+) -> Asking:
+    from hiergen.suggest.asking import Asking, cache_beside
+    from hiergen.suggest.write import default_path
+    from hiergen.taxonomy.load import load_taxonomy
+
+    if cache is None:
+        cache = cache_beside(out if out is not None else default_path(load_taxonomy(taxonomy), "llm"))
+    return Asking(
+        cache=cache,
+        base_url=base_url,
+        model=llm_model,
+        key_env=key_env,
+        dry_run=dry_run,
+        answers=answers,
+        timeout=timeout,
+        retries=retries,
+        batch=batch,
+    )
+
+
+def print_asked(asking: Asking) -> None:
+    """How many questions there were, who answered them, and what to do with a file of prompts."""
+    printer, asked = console(), asking.result
+    assert asked is not None
+    counts = (
+        (asked.asked, "asked"),
+        (asked.taken, "from --answers"),
+        (asked.cached, f"known from {asking.cache}"),
+        (asked.open, "open"),
+    )
+    said = ", ".join(f"{count} {what}" for count, what in counts if count) or "none: the evidence agrees"
+    printer.print(f"questions: {said}", markup=False, soft_wrap=True)
+    for problem in asked.problems[:5]:
+        printer.print(f"  {problem}", style="yellow", markup=False, soft_wrap=True)
+    if asking.dry_run is not None:
+        text = f"{asked.prompts} prompts are in {asking.dry_run}; give the answers back with --answers FILE"
+        printer.print(text, style="bold", markup=False, soft_wrap=True)
+
+
+def print_found(found: Found) -> None:
+    """The score of a search beside the file's own, random ones and the bound."""
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in (found.what, "score", ""):
+        table.add_column(column, justify="right" if column == "score" else "left")
+    for row in found.rows():
+        table.add_row(*row)
+    printer = console()
+    printer.print(table)
+    if found.stopped:
+        printer.print("stopped before its end: the best so far", style="yellow")
+    printer.print(f"{found.steps:,} steps in {found.seconds:.1f} s", style="dim")
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar on stderr for whatever takes its time: `progress(done, total)`."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    status = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=status, transient=True, disable=not status.is_terminal) as bar:
+        task = bar.add_task("", total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

@@ -1,0 +1,120 @@
+"""Label paths, as hiclass takes them for `y`: rows of labels from the root to a leaf, short rows ending in empty cells.
+
+CSV, TSV or a NumPy array of text or numbers. A label means what it means below the labels before it: `other` below cat
+and `other` below dog are two nodes. Rows may repeat (one per sample); a row that ends at an inner node adds nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from hiergen.errors import SpecError, TaxonomyError, quoted
+from hiergen.files import MAX_BYTES
+from hiergen.formats.tree import Tree, add, label, leaves, new_tree, parent, text
+
+TOP = "0"
+
+
+def read_paths(source: str, path: Path, *, header: bool = False) -> Tree:
+    """The tree of a table in a text; its root has no name. With `header` the first row is left out.
+
+    Raises SpecError for what is no table, TaxonomyError for a row with an empty cell before a label.
+    """
+    rows = _rows(source, path)
+    if header:
+        next(rows, None)
+    return _tree(rows, path)
+
+
+def read_path_array(path: Path) -> Tree:
+    """As `read_paths`, of a .npy file of shape (samples, levels) or (samples,). Arrays of Python objects are refused:
+    reading them would run code from the file."""
+    import numpy as np
+
+    if path.stat().st_size > MAX_BYTES:
+        raise SpecError(
+            "is too large", place=str(path), expected=f"at most {MAX_BYTES:,} bytes", hint="keep each row once"
+        )
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        hint = "save it as text: numpy.save(file, numpy.array(y, dtype=str))" if "bject" in str(error) else None
+        raise SpecError("is no NumPy array of text or numbers", place=str(path), hint=hint) from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "USiu" or array.ndim not in (1, 2):
+        got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise SpecError(
+            "is no table of labels", place=str(path), expected="text or whole numbers, (samples, levels)", got=got
+        )
+    if array.dtype.kind == "S":
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError:
+            raise SpecError("has labels that are not UTF-8", place=str(path)) from None
+    table = array.reshape(len(array), -1)
+    return _tree(((f"{path}:{i}", [str(cell) for cell in row]) for i, row in enumerate(table, 1)), path)
+
+
+def _rows(source: str, path: Path) -> Iterator[tuple[str, list[str]]]:
+    first = next((line for line in source.split("\n") if line.strip()), "")
+    mark = "\t" if path.suffix == ".tsv" or ("\t" in first and "," not in first) else ","
+    if mark == "," and "," not in first and ";" in first:
+        mark = ";"
+    reader = csv.reader(io.StringIO(source, newline=""), delimiter=mark, strict=True, skipinitialspace=mark != "\t")
+    line = 1
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise SpecError(f"is no table ({error})", place=f"{path}:{reader.line_num or 1}") from None
+        if row is None:
+            return
+        yield f"{path}:{line}", row
+        line = reader.line_num + 1
+
+
+def _tree(rows: Iterable[tuple[str, Sequence[str]]], path: Path) -> Tree:
+    tree = new_tree(path, "paths")
+    add(tree, TOP, place=f"{path}:1")
+    below: dict[tuple[str, str], str] = {}
+    ends: dict[str, str] = {}
+    for place, row in rows:
+        labels = [cell.strip() for cell in row]
+        while labels and not labels[-1]:
+            labels.pop()
+        key = TOP
+        for column, own in enumerate(labels, 1):
+            if not own:
+                raise TaxonomyError(
+                    f"column {column} is empty before a label", place=place, expected="labels from the left"
+                )
+            if (key, own) not in below:
+                below[key, own] = add(tree, str(len(below) + 1), key, id=own, place=place)
+            key = below[key, own]
+        ends.setdefault(key, place)
+    if not below:
+        raise TaxonomyError("is empty", place=str(path), expected="rows of labels, from the root to a leaf")
+    short = [key for key in ends if key != TOP and tree.succ[key]]
+    tree.graph["notes"] += [f"a row ends at {quoted(text(tree, k, 'id'))}, which has more below it" for k in short]
+    return tree
+
+
+def paths_text(tree: Tree, mark: str = ",") -> str:
+    """One row per leaf, without the root, filled with empty cells; a group is called by its name."""
+    rows = []
+    for key in leaves(tree):
+        row = []
+        above: str | None = key
+        while above is not None and (higher := parent(tree, above)) is not None:
+            row.append(label(tree, above))
+            above = higher
+        rows.append(row[::-1])
+    if not all(cell and cell == cell.strip() for row in rows for cell in row):
+        raise TaxonomyError("a group without a name cannot be written to label paths", expected="a name for each node")
+    width = max(map(len, rows))
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=mark, lineterminator="\n")
+    writer.writerows(row + [""] * (width - len(row)) for row in rows)
+    return out.getvalue()

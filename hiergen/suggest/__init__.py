@@ -1,0 +1,1 @@
+"""Proposes nestings, from several kinds of evidence, and searches for better ones."""

@@ -1,0 +1,149 @@
+"""The answers that have been given, in a file beside the taxonomy: with it a rebuild needs neither server nor key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+
+from hiergen.errors import SpecError, listed, quoted
+from hiergen.files import read_text, write_text
+from hiergen.suggest.llm.questions import Question
+
+_ABOUT = "Answers to the questions of hiergen suggest --by llm. Keep it beside the taxonomy file that it goes with."
+
+
+class Entry(BaseModel):
+    """One answer. `question` is `Question.key`; `answer` None: asked, and nothing usable came; `by`: the model, or
+    where else it is from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    item: StrictStr = Field(min_length=1)
+    question: StrictStr = Field(pattern=r"^[0-9a-f]{16}$")
+    answer: StrictStr | None
+    by: StrictStr
+
+
+@dataclass
+class Cache:
+    """Answers by question; what is put in is on disk only after `save`.
+
+    An answer holds for what was asked, word for word, whichever model gave it; answers to questions that are not asked
+    any more stay. One entry a line, sorted, so that a change of one answer is a change of one line.
+    """
+
+    path: Path
+    _entries: dict[str, Entry] = field(default_factory=dict)
+    _lines: dict[str, int] = field(default_factory=dict)
+    _dirty: bool = False
+
+    def entry(self, question: Question) -> Entry | None:
+        """What is known of a question. Raises SpecError with the line for an answer that it cannot have."""
+        found = self._entries.get(question.key)
+        if found is None or found.answer is None:
+            return found
+        text, problem = question.check(found.answer)
+        if text is None and question.kind == "name":
+            return None  # the name has been given to another group since: to be asked again
+        if text is None:
+            place = f"{self.path}:{self._lines[question.key]}" if question.key in self._lines else str(self.path)
+            raise SpecError(f"the answer of {quoted(found.item)} cannot be: {problem}", place=place)
+        return found.model_copy(update={"answer": text})
+
+    def put(self, question: Question, answer: str | None, by: str) -> None:
+        entry = Entry(item=question.item, question=question.key, answer=answer, by=by)
+        if self._entries.get(question.key) != entry:
+            self._entries[question.key] = entry
+            self._lines.pop(question.key, None)
+            self._dirty = True
+
+    def save(self) -> None:
+        """Write the file, if anything has changed. Raises OutputError."""
+        if self._dirty:
+            write_text(self.path, self._text())
+            self._dirty = False
+
+    def _text(self) -> str:
+        entries = sorted(self._entries.values(), key=lambda entry: (entry.item, entry.question))
+        lines = [json.dumps(entry.model_dump(), ensure_ascii=False) for entry in entries]
+        body = ",\n".join(lines)
+        return f'{{"about": {json.dumps(_ABOUT)}, "version": 1, "answers": [\n{body}\n]}}\n'
+
+
+def read_cache(path: Path) -> Cache:
+    """The cache at `path`, empty if there is no such file. Raises SpecError with the line for one that is damaged."""
+    cache = Cache(path)
+    if not path.exists():
+        return cache
+    for line, value in _values(read_text(path), str(path)):
+        try:
+            entry = Entry.model_validate(value)
+        except ValidationError as error:
+            raise SpecError(f"this answer is damaged: {_why(error)}", place=f"{path}:{line}", hint=_HINT) from None
+        other = cache._entries.setdefault(entry.question, entry)
+        if other.answer != entry.answer:
+            first = cache._lines[entry.question]
+            raise SpecError(
+                f"two answers to one question about {quoted(entry.item)}: {listed([other.answer, entry.answer])}",
+                place=f"{path}:{line}",
+                hint=f"the other one is in line {first}; remove one",
+            )
+        cache._lines.setdefault(entry.question, line)
+    return cache
+
+
+_HINT = "mend or remove the line; what is removed is asked again"
+
+
+def _values(text: str, place: str) -> Iterator[tuple[int, Any]]:
+    """(line, value) of each element of "answers"."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = f"is not JSON ({error.msg[:1].lower()}{error.msg[1:]})"
+        line = min(error.lineno, text.rstrip().count("\n") + 1)  # at the end of the file: its last line
+        raise SpecError(problem, place=f"{place}:{line}", hint=_HINT) from None
+    except (ValueError, RecursionError):
+        raise SpecError("is not JSON that can be read", place=place) from None
+    if not isinstance(data, dict) or data.get("version") != 1 or not isinstance(data.get("answers"), list):
+        raise SpecError("is no file of answers", place=place, expected='{"version": 1, "answers": [...]}')
+    # the same walk again, for the lines: a person may have edited the file in any layout
+    decoder = json.JSONDecoder()
+    at = counted = _start(text, decoder)
+    line = text.count("\n", 0, at) + 1
+    for value in data["answers"]:
+        at = _skip(text, at)
+        line, counted = line + text.count("\n", counted, at), at
+        yield line, value
+        at = decoder.raw_decode(text, at)[1]
+
+
+def _skip(text: str, at: int) -> int:
+    """The next place that holds something, in text that is known to be JSON."""
+    return next(i for i in range(at, len(text)) if text[i] not in " \t\r\n,:")
+
+
+def _start(text: str, decoder: json.JSONDecoder) -> int:
+    """Where the elements of the last "answers" of the outer object begin."""
+    at, found = text.index("{") + 1, 0
+    while True:
+        at = _skip(text, at)
+        if text[at] == "}":
+            return found
+        key, at = decoder.raw_decode(text, at)
+        at = _skip(text, at)
+        if key == "answers":
+            found = at + 1
+        at = decoder.raw_decode(text, at)[1]
+
+
+def _why(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"])
+    return f"{quoted(where)}: {message[:1].lower()}{message[1:]}" if where else message[:1].lower() + message[1:]

@@ -1,0 +1,103 @@
+"""What a suggestion is asked by, and of which shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from hiergen.errors import SpecError, TaxonomyError, nearest, quoted
+from hiergen.partitions.grouping import Grouping, grouping_of, make_grouping
+from hiergen.suggest.shape import Shape
+from hiergen.taxonomy.load import Taxonomy
+
+By = Literal["wordnet", "superclass", "weights", "features", "names", "random", "dissimilar", "llm"]
+KINDS: tuple[By, ...] = get_args(By)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options of `hiergen suggest`, by the names they have there."""
+
+    by: str = "wordnet"
+    groups: tuple[int, ...] | None = None
+    model: str | None = None
+    min_size: int = 2
+    max_size: int | None = None
+    seed: int = 0
+    criterion: str = "ic"
+    weights: Path | None = None
+    key: str | None = None
+    timm: str | None = None
+    data: str | None = None
+    network: str | None = None
+    confusions: Path | None = None
+    text_model: str | None = None
+    batch_size: int = 64
+    workers: int = 1
+
+    def checked(self) -> Request:
+        """Itself. Raises SpecError for an unknown kind, and for one whose evidence is not given."""
+        if self.by not in KINDS:
+            raise SpecError(
+                f"nothing to suggest by {quoted(self.by)}",
+                expected=f"--by {', '.join(KINDS[:-1])} or {KINDS[-1]}",
+                nearest=nearest(self.by, KINDS),
+            )
+        if self.by == "weights" and self.weights is None and self.timm is None:
+            raise SpecError("--by weights: whose?", expected="--weights FILE.safetensors or .pth, or --timm NAME")
+        if self.by == "features" and self.data is None and self.confusions is None:
+            raise SpecError("--by features: of what?", expected="--data FOLDER, or --confusions FILE.csv")
+        return self
+
+    def command(self, file: Path) -> str:
+        """The command, files without their folders: what the head of a suggestion says."""
+        words = [f"hiergen suggest {file.name} --by {self.by}"]
+        if self.groups is not None:
+            words.append(f"--groups {','.join(map(str, self.groups))}")
+        for name in ("model", "criterion", "weights", "key", "timm", "data", "network", "confusions", "text_model"):
+            value = getattr(self, name)
+            if value is not None and value != _DEFAULTS[name]:
+                shown = Path(value).name if name in _PATHS else value
+                words.append(f"--{name.replace('_', '-')} {shown}")
+        if self.min_size != 2:
+            words.append(f"--min-size {self.min_size}")
+        if self.max_size is not None:
+            words.append(f"--max-size {self.max_size}")
+        if self.by == "random":
+            words.append(f"--seed {self.seed}")
+        return " ".join(words)
+
+
+_PATHS = {"weights", "data", "network", "confusions", "text_model"}
+_DEFAULTS = {name: field.default for name, field in Request.__dataclass_fields__.items()}
+
+
+def asked_shape(taxonomy: Taxonomy, request: Request) -> tuple[Shape, Grouping]:
+    """The shape, and the file's own nesting that it is compared with: `model`'s, by default the deepest.
+
+    Raises SpecError where neither the file nor `groups` says how many groups there shall be, and where the classes
+    cannot be grouped so.
+    """
+    own = _own(taxonomy, request)
+    counts = own.counts if request.groups is None else request.groups
+    if not counts:
+        raise SpecError(
+            "has no groups to take their number from",
+            place=own.name,
+            expected="--groups with the number of groups of each level, as --groups 5,15",
+        )
+    return Shape(counts, request.min_size, request.max_size).checked(len(own.classes)), own
+
+
+def _own(taxonomy: Taxonomy, request: Request) -> Grouping:
+    """The file's nesting; with `groups`, that of a model with as many levels, or none where its tree has too few."""
+    if request.groups is None or request.model is not None:
+        return grouping_of(taxonomy, request.model)
+    wanted = len(request.groups) + 1
+    model = next((m for m, k in taxonomy.levels.items() if k == wanted), None)
+    try:
+        return grouping_of(taxonomy, model)
+    except TaxonomyError:
+        ids, labels = [c.id for c in taxonomy.classes], [c.name for c in taxonomy.classes]
+        return make_grouping(str(taxonomy.path), ids, [], labels=labels)

@@ -1,0 +1,133 @@
+"""Where a search stands, as a JSON file: enough to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hiergen.errors import SpecError, quoted
+from hiergen.files import read_text, write_text
+
+FORMAT = "hiergen search 1"
+LARGEST = 100_000_000  # bytes
+Numbers = list[list[int]]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a search is: a state goes on only with the same. `start` is a hash of the nesting it starts from."""
+
+    objective: str
+    evidence: str
+    classes: str
+    start: str
+    counts: tuple[int, ...]
+    sizes: tuple[int, int]
+    same_sizes: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class State:
+    """A search between two blocks. `round` and `block` say where; `now` is the nesting there (None: the round has not
+    begun), `leader` the best of the round, `best` that of all rounds that are done, each with its value as a gain."""
+
+    round_blocks: int
+    round: int = 0
+    block: int = 0
+    now: Numbers | None = None
+    leader: Numbers | None = None
+    leader_value: float = float("-inf")
+    best: Numbers | None = None
+    best_value: float = float("-inf")
+    seconds: float = 0.0
+    rounds: tuple[float, ...] = ()
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that are done."""
+        return self.round * self.round_blocks + self.block
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: str
+    search: dict[str, Any]
+    round_blocks: int
+    round: int
+    block: int
+    now: Numbers | None
+    leader: Numbers | None
+    leader_value: float | None
+    best: Numbers | None
+    best_value: float | None
+    seconds: float
+    rounds: tuple[float, ...]
+
+
+def save(path: Path, identity: Identity, state: State) -> None:
+    """Write it beside `path` and rename. Raises OutputError where that cannot be."""
+    data = asdict(state)
+    for key in ("leader_value", "best_value"):
+        data[key] = None if data[key] == float("-inf") else data[key]
+    write_text(path, json.dumps({"format": FORMAT, "search": asdict(identity), **data}) + "\n")
+
+
+def load(path: Path, identity: Identity, classes: int) -> State | None:
+    """The state of this very search; None where there is no file yet.
+
+    Raises SpecError for a file that is no state, is damaged, or is another search's (it says what differs).
+    """
+    if not path.exists():
+        return None
+    try:
+        found = _File.model_validate_json(read_text(path, limit=LARGEST))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise SpecError(
+            f"is not the state of a search: {where}: {first['msg']}",
+            place=str(path),
+            hint="give another --state, or remove it",
+        ) from None
+    if found.format != FORMAT:
+        raise SpecError("is of another version", place=str(path), expected=FORMAT, got=quoted(found.format))
+    wanted = json.loads(json.dumps(asdict(identity)))
+    for key, value in wanted.items():
+        if found.search.get(key) != value:
+            raise SpecError(
+                f"is the state of another search ({key.replace('_', ' ')})",
+                place=str(path),
+                expected=_shown(value),
+                got=_shown(found.search.get(key)),
+                hint="give another --state, or remove it",
+            )
+    counts = list(identity.counts)
+    for labels in (found.now, found.leader, found.best):
+        if labels is not None and not _sound(labels, counts, classes):
+            raise SpecError("is damaged: its nestings are not of this shape", place=str(path), hint="remove it")
+    if found.round_blocks < 1 or found.round < 0 or not 0 <= found.block <= found.round_blocks:
+        raise SpecError("is damaged: it stands nowhere", place=str(path), hint="remove it")
+    if (found.block > 0) != (found.now is not None) or (found.leader is None) != (found.leader_value is None):
+        raise SpecError("is damaged: it lacks where it stands", place=str(path), hint="remove it")
+    data = found.model_dump(exclude={"format", "search"})
+    for key in ("leader_value", "best_value"):
+        data[key] = float("-inf") if data[key] is None else data[key]
+    return State(**data)
+
+
+def _sound(labels: Numbers, counts: list[int], classes: int) -> bool:
+    if [len(set(level)) for level in labels] != counts or any(len(level) != classes for level in labels):
+        return False
+    nested = all(len(set(zip(fine, coarse, strict=True))) == len(set(fine)) for coarse, fine in pairwise(labels))
+    return nested and all(set(level) == set(range(len(set(level)))) for level in labels)
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else quoted(value)

@@ -1,0 +1,93 @@
+"""`--search`: the best nesting of the shape for an objective (hiergen.suggest.search), named and marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hiergen.errors import SpecError
+from hiergen.partitions.grouping import Grouping
+from hiergen.suggest.evidence import Evidence
+from hiergen.suggest.propose import MARGIN_NOTE, Progress, Proposal, doubts, gather
+from hiergen.suggest.request import Request
+from hiergen.suggest.shape import Shape
+from hiergen.taxonomy.load import Taxonomy
+
+if TYPE_CHECKING:
+    from hiergen.suggest.search.engine import Tick
+    from hiergen.suggest.search.job import Found
+
+_PARTS = 1000  # of a progress bar
+
+
+@dataclass
+class Searching:
+    """Options of `hiergen suggest --search`; `result` is set once it was searched."""
+
+    objective: str = "coherence"
+    steps: int | None = None
+    seconds: float | None = None
+    state: Path | None = None
+    tasks: tuple[str, ...] = ()
+    same_sizes: bool = False
+    result: Found | None = field(default=None, init=False)
+
+    def propose(
+        self, taxonomy: Taxonomy, shape: Shape, request: Request, own: Grouping, progress: Progress | None = None
+    ) -> Proposal:
+        """A proposer for `hiergen.suggest.job.suggest`. Evidence of a kind other than WordNet's is what coherence and
+        separability are of; the file's own nesting is what the score is compared with."""
+        from hiergen.partitions.tasks import read_tasks
+        from hiergen.suggest.naming import name_groups
+        from hiergen.suggest.search.asked import objective_of
+        from hiergen.suggest.search.job import search
+
+        evidence = self._evidence(taxonomy, request, progress)
+        goal = objective_of(
+            self.objective,
+            taxonomy,
+            evidence=evidence,
+            tasks=read_tasks(self.tasks, own) if self.tasks else (),
+            model=request.model,
+        )
+
+        def tick(at: Tick) -> None:
+            if progress is not None:
+                progress(round(at.done * _PARTS), _PARTS)
+
+        self.result = found = search(
+            taxonomy,
+            own,
+            objective=goal,
+            shape=None if self.same_sizes else shape,
+            same_sizes=self.same_sizes,
+            seed=request.seed,
+            steps=self.steps,
+            seconds=self.seconds,
+            state=self.state,
+            progress=tick,
+        )
+        known = evidence or gather(taxonomy, "wordnet", Request(criterion="depth"))
+        grouping = name_groups(taxonomy, found.grouping, known)
+        marks = doubts(known, grouping) if self.objective in {"coherence", "separability"} else {}
+        notes = (*found.notes(), *(evidence.notes if evidence else ()), *([MARGIN_NOTE] if marks else []))
+        return Proposal(grouping, evidence, marks, notes, {"search": found.as_data()})
+
+    def _evidence(self, taxonomy: Taxonomy, request: Request, progress: Progress | None) -> Evidence | None:
+        if self.objective not in {"coherence", "separability"}:
+            return None
+        if request.by in {"random", "dissimilar"}:
+            raise SpecError(f"'{request.by}' is no evidence to search by", expected="another --by, such as wordnet")
+        if request.by == "wordnet" and self.objective == "coherence":
+            return None  # it is by WordNet unless something else is given
+        return gather(taxonomy, request.by, request, progress)
+
+    def command(self, request: Request, file: Path) -> str:
+        """The command, for the head of the file."""
+        words = [request.command(file), f"--search --objective {self.objective}"]
+        words += [f"--tasks {Path(task).name}" for task in self.tasks]
+        words += ["--same-sizes"] if self.same_sizes else []
+        words += [f"--steps {self.steps}"] if self.steps is not None else []
+        words += [f"--seconds {self.seconds:g}"] if self.seconds is not None else []
+        return " ".join([*words, f"--seed {request.seed}"])

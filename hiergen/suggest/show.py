@@ -1,0 +1,100 @@
+"""A suggestion as text: its groups, how coherent they are beside the old ones, and what to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hiergen.partitions.coherence import Coherence
+from hiergen.partitions.grouping import Grouping
+from hiergen.suggest.job import Suggested, shown_z
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.tree import Tree
+
+_LINES = 120  # of groups that are listed; of more, the finest level is left to the file
+_DOUBTS = 8
+_CLASSES = 90  # characters of a group's classes
+
+
+def print_suggestion(suggested: Suggested, printer: Console) -> None:
+    """Tree of groups, the table of both nestings, doubts, and the command to run next."""
+    grouping, marks = suggested.proposal.grouping, suggested.proposal.marks
+    printer.print(group_tree(grouping))
+    printer.print()
+    printer.print(coherence_table(suggested))
+    for note in suggested.proposal.notes:
+        printer.print(note, style="dim", markup=False, soft_wrap=True)
+    if marks:
+        printer.print(f"{len(marks)} of {len(grouping.classes)} classes could as well be elsewhere:", style="bold")
+        for i, text in sorted(marks.items())[:_DOUBTS]:
+            printer.print(f"  {grouping.labels[i]}: {text}", markup=False, soft_wrap=True)
+        if len(marks) > _DOUBTS:
+            printer.print(f"  and {len(marks) - _DOUBTS} more, marked '# ?' in the file")
+    written = suggested.written
+    if written is None:
+        return
+    if written.difference:
+        printer.print(f"not quite: {written.difference}", style="yellow", markup=False, soft_wrap=True)
+    if written.left_out:
+        printer.print(f"left out, having more levels: {', '.join(written.left_out)}", markup=False, soft_wrap=True)
+    printer.print(
+        f"written: {written.path} (the nesting of {written.model})", style="bold", markup=False, soft_wrap=True
+    )
+    printer.print(f"next: edit it, then 'hiergen build {written.path}'", markup=False, soft_wrap=True)
+
+
+def group_tree(grouping: Grouping) -> Tree:
+    """Groups with the number of their classes, the finest with their classes' names."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    shape = ", ".join(map(str, grouping.counts))
+    tree = Tree(Text(f"{len(grouping.classes)} classes in {shape} groups"))
+    shown = len(grouping.levels) if sum(grouping.counts) <= _LINES else max(len(grouping.levels) - 1, 1)
+    nodes = [tree]
+    for j in range(shown):
+        level = grouping.levels[j]
+        parents, below = grouping.parents(j), []
+        for number, members in enumerate(level.members()):
+            text = f"{level.names[number]} ({len(members)})"
+            if j == len(grouping.levels) - 1:
+                text += f": {_cut(', '.join(grouping.labels[i] for i in members))}"
+            below.append(nodes[parents[number]].add(Text(text)))
+        nodes = below
+    return tree
+
+
+def coherence_table(suggested: Suggested) -> Table:
+    """One line for the suggestion, one for the file's own nesting."""
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    depth = max(len(suggested.proposal.grouping.levels), len(suggested.own.levels))
+    table.add_column("nesting")
+    for column in ("groups", "sizes, finest", *(f"z, level {j + 1}" for j in range(depth)), "z, whole nest"):
+        table.add_column(column, justify="right")
+    rows = ((f"by {suggested.by}", suggested.proposal.grouping, suggested.coherence),)
+    for name, grouping, value in (*rows, (suggested.own.name, suggested.own, suggested.own_coherence)):
+        sizes = grouping.levels[-1].sizes() if grouping.levels else [0]
+        table.add_row(
+            name,
+            ", ".join(map(str, grouping.counts)) or "none",
+            f"{min(sizes)}–{max(sizes)}" if grouping.levels else "–",
+            *_zs(value, depth),
+        )
+    table.caption = "z: coherence by WordNet (Wu–Palmer), in standard deviations above chance with the same sizes"
+    table.caption_justify = "left"
+    return table
+
+
+def _zs(value: Coherence | None, depth: int) -> list[str]:
+    if value is None:
+        return ["–"] * (depth + 1)
+    levels = [shown_z(level.z) for level in value.levels]
+    return [*levels, *(["–"] * (depth - len(levels))), shown_z(value.z)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CLASSES else f"{text[: _CLASSES - 1].rstrip(', ')}…"
