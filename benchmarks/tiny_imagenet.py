@@ -47,9 +47,7 @@ from hiergen.train.recipefile import load_recipe
 ROOT = Path(__file__).parent.parent
 NAME = "tiny-imagenet-100"
 TREE = ROOT / f"taxonomies/{NAME}.yaml"  # distances of all rows are measured on this one's merged tree
-WORDNET, HAND, CONTROL = (
-    f"generated/{n}.py" for n in ("tiny_imagenet_100", "tiny_imagenet_100_hand", "tiny_imagenet_100_dissimilar")
-)
+WORDNET, HAND, CONTROL, FOUND = (f"generated/tiny_imagenet_100{n}.py" for n in ("", "_hand", "_dissimilar", "_found"))
 ROWS = {
     "PHL1branch": f"{WORDNET}:PHL1branch",
     "PHL": f"{WORDNET}:PHL",
@@ -60,6 +58,7 @@ ROWS = {
     "N3HL hand": f"{HAND}:N3HL",
     "N2HL dissimilar": f"{CONTROL}:N2HL",
     "N3HL dissimilar": f"{CONTROL}:N3HL",
+    "N2HL found": f"{FOUND}:N2HL",
 }
 PROBE, FLAT, FIXED = "linear probe", "PHL1branch", 20  # the first 20 classes
 GAINS = (0.5, 0.75, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0)
