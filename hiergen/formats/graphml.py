@@ -9,7 +9,8 @@ import re
 
 import networkx as nx
 
-from hiergen.formats.tree import Tree, parent, text, top_down
+from hiergen.formats.tree import Tree, text, top_down
+from hiergen.taxonomy.tree import parent
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

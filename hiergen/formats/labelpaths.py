@@ -13,7 +13,8 @@ from pathlib import Path
 
 from hiergen.errors import SpecError, TaxonomyError, quoted
 from hiergen.files import MAX_BYTES
-from hiergen.formats.tree import Tree, add, label, leaves, new_tree, parent, text
+from hiergen.formats.tree import Tree, add, label, leaves, new_tree, text
+from hiergen.taxonomy.tree import parent
 
 TOP = "0"
 

@@ -59,10 +59,6 @@ def label(tree: Tree, key: str) -> str:
     return text(tree, key, first) or text(tree, key, second)
 
 
-def parent(tree: Tree, key: str) -> str | None:
-    return next(iter(tree.pred[key]), None)
-
-
 def leaves(tree: Tree) -> list[str]:
     """Nodes without children: by `index` where all have one, else in the file's order."""
     found = [key for key in tree if not tree.succ[key]]

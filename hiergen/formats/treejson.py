@@ -12,7 +12,8 @@ from typing import Any
 
 from hiergen.errors import SpecError, TaxonomyError, quoted
 from hiergen.formats.jsontext import Lines, parse_json, rows, word
-from hiergen.formats.tree import Tree, add, new_tree, parent, top_down
+from hiergen.formats.tree import Tree, add, new_tree, top_down
+from hiergen.taxonomy.tree import parent
 
 FORMAT = "hiergen-tree"
 VERSION = 1

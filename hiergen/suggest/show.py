@@ -24,6 +24,9 @@ def print_suggestion(suggested: Suggested, printer: Console) -> None:
     printer.print(group_tree(grouping))
     printer.print()
     printer.print(coherence_table(suggested))
+    printer.print(
+        "z: coherence by WordNet (Wu–Palmer), in standard deviations above chance with the same sizes", style="dim"
+    )
     for note in suggested.proposal.notes:
         printer.print(note, style="dim", markup=False, soft_wrap=True)
     if marks:
@@ -84,8 +87,6 @@ def coherence_table(suggested: Suggested) -> Table:
             f"{min(sizes)}–{max(sizes)}" if grouping.levels else "–",
             *_zs(value, depth),
         )
-    table.caption = "z: coherence by WordNet (Wu–Palmer), in standard deviations above chance with the same sizes"
-    table.caption_justify = "left"
     return table
 
 

@@ -11,7 +11,8 @@ from random_trees import HOSTILE, random_tree, shape
 
 from hiergen import formats
 from hiergen.errors import HiergenError
-from hiergen.formats.tree import Tree, add, label, leaves, new_tree, parent, root, top_down
+from hiergen.formats.tree import Tree, add, label, leaves, new_tree, root, top_down
+from hiergen.taxonomy.tree import parent
 
 NAMES = {"newick": "t.nwk", "json": "t.json", "isa": "t.txt", "paths": "t.csv", "nbdt": "t.json"}
 
