@@ -74,7 +74,7 @@ class Engine:
 
         `keep` gets the state after each round, every few seconds, and at the end.
         """
-        kept = time.perf_counter()
+        kept, last = time.perf_counter(), None
         try:
             if self.state.best is None and self.known is not None:
                 value, best = self.climbed(self.known)
@@ -86,6 +86,9 @@ class Engine:
                 if self.state.block == 0 or time.perf_counter() - kept > SAVE_EVERY:
                     keep(self.timed())
                     kept = time.perf_counter()
+                last = self._tick(blocks, seconds)
+                tick(last)
+            if last is None or last.done < 1:  # time ran out after the last look at it
                 tick(self._tick(blocks, seconds))
         except KeyboardInterrupt:
             keep(self.timed())
