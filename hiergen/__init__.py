@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from hiergen.cost import CostCard, cost_card
     from hiergen.cutouts import write_cutout
     from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError
+    from hiergen.formats.exporting import export_tree
+    from hiergen.formats.job import import_tree
     from hiergen.models import load_network
+    from hiergen.partitions.compare import Comparison, compare_nestings
+    from hiergen.partitions.constraints import Constraints
+    from hiergen.partitions.count import count_nestings
+    from hiergen.partitions.sample import sample_nesting
     from hiergen.plan.ir import Plan
+    from hiergen.suggest.job import suggest_nesting
+    from hiergen.suggest.request import SuggestRequest
     from hiergen.taxonomy.checks import CHECKS, Finding
     from hiergen.taxonomy.cue import Cue, cue
     from hiergen.taxonomy.load import Taxonomy, load_taxonomy
@@ -53,11 +61,22 @@ _HOMES = {
     "load_taxonomy": "taxonomy.load",
     "Nesting": "taxonomy.nesting",
     "WordNet": "taxonomy.wordnet",
+    "count_nestings": "partitions.count",
+    "Constraints": "partitions.constraints",
+    "sample_nesting": "partitions.sample",
+    "compare_nestings": "partitions.compare",
+    "Comparison": "partitions.compare",
+    "suggest_nesting": "suggest.job",
+    "SuggestRequest": "suggest.request",
+    "import_tree": "formats.job",
+    "export_tree": "formats.exporting",
 }
 
 __all__ = [
     "CHECKS",
     "Built",
+    "Comparison",
+    "Constraints",
     "CostCard",
     "Cue",
     "Finding",
@@ -67,18 +86,25 @@ __all__ = [
     "Plan",
     "PlanError",
     "SpecError",
+    "SuggestRequest",
     "Taxonomy",
     "TaxonomyError",
     "WordNet",
     "__version__",
     "build",
+    "compare_nestings",
     "cost_card",
+    "count_nestings",
     "cue",
+    "export_tree",
+    "import_tree",
     "load_network",
     "load_taxonomy",
     "load_weights",
     "plan_models",
+    "sample_nesting",
     "save_weights",
+    "suggest_nesting",
     "validate",
     "write_cutout",
 ]

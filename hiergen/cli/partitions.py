@@ -143,9 +143,9 @@ def _power(found: Answer) -> str:
 
 
 def _compare(nestings: list[str], tasks: list[Path], svg: Path | None, *, as_json: bool) -> None:
-    from hiergen.partitions.compare import compare
+    from hiergen.partitions.compare import compare_nestings
 
-    found = compare(nestings, tasks=tasks, svg=svg)
+    found = compare_nestings(nestings, tasks=tasks, svg=svg)
     if as_json:
         print(json.dumps(found.as_data(), indent=1, ensure_ascii=False))
     else:

@@ -104,11 +104,11 @@ def suggest(
     """Propose groups for the classes of FILE, from evidence, and write them as a new taxonomy file to be edited."""
     from hiergen.suggest import job
     from hiergen.suggest.propose import propose
-    from hiergen.suggest.request import Request
+    from hiergen.suggest.request import SuggestRequest
     from hiergen.suggest.shape import read_counts
     from hiergen.suggest.show import print_suggestion
 
-    request = Request(
+    request = SuggestRequest(
         by=by,
         groups=None if groups is None else read_counts(groups),
         model=model,
@@ -139,7 +139,7 @@ def suggest(
         proposer, label = searching.propose, "search"
         command = searching.command(request, taxonomy)
     with _bar() as progress:
-        suggested = job.suggest(
+        suggested = job.suggest_nesting(
             taxonomy,
             request,
             out=out,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from hiergen.formats.tree import Tree, add, new_tree, notes, root, text, title, top_down
 from hiergen.taxonomy.classes import ClassEntry
-from hiergen.taxonomy.naming import bad_label, slug
+from hiergen.taxonomy.groupnames import FreeNames, GroupNamer
+from hiergen.taxonomy.naming import MAX_NAME, slug
 from hiergen.taxonomy.synsets import is_wnid
 from hiergen.taxonomy.wordnet import WordNet
-
-_SAYS_SOMETHING = 4  # steps below 'entity': not 'object', not 'whole'
 
 
 def class_tree(tree: Tree, which: Mapping[str, int], classes: Sequence[ClassEntry]) -> Tree:
@@ -81,63 +81,32 @@ def _called(tree: Tree, key: str) -> str:
 
 def name_groups(tree: Tree, classes: Sequence[ClassEntry], wordnet: WordNet) -> dict[str, str]:
     """A name for each group, all different as identifiers and from the classes: the file's; of a wnid WordNet's; else
-    the lowest hypernym that all its classes share, if it says something and is not taken; else 'like CLASS (size)'.
+    what `GroupNamer` makes of its classes.
     """
-    taken = {slug(entry.id) for entry in classes} | {""}
-    names: dict[str, str] = {}
+    free = FreeNames(entry.id for entry in classes)
     groups = [key for key in top_down(tree) if tree.succ[key] and key != root(tree)]
-    for key in groups:
-        name, own = text(tree, key, "name"), text(tree, key, "id")
-        if not name and is_wnid(own) and (wnid := wordnet.resolve(own)):
-            name = wordnet.lemmas(wnid)[0].replace("_", " ")
-            if slug(name) in taken:
-                name = wordnet.synset_name(wnid)
-        name = name or own
-        if name and not bad_label(name):
-            names[key] = _different(name, taken)
-            taken.add(slug(names[key]))
-    unnamed = [key for key in groups if key not in names]
-    if unnamed:
-        shared, members = _shared(tree, classes, wordnet)
-        for key in unnamed:
-            name = _hypernym(shared[key], wordnet)
-            if slug(name) in taken:
-                first = classes[min(members[key])].name
-                name = _different(f"like {first[:100]} ({len(members[key])})", taken)
-            names[key] = name
-            taken.add(slug(name))
+    names = {key: free.take(said, MAX_NAME) for key in groups if (said := _said(tree, key, wordnet))}
+    if len(names) < len(groups):
+        namer, members = GroupNamer(classes, wordnet), _members(tree)
+        for key in groups:
+            if key not in names:
+                plain = namer.plain(members[key])
+                names[key] = free.take(itertools.chain([plain] if plain else [], namer.alike(members[key], plain)))
     return names
 
 
-def _different(name: str, taken: set[str]) -> str:
-    unique, number = name, 1
-    while slug(unique) in taken or bad_label(unique):
-        number += 1
-        unique = f"{name[:180]} ({number})"
-    return unique
+def _said(tree: Tree, key: str, wordnet: WordNet) -> list[str]:
+    """What the file calls a group; [] where that says nothing to a reader."""
+    name, own = text(tree, key, "name"), text(tree, key, "id")
+    if not name and is_wnid(own) and (wnid := wordnet.resolve(own)):
+        return [wordnet.lemmas(wnid)[0], wordnet.synset_name(wnid)]
+    return [name or own] if slug(name or own) else []
 
 
-def _hypernym(shared: set[str] | None, wordnet: WordNet) -> str:
-    found = sorted(shared or (), key=lambda wnid: (-wordnet.depth(wnid), wnid))
-    if found and wordnet.depth(found[0]) >= _SAYS_SOMETHING:
-        return wordnet.lemmas(found[0])[0].replace("_", " ")
-    return ""
-
-
-def _shared(
-    tree: Tree, classes: Sequence[ClassEntry], wordnet: WordNet
-) -> tuple[dict[str, set[str] | None], dict[str, list[int]]]:
-    """Of each node: synsets at or above all its classes (None: a class has no synset), and the classes."""
-    shared: dict[str, set[str] | None] = {}
+def _members(tree: Tree) -> dict[str, list[int]]:
+    """Node → its classes."""
     members: dict[str, list[int]] = {}
     for key in reversed(top_down(tree)):
-        children = list(tree.succ[key])
-        if not children:
-            members[key] = [int(tree.nodes[key]["index"])]
-            synset = classes[members[key][0]].synset
-            shared[key] = set(wordnet.closure([synset])) if synset else None
-            continue
-        members[key] = [c for child in children for c in members[child]]
-        known = [found for child in children if (found := shared[child]) is not None]
-        shared[key] = set.intersection(*known) if len(known) == len(children) else None
-    return shared, members
+        below = tree.succ[key]
+        members[key] = [c for child in below for c in members[child]] if below else [int(tree.nodes[key]["index"])]
+    return members

@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hiergen.formats.tree import Tree, root, text, top_down
-from hiergen.suggest.yamltext import flow, scalar
+from hiergen.taxonomy import yamltext
 from hiergen.taxonomy.classes import ClassEntry
+from hiergen.taxonomy.yamltext import comment, member, printable, scalar, table
 
 NESTED = 8  # levels of groups that are written inside each other; deeper trees are written flat
 NOTES = 200
-
-
-def comment(value: object) -> str:
-    """A text that cannot leave its comment."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
 
 
 def taxonomy_yaml(
@@ -37,21 +33,16 @@ def taxonomy_yaml(
     notes = [*head, *tree.graph["notes"]]
     if len(notes) > NOTES:
         notes = [*notes[:NOTES], f"… and {len(notes) - NOTES} more"]
-    lines = [f"# {comment(note)}" for note in notes] + [f"name: {scalar(name)}"]
+    lines = [line for note in notes for line in comment(note)] + [f"name: {scalar(name)}"]
     if said is None:
         lines += ["# In the order of the logits, which must be the data set's.", "classes:"]
-        lines += [_member("  ", entry) for entry in classes]
+        lines += [member("  ", entry) for entry in classes]
     elif isinstance(said, str):
         lines.append(f"classes: {scalar(said)}")
     else:
         lines += ["classes:"] + [f"  {key}: {scalar(value)}" for key, value in said.items()]
-    for key, table in (("synsets", synsets), ("names", titles)):
-        if table:
-            lines += [f"{key}:"] + [f"  {scalar(a)}: {scalar(b)}" for a, b in table.items()]
-    lines += _sources(tree, names, classes)
-    lines.append("models:")
-    for model, options in models.items():
-        lines.append(f"  {scalar(model)}: {flow(options)}")
+    lines += [*table("synsets", synsets), *table("names", titles), *_sources(tree, names, classes)]
+    lines += yamltext.models(models)
     return "\n".join(lines) + "\n"
 
 
@@ -65,7 +56,7 @@ def _sources(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry]
     else:
         lines = ["sources: []"]
     if loose:
-        several = f"{len(loose)} classes hang" if len(loose) > 1 else f"{comment(text(tree, loose[0], 'id'))} hangs"
+        several = f"{len(loose)} classes hang" if len(loose) > 1 else f"{printable(text(tree, loose[0], 'id'))} hangs"
         lines += [f"# {several} right below the root.", "unplaced: root"]
     return lines
 
@@ -85,7 +76,7 @@ def _nested(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry])
         key, depth = stack.pop()
         indent = "      " + "    " * depth
         if not tree.succ[key]:
-            lines.append(_member(indent[:-2], classes[tree.nodes[key]["index"]]))
+            lines.append(member(indent[:-2], classes[tree.nodes[key]["index"]]))
             continue
         lines.append(f"{indent[:-2] + '- ' if depth else indent}{scalar(names[key])}:{_about(tree, names, key)}")
         stack += [(child, depth + 1) for child in reversed(list(tree.succ[key]))]
@@ -102,13 +93,8 @@ def _flat(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry]) -
             if child in names:
                 lines.append(f"        - {scalar(names[child])}")
             else:
-                lines.append(_member("        ", classes[tree.nodes[child]["index"]]))
+                lines.append(member("        ", classes[tree.nodes[child]["index"]]))
     return lines
-
-
-def _member(indent: str, entry: ClassEntry) -> str:
-    shown = f"  # {comment(entry.name)}" if entry.name != entry.id else ""
-    return f"{indent}- {scalar(entry.id)}{shown}"
 
 
 def _about(tree: Tree, names: Mapping[str, str], key: str) -> str:
@@ -121,4 +107,4 @@ def _about(tree: Tree, names: Mapping[str, str], key: str) -> str:
     if chain:
         more = f" and {len(chain) - 4} more" if len(chain) > 4 else ""
         parts.append(f"alone below {', '.join(chain[:4])}{more}")
-    return f"  # {comment('; '.join(parts))}" if parts else ""
+    return f"  # {printable('; '.join(parts))}" if parts else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiergen.errors import HiergenError, nearest, quoted
 from hiergen.partitions.constraints import Constraints, parse_sizes, parse_spans
-from hiergen.partitions.count import count, count_shape, log10_of
+from hiergen.partitions.count import count_nestings, count_shape, log10_of
 from hiergen.partitions.route import TooLargeError, question
 from hiergen.partitions.why import unsatisfiable
 
@@ -131,7 +131,7 @@ def answer(asked: Asked, *, draws: int = 0, seed: int = 0) -> Answer:
     of 0.
     """
     try:
-        number = count(asked.n, asked.k, asked.constraints)
+        number = count_nestings(asked.n, asked.k, asked.constraints)
     except TooLargeError as error:
         if error.low is None or error.high is None or error.high - error.low > NARROW:
             raise

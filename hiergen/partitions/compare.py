@@ -118,7 +118,7 @@ class Comparison:
         }
 
 
-def compare(
+def compare_nestings(
     names: Sequence[str], *, tasks: Sequence[Path] = (), svg: Path | None = None, progress: Progress = lambda _: None
 ) -> Comparison:
     """Compare nestings, each "FILE.yaml", "FILE.yaml:MODEL" or a generated model (`grouping.read_grouping`).

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NONE = Constraints()
 
 
-def count(n: int, k: int, constraints: Constraints = NONE) -> int:
+def count_nestings(n: int, k: int, constraints: Constraints = NONE) -> int:
     """The number of nestings of n labelled classes with k split-points: chains of k - 1 partitions, each refining the
     one above or equal to it. 0 if none satisfies the constraints.
 
@@ -133,7 +133,7 @@ def shape_share(grouping: Grouping) -> tuple[int, int]:
     n = len(grouping.classes)
     if not grouping.levels:
         return 1, 1
-    return count_shape([grouping.parents(j) for j in range(grouping.k)], n), count(n, grouping.k)
+    return count_shape([grouping.parents(j) for j in range(grouping.k)], n), count_nestings(n, grouping.k)
 
 
 def log10_of(number: int) -> float:

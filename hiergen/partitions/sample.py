@@ -14,7 +14,7 @@ T = TypeVar("T")
 MOST_LABELS = 2_000_000  # classes times levels of one nesting
 
 
-def sample(n: int, k: int, constraints: Constraints = NONE, seed: int = 0) -> list[list[int]]:
+def sample_nesting(n: int, k: int, constraints: Constraints = NONE, seed: int = 0) -> list[list[int]]:
     """One nesting: the group of each class, level by level, coarse to fine (k - 1 lists of n numbers from 0).
 
     The same seed gives the same nesting everywhere. Raises as `samples` does.

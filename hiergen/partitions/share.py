@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hiergen.partitions.count import count, count_shape, log10_of
+from hiergen.partitions.count import count_nestings, count_shape, log10_of
 from hiergen.partitions.grouping import Grouping, make_grouping
 from hiergen.partitions.route import TooLargeError
 
@@ -48,7 +48,7 @@ class Shares:
     def _of(self, k: int) -> float | None:
         if k not in self._all:
             try:
-                self._all[k] = log10_of(count(self._n, k))
+                self._all[k] = log10_of(count_nestings(self._n, k))
             except TooLargeError:
                 self._all[k] = None
         return self._all[k]

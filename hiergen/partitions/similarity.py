@@ -36,12 +36,29 @@ def wordnet_similarity(taxonomy: Taxonomy, how: Measure = "wu-palmer") -> NDArra
     lowest common hypernym of the classes that share its lowest group with such classes.
     Raises HiergenError for another measure, TaxonomyError for a WordNet with a cycle.
     """
-    homes = [(c.synset, c.exact) for c in taxonomy.classes]
+    homes, chains = _homes(taxonomy)
+    return _similarity(homes, chains, taxonomy.wordnet, how)
+
+
+def wordnet_homes(taxonomy: Taxonomy) -> list[tuple[str | None, bool]]:
+    """The synset of each class and whether the class is that synset itself; of a class that WordNet has not the synset
+    that `wordnet_similarity` hangs it below (None: the root)."""
+    homes, chains = _homes(taxonomy)
+    inside = _inside(homes, chains)
+    found: list[tuple[str | None, bool]] = []
+    for (synset, exact), chain in zip(homes, chains, strict=True):
+        anchor = synset if synset is not None else _anchor(chain, inside, taxonomy.wordnet, "")[0] or None
+        found.append((anchor, exact and synset is not None))
+    return found
+
+
+def _homes(taxonomy: Taxonomy) -> tuple[list[tuple[str | None, bool]], list[list[_Above]]]:
+    """Synset of each class, and the groups of the merged tree over it, top down."""
     tree, chains = taxonomy.tree, []
     for c in taxonomy.classes:
         above = list(ancestors(tree, class_key(c.id)))[1:-1][::-1]
         chains.append([_Above(key, info(tree, key).synset) for key in above])
-    return _similarity(homes, chains, taxonomy.wordnet, how)
+    return [(c.synset, c.exact) for c in taxonomy.classes], chains
 
 
 def grouping_similarity(
@@ -96,10 +113,7 @@ def _placed(
     if top == _ROOT:
         nodes.update(dict.fromkeys(roots, (_ROOT,)))
         nodes[_ROOT] = ()
-    inside: dict[str, set[str]] = {}  # group → synsets of its classes
-    for (synset, _), chain in zip(homes, chains, strict=True):
-        for group in chain if synset is not None else ():
-            inside.setdefault(group.key, set()).add(str(synset))
+    inside = _inside(homes, chains)
     places: list[str] = []
     for c, ((synset, exact), chain) in enumerate(zip(homes, chains, strict=True)):
         if synset is not None and exact:
@@ -111,6 +125,15 @@ def _placed(
             above = key
         places.append(str(above))
     return nodes, places
+
+
+def _inside(homes: Sequence[tuple[str | None, bool]], chains: Sequence[Sequence[_Above]]) -> dict[str, set[str]]:
+    """Group → synsets of its classes."""
+    inside: dict[str, set[str]] = {}
+    for (synset, _), chain in zip(homes, chains, strict=True):
+        for group in chain if synset is not None else ():
+            inside.setdefault(group.key, set()).add(str(synset))
+    return inside
 
 
 def _anchor(

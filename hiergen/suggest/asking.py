@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hiergen.partitions.grouping import Grouping
 from hiergen.suggest.evidence import Evidence, combined
 from hiergen.suggest.propose import Progress, Proposal, from_evidence, gather
-from hiergen.suggest.request import Request
+from hiergen.suggest.request import SuggestRequest
 from hiergen.suggest.shape import Shape
 from hiergen.taxonomy.load import Taxonomy
 
@@ -33,7 +33,7 @@ class Asking:
     result: Asked | None = field(default=None, init=False)
 
     def propose(
-        self, taxonomy: Taxonomy, shape: Shape, request: Request, own: Grouping, progress: Progress | None = None
+        self, taxonomy: Taxonomy, shape: Shape, request: SuggestRequest, own: Grouping, progress: Progress | None = None
     ) -> Proposal:
         """A proposer for `hiergen.suggest.job.suggest`. The file's own nesting has a vote where it has the shape."""
         from hiergen.suggest.llm.job import ask
@@ -64,7 +64,7 @@ class Asking:
         return Proposal(asked.grouping, start.evidence, asked.marks, tuple(asked.notes), figures)
 
 
-def evidences(taxonomy: Taxonomy, request: Request) -> list[Evidence]:
+def evidences(taxonomy: Taxonomy, request: SuggestRequest) -> list[Evidence]:
     """WordNet and names; weights and features too where they are given."""
     kinds = ["wordnet", "names"]
     if request.data is not None or request.confusions is not None:

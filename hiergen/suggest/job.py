@@ -12,12 +12,12 @@ from hiergen.errors import HiergenError
 from hiergen.partitions.coherence import Coherence, coherence
 from hiergen.partitions.grouping import Grouping
 from hiergen.suggest.propose import Progress, Proposal, propose
-from hiergen.suggest.request import Request, asked_shape
+from hiergen.suggest.request import SuggestRequest, asked_shape
 from hiergen.suggest.shape import Shape
 from hiergen.suggest.write import Written, check_target, default_path, write_suggestion
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 
-Proposer = Callable[[Taxonomy, Shape, Request, Grouping, "Progress | None"], Proposal]
+Proposer = Callable[[Taxonomy, Shape, SuggestRequest, Grouping, "Progress | None"], Proposal]
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Suggested:
         }
 
 
-def suggest(
+def suggest_nesting(
     file: str | Path,
-    request: Request,
+    request: SuggestRequest,
     *,
     out: str | Path | None = None,
     force: bool = False,

@@ -9,7 +9,7 @@ from typing import Any
 from hiergen.errors import SpecError
 from hiergen.partitions.grouping import Grouping
 from hiergen.suggest.evidence import Evidence
-from hiergen.suggest.request import Request
+from hiergen.suggest.request import SuggestRequest
 from hiergen.suggest.shape import Shape
 from hiergen.suggest.tree import MARGIN, agglomerate, ambiguous
 from hiergen.taxonomy.load import Taxonomy
@@ -33,7 +33,7 @@ class Proposal:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-def gather(taxonomy: Taxonomy, by: str, request: Request, progress: Progress | None = None) -> Evidence:
+def gather(taxonomy: Taxonomy, by: str, request: SuggestRequest, progress: Progress | None = None) -> Evidence:
     """The evidence of one kind. Raises HiergenError where it cannot be had."""
     match by:
         case "wordnet":
@@ -67,7 +67,7 @@ def gather(taxonomy: Taxonomy, by: str, request: Request, progress: Progress | N
 
 
 def propose(
-    taxonomy: Taxonomy, shape: Shape, request: Request, own: Grouping, progress: Progress | None = None
+    taxonomy: Taxonomy, shape: Shape, request: SuggestRequest, own: Grouping, progress: Progress | None = None
 ) -> Proposal:
     """The nesting of this shape by `request.by` (not `llm`); `own`, the file's, is what `dissimilar` deals out where it
     has the shape."""

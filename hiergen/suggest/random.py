@@ -16,14 +16,14 @@ def random_grouping(shape: Shape, classes: Sequence[str], labels: Sequence[str],
     whole is uniform. Raises SpecError where the shape does not fit.
     """
     from hiergen.partitions.constraints import Constraints
-    from hiergen.partitions.sample import sample
+    from hiergen.partitions.sample import sample_nesting
 
     n = len(classes)
     shape.checked(n)
     levels: list[list[int]] = []
     for j, (members, count, low, high) in reversed(list(enumerate(shape.bounds(n)))):
         limits = Constraints(groups=((count, count),), min_size=(low,), max_size=(high,))
-        (drawn,) = sample(members, 2, limits, Random(f"{seed} {j}").getrandbits(63))
+        (drawn,) = sample_nesting(members, 2, limits, Random(f"{seed} {j}").getrandbits(63))
         levels.append([drawn[group] for group in levels[-1]] if levels else list(drawn))
     return make_grouping("random", classes, levels[::-1], labels=labels)
 

@@ -16,7 +16,7 @@ KINDS: tuple[By, ...] = get_args(By)
 
 
 @dataclass(frozen=True)
-class Request:
+class SuggestRequest:
     """Options of `hiergen suggest`, by the names they have there."""
 
     by: str = "wordnet"
@@ -36,7 +36,7 @@ class Request:
     batch_size: int = 64
     workers: int = 1
 
-    def checked(self) -> Request:
+    def checked(self) -> SuggestRequest:
         """Itself. Raises SpecError for an unknown kind, and for one whose evidence is not given."""
         if self.by not in KINDS:
             raise SpecError(
@@ -70,10 +70,10 @@ class Request:
 
 
 _PATHS = {"weights", "data", "network", "confusions", "text_model"}
-_DEFAULTS = {name: field.default for name, field in Request.__dataclass_fields__.items()}
+_DEFAULTS = {name: field.default for name, field in SuggestRequest.__dataclass_fields__.items()}
 
 
-def asked_shape(taxonomy: Taxonomy, request: Request) -> tuple[Shape, Grouping]:
+def asked_shape(taxonomy: Taxonomy, request: SuggestRequest) -> tuple[Shape, Grouping]:
     """The shape, and the file's own nesting that it is compared with: `model`'s, by default the deepest.
 
     Raises SpecError where neither the file nor `groups` says how many groups there shall be, and where the classes
@@ -90,7 +90,7 @@ def asked_shape(taxonomy: Taxonomy, request: Request) -> tuple[Shape, Grouping]:
     return Shape(counts, request.min_size, request.max_size).checked(len(own.classes)), own
 
 
-def _own(taxonomy: Taxonomy, request: Request) -> Grouping:
+def _own(taxonomy: Taxonomy, request: SuggestRequest) -> Grouping:
     """The file's nesting; with `groups`, that of a model with as many levels, or none where its tree has too few."""
     if request.groups is None or request.model is not None:
         return grouping_of(taxonomy, request.model)

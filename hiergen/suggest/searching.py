@@ -10,7 +10,7 @@ from hiergen.errors import SpecError
 from hiergen.partitions.grouping import Grouping
 from hiergen.suggest.evidence import Evidence
 from hiergen.suggest.propose import MARGIN_NOTE, Progress, Proposal, doubts, gather
-from hiergen.suggest.request import Request
+from hiergen.suggest.request import SuggestRequest
 from hiergen.suggest.shape import Shape
 from hiergen.taxonomy.load import Taxonomy
 
@@ -34,7 +34,7 @@ class Searching:
     result: Found | None = field(default=None, init=False)
 
     def propose(
-        self, taxonomy: Taxonomy, shape: Shape, request: Request, own: Grouping, progress: Progress | None = None
+        self, taxonomy: Taxonomy, shape: Shape, request: SuggestRequest, own: Grouping, progress: Progress | None = None
     ) -> Proposal:
         """A proposer for `hiergen.suggest.job.suggest`. Evidence of a kind other than WordNet's is what coherence and
         separability are of; the file's own nesting is what the score is compared with."""
@@ -68,13 +68,13 @@ class Searching:
             state=self.state,
             progress=tick,
         )
-        known = evidence or gather(taxonomy, "wordnet", Request(criterion="depth"))
+        known = evidence or gather(taxonomy, "wordnet", SuggestRequest(criterion="depth"))
         grouping = name_groups(taxonomy, found.grouping, known)
         marks = doubts(known, grouping) if self.objective in {"coherence", "separability"} else {}
         notes = (*found.notes(), *(evidence.notes if evidence else ()), *([MARGIN_NOTE] if marks else []))
         return Proposal(grouping, evidence, marks, notes, {"search": found.as_data()})
 
-    def _evidence(self, taxonomy: Taxonomy, request: Request, progress: Progress | None) -> Evidence | None:
+    def _evidence(self, taxonomy: Taxonomy, request: SuggestRequest, progress: Progress | None) -> Evidence | None:
         if self.objective not in {"coherence", "separability"}:
             return None
         if request.by in {"random", "dissimilar"}:
@@ -83,7 +83,7 @@ class Searching:
             return None  # it is by WordNet unless something else is given
         return gather(taxonomy, request.by, request, progress)
 
-    def command(self, request: Request, file: Path) -> str:
+    def command(self, request: SuggestRequest, file: Path) -> str:
         """The command, for the head of the file."""
         words = [request.command(file), f"--search --objective {self.objective}"]
         words += [f"--tasks {Path(task).name}" for task in self.tasks]

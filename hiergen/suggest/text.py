@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hiergen.partitions.grouping import Grouping
-from hiergen.suggest.naming import clean_names, printable
-from hiergen.suggest.yamltext import flow, scalar
+from hiergen.suggest.naming import clean_names
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.spec import WordNetCopy
+from hiergen.taxonomy.yamltext import WIDTH, comment, flow, member, models, scalar, table
 
 PLAIN = "balance: 0"  # gives exactly the groups that are written, if none has a single member
-_WIDTH = 118
 
 
 def taxonomy_text(
@@ -40,7 +39,7 @@ def taxonomy_text(
     """
     grouping = clean_names(taxonomy, grouping.reordered([c.id for c in taxonomy.classes]))
     data = dict(taxonomy.document.data)
-    models, left_out = models_for(taxonomy, grouping)
+    kept, left_out = models_for(taxonomy, grouping)
     told = [f"Suggested by `{command or f'hiergen suggest {taxonomy.path.name} --by {by}'}`."]
     told += [f"{key}: {value}" for key, value in (origin or {}).items()]
     told += list(notes)
@@ -48,34 +47,23 @@ def taxonomy_text(
         told.append(f"{len(marks)} of {len(grouping.classes)} classes could as well be elsewhere: look for '# ?'.")
     if left_out:
         told.append(f"Left out, as the groups below have {grouping.k} levels: {', '.join(left_out)}.")
-    lines = [line for sentence in told for line in _comment(sentence)]
+    lines = [line for sentence in told for line in comment(sentence)]
     lines.append(f"name: {name or suggestion_name(taxonomy, by)}")
     lines.append(f"classes: {_classes(taxonomy, folder)}")
     for key in ("synsets", "names"):
-        if data.get(key):
-            lines += [f"{key}:", *(f"  {scalar(k)}: {scalar(v)}" for k, v in data[key].items())]
+        lines += table(key, data.get(key) or {})
     if not grouping.levels:  # the groups are then still the old sources'
         lines += [f"{key}: {flow(data[key])}" for key in ("hypernyms", "unplaced") if data.get(key)]
     lines += ["sources:", *_sources(taxonomy, grouping, marks or {}, folder, keep_wordnet)]
     if grouping.levels:
         lines.append(f"nesting: {{{options}}}  # exactly these groups")
-    lines += ["models:", *(line for model, value in models.items() for line in _model(model, value))]
+    lines += models(kept)
     return "\n".join(lines) + "\n"
 
 
 def suggestion_name(taxonomy: Taxonomy, by: str) -> str:
     """ "imagenet100-weights", of at most 60 characters."""
     return f"{taxonomy.spec.name[: 60 - len(by) - 1]}-{by}"
-
-
-def _comment(sentence: str) -> Iterator[str]:
-    line = "#"
-    for word in printable(sentence).split():
-        if len(line) + 1 + len(word) > _WIDTH and line != "#":
-            yield line
-            line = "#"
-        line += f" {word}"
-    yield line
 
 
 def _classes(taxonomy: Taxonomy, folder: Path | None) -> str:
@@ -95,7 +83,7 @@ def _wrapped(items: Sequence[str]) -> str:
     lines = ["["]  # after "classes: "
     for i, item in enumerate(items):
         piece = item + ("," if i < len(items) - 1 else "]")
-        if len(lines[-1]) + len(piece) + (10 if len(lines) == 1 else 1) > _WIDTH:
+        if len(lines[-1]) + len(piece) + (10 if len(lines) == 1 else 1) > WIDTH:
             lines.append(f"  {piece}")
         else:
             lines[-1] += piece if lines[-1] == "[" else f" {piece}"
@@ -144,20 +132,7 @@ def _groups(
             yield from _groups(taxonomy, grouping, marks, j + 1, below, indent + "  ")
             continue
         for i in members[group]:
-            entry = taxonomy.classes[i]
-            shown = printable(entry.name)
-            if i in marks:
-                yield f"{indent}  - {scalar(entry.id)}  # ? {shown}: {printable(marks[i])}"
-            else:
-                yield f"{indent}  - {scalar(entry.id)}" + (f"  # {shown}" if entry.name != entry.id else "")
-
-
-def _model(name: str, options: Mapping[str, Any]) -> Iterator[str]:
-    if not options:
-        yield f"  {scalar(name)}: {{}}"
-        return
-    yield f"  {scalar(name)}:"
-    yield from (f"    {scalar(str(key))}: {flow(value)}" for key, value in options.items())
+            yield member(f"{indent}  ", taxonomy.classes[i], marks.get(i, ""))
 
 
 def models_for(taxonomy: Taxonomy, grouping: Grouping) -> tuple[dict[str, Any], list[str]]:

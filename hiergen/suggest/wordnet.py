@@ -9,9 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from hiergen.errors import SpecError, nearest, quoted
+from hiergen.partitions.similarity import wordnet_homes, wordnet_similarity
 from hiergen.suggest.evidence import Evidence, Floats, symmetric
 from hiergen.taxonomy.load import Taxonomy
-from hiergen.taxonomy.tree import ROOT, ancestors, class_key, depths, leaves
+from hiergen.taxonomy.tree import ROOT, depths, leaves
 from hiergen.taxonomy.wordnet import WordNet
 
 Criterion = Literal["ic", "depth"]
@@ -25,8 +26,6 @@ def wordnet_evidence(taxonomy: Taxonomy, criterion: str = "ic") -> Evidence:
     Raises SpecError for another criterion.
     """
     if criterion == "depth":
-        from hiergen.partitions.similarity import wordnet_similarity
-
         note = "Similarity: Wu–Palmer, by the depth of the lowest common hypernym."
         return Evidence("wordnet", symmetric(wordnet_similarity(taxonomy, "wu-palmer")), (note,))
     if criterion != "ic":
@@ -40,11 +39,11 @@ def wordnet_evidence(taxonomy: Taxonomy, criterion: str = "ic") -> Evidence:
 def lin_similarity(taxonomy: Taxonomy) -> Floats:
     """2 · IC(common) / (IC(a) + IC(b)) `(n, n)`, common being the hypernym of both with the most information.
 
-    A class that is only a kind of its synset is a leaf below it (IC 1); a class that WordNet has not is a leaf below
-    the most telling hypernym of its neighbours in the merged tree.
+    A class that is only a kind of its synset is a leaf below it (IC 1); a class that WordNet has not is a leaf where
+    `wordnet_homes` hangs it.
     """
     wordnet = taxonomy.wordnet
-    homes = _homes(taxonomy)
+    homes = wordnet_homes(taxonomy)
     closures = [list(wordnet.closure([home])) if home is not None else [] for home, _ in homes]
     information = information_content(sorted({wnid for above in closures for wnid in above}), wordnet)
     own = np.array([information[home] if home is not None and exact else 1.0 for home, exact in homes])
@@ -98,26 +97,6 @@ def superclass_evidence(taxonomy: Taxonomy, wordnet: Evidence) -> Evidence:
     rest = (wordnet.similarity - low) / (high - low) if high > low else np.zeros_like(shared)
     note = "Similarity: groups of imagenet-superclass in common; among equals, WordNet's."
     return Evidence("superclass", symmetric(shared + rest / 2), (note,))
-
-
-def _homes(taxonomy: Taxonomy) -> list[tuple[str | None, bool]]:
-    """Synset of each class, and whether the class is that synset itself."""
-    tree, wordnet = taxonomy.tree, taxonomy.wordnet
-    synsets = {class_key(c.id): c.synset for c in taxonomy.classes}
-    found: list[tuple[str | None, bool]] = []
-    for entry in taxonomy.classes:
-        if entry.synset is not None:
-            found.append((entry.synset, entry.exact))
-            continue
-        home = None
-        for above in list(ancestors(tree, class_key(entry.id)))[1:]:
-            known = [s for leaf in leaves(tree, above) if (s := synsets[leaf]) is not None]
-            if above != ROOT and known:
-                shared = set.intersection(*(set(wordnet.closure([s])) for s in known))
-                home = max(sorted(shared), key=wordnet.depth, default=None)
-                break
-        found.append((home, False))
-    return found
 
 
 def _children(synsets: Sequence[str], wordnet: WordNet) -> dict[str, tuple[str, ...]]:

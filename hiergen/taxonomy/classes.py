@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def _ids(spec: Spec, document: Document) -> list[tuple[str, str | None, str]]:
     if classes in CLASS_LISTS:
         return [(wnid, None, f"class list {classes}") for wnid in class_list(classes)]
     path = here / Path(classes).expanduser()
-    if "/" not in classes and "." not in classes and not path.exists():
+    if "/" not in classes and "." not in classes and not os.path.exists(path):  # False for a name too long, too
         raise SpecError(
             f"no class list {quoted(classes)}",
             place=document.place(("classes",)),

@@ -90,14 +90,19 @@ def group_parents(groups: dict[str, Group], report: Report) -> dict[str, tuple[s
                 report(TaxonomyError(text, place=place, hint=f"the other stands at {parents[name][1]}", code="E205"))
                 continue
             parents[name] = (group.name, place)
+    clear: set[str] = set()  # groups that have no loop above them
     for start in list(parents):
-        seen = [start]
-        while seen[-1] in parents:
-            above = parents[seen[-1]][0]
-            if above in seen:
-                loop = " → ".join(quoted(name) for name in [*seen[seen.index(above) :], above][:8])
+        way = {start: None}
+        at = start
+        while at in parents and at not in clear:
+            above = parents[at][0]
+            if above in way:
+                names = list(way)
+                loop = " → ".join(quoted(name) for name in [*names[names.index(above) :], above][:8])
                 place = parents.pop(above)[1]
                 report(TaxonomyError(f"groups contain each other: {loop}", place=place, code="E204"))
                 break
-            seen.append(above)
+            way[above] = None
+            at = above
+        clear.update(way)
     return parents

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from hiergen.errors import HiergenError, SpecError, TaxonomyError
-from hiergen.partitions.compare import Comparison, compare, compare_groupings, titles_of
+from hiergen.partitions.compare import Comparison, compare_groupings, compare_nestings, titles_of
 from hiergen.partitions.grouping import make_grouping
 from hiergen.partitions.share import Shares
 
@@ -30,7 +30,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path]:
     (folder / "tasks.yaml").write_text(
         "pets: [tabby, Chihuahua]\nroad: {classes: [limousine, trolleybus], weight: 3}\n"
     )
-    return compare([f"{FILES[0]}:N3HL", *FILES[1:]], tasks=[folder / "tasks.yaml"], svg=folder / "p.svg"), folder
+    return compare_nestings(
+        [f"{FILES[0]}:N3HL", *FILES[1:]], tasks=[folder / "tasks.yaml"], svg=folder / "p.svg"
+    ), folder
 
 
 def printed(comparison: Comparison, **options: int) -> str:
@@ -75,7 +77,7 @@ def test_wordnet_is_above_chance_and_the_control_is_not(three: tuple[Comparison,
 
 
 def test_a_nesting_against_itself() -> None:
-    comparison = compare([FILES[1], FILES[1]])
+    comparison = compare_nestings([FILES[1], FILES[1]])
     (pair,) = comparison.pairs
     for level in pair.levels:
         found = level.agreement
@@ -106,7 +108,7 @@ def test_the_table_has_every_section(three: tuple[Comparison, Path]) -> None:
 
 def test_other_depths_say_which_levels_are_compared() -> None:
     file = str(ROOT / "taxonomies/imagenet100.yaml")
-    comparison = compare([f"{file}:N4HL", f"{file}:N2HL", f"{file}:PHLlateSP"])
+    comparison = compare_nestings([f"{file}:N4HL", f"{file}:N2HL", f"{file}:PHLlateSP"])
     text = printed(comparison)
     assert "Nestings of other depths" in text
     pairs = {(p.first, p.second): p for p in comparison.pairs}
@@ -121,9 +123,9 @@ def test_other_depths_say_which_levels_are_compared() -> None:
 
 
 def test_generated_files_are_compared_without_running_them() -> None:
-    code = "import sys; from hiergen.partitions.compare import compare; c = compare(['generated/imagenet100.py:N3HL', "
+    code = "import sys; from hiergen import compare_nestings as f; c = f(['generated/imagenet100.py:N3HL', "
     code += "'generated/imagenet100.py:N4HL']); assert c.nests[0].cost is None and c.nests[0].no_cost; "
-    code += "c = compare(['generated/imagenet100.py:N3HL', 'taxonomies/imagenet100.yaml:N3HL']); "
+    code += "c = f(['generated/imagenet100.py:N3HL', 'taxonomies/imagenet100.yaml:N3HL']); "
     code += "assert c.nests[0].cost and c.pairs[0].levels[0].agreement.ari == 1; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -142,7 +144,7 @@ def test_shares_count_relabellings() -> None:
 def test_a_budget_too_small_is_a_line_not_an_end(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("name: a\nclasses: imagenet100\nmodels: {N2HL: {budget: {params: 1k}}}\n")
-    comparison = compare([str(file)])
+    comparison = compare_nestings([str(file)])
     assert comparison.nests[0].cost is None
     assert "too small" in printed(comparison)
 
@@ -165,14 +167,14 @@ def test_titles_are_short_where_that_is_enough() -> None:
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(HiergenError, match="nothing to compare"):
-        compare([])
+        compare_nestings([])
     with pytest.raises(
         TaxonomyError, match=r"100.yaml and \S+imagenet100.yaml are over different classes: \d+ only in the first \('n0"
     ):
-        compare([FILES[0], str(ROOT / "taxonomies/imagenet100.yaml")])
+        compare_nestings([FILES[0], str(ROOT / "taxonomies/imagenet100.yaml")])
     with pytest.raises(SpecError, match="no model 'N9HL'"):
-        compare([f"{FILES[0]}:N9HL"])
+        compare_nestings([f"{FILES[0]}:N9HL"])
     with pytest.raises(HiergenError, match="a picture needs two nestings or more; got 1"):
-        compare([FILES[0]], svg=tmp_path / "a.svg")
+        compare_nestings([FILES[0]], svg=tmp_path / "a.svg")
     with pytest.raises(SpecError, match="no such file"):
-        compare([FILES[0], str(tmp_path / "none.yaml")])
+        compare_nestings([FILES[0], str(tmp_path / "none.yaml")])

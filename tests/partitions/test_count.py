@@ -16,7 +16,7 @@ from hiergen.errors import HiergenError
 from hiergen.partitions.bounds import bracket, log10_integral
 from hiergen.partitions.consistent import ClassTree, class_tree
 from hiergen.partitions.constraints import Constraints, Span
-from hiergen.partitions.count import count, count_shape, counted, shape_share
+from hiergen.partitions.count import count_nestings, count_shape, counted, shape_share
 from hiergen.partitions.grouping import make_grouping, read_grouping
 from hiergen.partitions.route import Question, TooLargeError, question
 
@@ -45,15 +45,15 @@ def forced(n: int, k: int, constraints: Constraints, name: str) -> Question:
 
 
 def test_known_numbers() -> None:
-    assert [count(n, 1) for n in range(1, 7)] == [1] * 6
-    assert [count(n, 2) for n in range(1, 7)] == [1, 2, 5, 15, 52, 203]
-    assert [count(n, 3) for n in range(1, 7)] == [1, 3, 12, 60, 358, 2471]
-    assert [count(n, 4) for n in range(1, 7)] == [1, 4, 22, 154, 1304, 12915]
-    assert count(10, 2) == 115975
-    assert str(count(100, 2)) == BELL_100
-    assert count(1000, 2) // 10**1927 in range(1, 10)  # 1928 digits
-    assert count(10, 2, Constraints(groups=((3, 3),))) == 9330  # S(10, 3)
-    assert count(8, 2, Constraints(min_size=(2,), max_size=(2,))) == 105  # perfect matchings: 7!!
+    assert [count_nestings(n, 1) for n in range(1, 7)] == [1] * 6
+    assert [count_nestings(n, 2) for n in range(1, 7)] == [1, 2, 5, 15, 52, 203]
+    assert [count_nestings(n, 3) for n in range(1, 7)] == [1, 3, 12, 60, 358, 2471]
+    assert [count_nestings(n, 4) for n in range(1, 7)] == [1, 4, 22, 154, 1304, 12915]
+    assert count_nestings(10, 2) == 115975
+    assert str(count_nestings(100, 2)) == BELL_100
+    assert count_nestings(1000, 2) // 10**1927 in range(1, 10)  # 1928 digits
+    assert count_nestings(10, 2, Constraints(groups=((3, 3),))) == 9330  # S(10, 3)
+    assert count_nestings(8, 2, Constraints(min_size=(2,), max_size=(2,))) == 105  # perfect matchings: 7!!
 
 
 SINGLE = [
@@ -79,7 +79,7 @@ def test_every_constraint_against_enumeration(constraints: Constraints, every: d
     largest = max([c for pair in constraints.must_link + constraints.cannot_link for c in pair], default=0)
     for (n, k), all_ in every.items():
         if n > largest:
-            assert count(n, k, constraints) == sum(satisfies(nest, constraints) for nest in all_), (n, k)
+            assert count_nestings(n, k, constraints) == sum(satisfies(nest, constraints) for nest in all_), (n, k)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -91,7 +91,7 @@ def test_combinations_against_enumeration(seed: int, every: dict) -> None:  # ty
         n = rng.randint(1, LARGEST[k])
         constraints = random_constraints(rng, n, k)
         expected = sum(satisfies(nest, constraints) for nest in every[n, k])
-        assert count(n, k, constraints) == expected, (n, k, constraints)
+        assert count_nestings(n, k, constraints) == expected, (n, k, constraints)
         some += expected > 0
     assert some > 10
 
@@ -101,7 +101,7 @@ def test_nodes_alike_but_for_a_link_do_not_share_their_counts(link: tuple[tuple[
     tree = ClassTree("t", ((1, 2, 7), (3, 4), (5, 6), (), (), (), (), ()), (-1, -1, -1, 0, 1, 2, 3, 4))
     for k in (2, 3):
         constraints = Constraints(tree=tree, cannot_link=link)
-        assert count(5, k, constraints) == sum(satisfies(nest, constraints) for nest in nestings(5, k))
+        assert count_nestings(5, k, constraints) == sum(satisfies(nest, constraints) for nest in nestings(5, k))
 
 
 FREE: Span = (1, None)
@@ -123,53 +123,53 @@ FREE: Span = (1, None)
 def test_both_routes_agree(n: int, k: int, constraints: Constraints) -> None:
     """Upwards by Stirling numbers and downwards by generating functions share no formula."""
     chain, tables = (counted(forced(n, k, constraints, name)) for name in ("chain", "tables"))
-    assert chain == tables == count(n, k, constraints) > 0
+    assert chain == tables == count_nestings(n, k, constraints) > 0
 
 
 def test_a_billion_levels_and_a_few_are_the_same_polynomial() -> None:
     # for fixed n the count is a polynomial in k of degree n - 1: through its values at small k
     for constraints, n in ((Constraints(), 5), (Constraints(groups=((2, 4),)), 5), (Constraints(min_size=(2,)), 6)):
-        few = [count(n, k, constraints) for k in range(2, n + 8)]
+        few = [count_nestings(n, k, constraints) for k in range(2, n + 8)]
         k = 10**9
         differences, value, binomial = few, 0, 1
         for j in range(n + 1):
             value += binomial * differences[0]
             binomial = binomial * (k - 2 - j) // (j + 1)
             differences = [b - a for a, b in pairwise(differences)]
-        assert count(n, k, constraints) == value
+        assert count_nestings(n, k, constraints) == value
 
 
 def test_levels_by_power_of_a_matrix_and_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     from hiergen.partitions import route
 
-    one_by_one = count(9, 40, Constraints(groups=((2, 7),)))
+    one_by_one = count_nestings(9, 40, Constraints(groups=((2, 7),)))
     monkeypatch.setattr(route, "MOST_LEVELS", 10)
-    assert count(9, 40, Constraints(groups=((2, 7),))) == one_by_one
+    assert count_nestings(9, 40, Constraints(groups=((2, 7),))) == one_by_one
 
 
 @pytest.mark.parametrize(
     ("n", "k", "least"), [(50, 2, 1), (50, 3, 1), (60, 4, 1), (60, 2, 3), (61, 3, 2), (300, 6, 1), (100, 60, 1)]
 )
 def test_integral_encloses_the_exact_number(n: int, k: int, least: int) -> None:
-    exact = math.log10(count(n, k, Constraints(min_size=(1,) * (k - 2) + (least,))))
+    exact = math.log10(count_nestings(n, k, Constraints(min_size=(1,) * (k - 2) + (least,))))
     found = log10_integral(n, k - 1, least)
     assert found is not None
     assert found[0] <= exact <= found[1]
     assert found[1] - found[0] < 1e-9
     largest = log10_integral(n, k - 1, 1, 7) if k == 2 else None
     if largest:
-        assert largest[0] <= math.log10(count(n, k, Constraints(max_size=(7,)))) <= largest[1]
+        assert largest[0] <= math.log10(count_nestings(n, k, Constraints(max_size=(7,)))) <= largest[1]
 
 
 def test_absurd_numbers_are_enclosed_at_once() -> None:
     with pytest.raises(TooLargeError, match="too large to count exactly: 100,000 classes, 2 levels") as caught:
-        count(100_000, 2)
+        count_nestings(100_000, 2)
     error = caught.value
     assert error.low is not None
     assert error.high is not None
     assert error.low <= 364471 + math.log10(1.04339424254294) <= error.high  # arb.bell_number
     assert error.high - error.low < 1e-8
-    assert count(100_000, 2, Constraints(groups=((2, 2),))) == 2**99_999 - 1
+    assert count_nestings(100_000, 2, Constraints(groups=((2, 2),))) == 2**99_999 - 1
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_shapes_add_up_to_all(k: int) -> None:
         of = [[next(g for g, group in enumerate(p) if c in group) for c in range(5)] for p in nest]
         grouping = make_grouping("x", names, of)
         same, total = shape_share(grouping)
-        assert total == count(5, k)
+        assert total == count_nestings(5, k)
         found[same] = found.get(same, 0) + 1
     for same, number in found.items():
         assert number % same == 0
-    assert sum(found.values()) == count(5, k)
+    assert sum(found.values()) == count_nestings(5, k)
     assert count_shape([(0, 0), (0, 0, 1, 1)], 4) == 3
     assert count_shape([(0, 0, 0), (0, 0, 1, 1, 2)], 5) == 15
     assert count_shape([(0, 0), (0, 1), (0, 0, 1, 1, 1)], 5) == 10
@@ -215,22 +215,22 @@ def test_real_trees() -> None:
     taxonomy = load_taxonomy("taxonomies/imagenette.yaml")
     tree = class_tree(taxonomy)
     constraints = Constraints(tree=tree)
-    assert count(10, 2, constraints) == 63
+    assert count_nestings(10, 2, constraints) == 63
     by_hand = [nest for nest in nestings(10, 2) if satisfies(nest, constraints)]
     assert len(by_hand) == 63
     backwards = class_tree(taxonomy, [c.id for c in taxonomy.classes][::-1])
-    assert count(10, 3, replace(constraints, tree=backwards)) == count(10, 3, constraints)
+    assert count_nestings(10, 3, replace(constraints, tree=backwards)) == count_nestings(10, 3, constraints)
     with pytest.raises(HiergenError, match="is over other classes: 1 not in it"):
         class_tree(taxonomy, ["n0", *[c.id for c in taxonomy.classes][1:]])
     # the tree is kept as long as no group is torn: every model of the file that only merges and cuts is in the space
-    assert count(100, 3, Constraints(tree=class_tree(load_taxonomy("taxonomies/imagenet100.yaml")))) > 10**38
+    assert count_nestings(100, 3, Constraints(tree=class_tree(load_taxonomy("taxonomies/imagenet100.yaml")))) > 10**38
     assert read_grouping("taxonomies/imagenet100.yaml:N3HL").counts == (12, 32)
 
 
 def test_no_torch_and_no_numpy() -> None:
     code = (
-        "import sys; from hiergen.partitions.count import count; from hiergen.partitions.sample import sample;"
-        "count(20, 3); sample(20, 3); print([m for m in ('torch', 'numpy', 'scipy', 'networkx') if m in sys.modules])"
+        "import sys; from hiergen import count_nestings, sample_nesting; count_nestings(20, 3); sample_nesting(20, 3); "
+        "print([m for m in ('torch', 'numpy', 'scipy', 'networkx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -16,7 +16,7 @@ from hiergen.partitions import sample as module
 from hiergen.partitions.consistent import ClassTree
 from hiergen.partitions.constraints import Constraints, UnsatisfiableError
 from hiergen.partitions.route import Route, TooLargeError, question
-from hiergen.partitions.sample import Stirling, sample, samples
+from hiergen.partitions.sample import Stirling, sample_nesting, samples
 
 Drawn = tuple[tuple[int, ...], ...]
 TREE = random_tree(random.Random(4), 6)
@@ -126,7 +126,7 @@ def test_large_ones_satisfy_their_constraints() -> None:
         must_link=((0, 1), (1, 2)),
         cannot_link=((0, 3), (3, 4)),
     )
-    coarse, fine = sample(100, 3, constraints, seed=5)
+    coarse, fine = sample_nesting(100, 3, constraints, seed=5)
     assert (len(set(coarse)), len(set(fine))) == (5, 15)
     assert all(2 <= size <= 40 for size in Counter(coarse).values())
     assert all(2 <= size <= 20 for size in Counter(fine).values())
@@ -137,9 +137,9 @@ def test_large_ones_satisfy_their_constraints() -> None:
 
 def test_the_mean_number_of_groups_is_the_counted_one() -> None:
     """For n = 300: of k = 2, B(n + 1) / B(n) - 1 groups in the mean."""
-    from hiergen.partitions.count import count
+    from hiergen.partitions.count import count_nestings
 
-    expected = count(301, 2) / count(300, 2) - 1
+    expected = count_nestings(301, 2) / count_nestings(300, 2) - 1
     drawn = [len(set(levels[0])) for levels in islice(samples(300, 2, seed=1), 60)]
     mean = sum(drawn) / len(drawn)
     spread = (sum((d - mean) ** 2 for d in drawn) / 59) ** 0.5
@@ -160,16 +160,16 @@ def _groups(of: tuple[int, ...]) -> list[list[int]]:
 @pytest.mark.parametrize("constraints", [Constraints(), Constraints(groups=((2, 3), (5, 9))), Constraints(tree=TREE)])
 def test_the_same_seed_gives_the_same_nesting(constraints: Constraints) -> None:
     n = 6 if constraints.tree else 12
-    first = [sample(n, 3, constraints, seed) for seed in range(5)]
-    assert first == [sample(n, 3, constraints, seed) for seed in range(5)]
+    first = [sample_nesting(n, 3, constraints, seed) for seed in range(5)]
+    assert first == [sample_nesting(n, 3, constraints, seed) for seed in range(5)]
     assert any(a != first[0] for a in first[1:])
     assert next(samples(n, 3, constraints, 3)) == first[3]
 
 
 def test_hash_seeds_do_not_matter() -> None:
     code = (
-        "from hiergen.partitions.sample import sample; from hiergen.partitions.constraints import Constraints as C;"
-        "print(sample(30, 3, C(groups=((3, 4), (8, 8)), cannot_link=((0, 1), (2, 3)), min_size=(2,)), 7))"
+        "from hiergen import sample_nesting, Constraints as C;"
+        "print(sample_nesting(30, 3, C(groups=((3, 4), (8, 8)), cannot_link=((0, 1), (2, 3)), min_size=(2,)), 7))"
     )
     outs = {
         subprocess.run(
@@ -182,12 +182,12 @@ def test_hash_seeds_do_not_matter() -> None:
 
 def test_what_cannot_be_drawn() -> None:
     with pytest.raises(UnsatisfiableError, match=r"--groups 2 and --min-size 6: 2 groups of at least 6 are 12 classes"):
-        sample(10, 2, Constraints(groups=((2, 2),), min_size=(6,)))
+        sample_nesting(10, 2, Constraints(groups=((2, 2),), min_size=(6,)))
     with pytest.raises(UnsatisfiableError, match=r"satisfies --must-link 0,1 and --cannot-link 0,1$"):
-        sample(10, 2, Constraints(must_link=((0, 1), (2, 3)), cannot_link=((4, 5), (0, 1))))
+        sample_nesting(10, 2, Constraints(must_link=((0, 1), (2, 3)), cannot_link=((4, 5), (0, 1))))
     with pytest.raises(TooLargeError, match="too large to draw from: 100,000 classes"):
-        sample(100_000, 2)
+        sample_nesting(100_000, 2)
     with pytest.raises(TooLargeError, match="too large to be drawn"):
-        sample(10, 10**9)
-    assert sample(5, 1) == []
-    assert sample(1, 3) == [[0], [0]]
+        sample_nesting(10, 10**9)
+    assert sample_nesting(5, 1) == []
+    assert sample_nesting(1, 3) == [[0], [0]]

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from hiergen.partitions.grouping import grouping_of, read_grouping
-from hiergen.suggest.job import suggest
-from hiergen.suggest.request import Request
+from hiergen.suggest.job import suggest_nesting
+from hiergen.suggest.request import SuggestRequest
 from hiergen.taxonomy.load import load_taxonomy
 
 ROOT = Path(__file__).parents[2]
@@ -177,8 +177,8 @@ def test_the_same_input_gives_the_same_bytes_on_every_hash_seed(write) -> None:
     for seed in ("0", "1"):
         out = file.with_name(f"out{seed}.yaml")
         code = (
-            "from hiergen.suggest.job import suggest; from hiergen.suggest.request import Request; "
-            f"[suggest({str(file)!r}, Request(by=by, groups=(2, 4)), out={str(out)!r} + by) "
+            "from hiergen.suggest.job import suggest_nesting; from hiergen.suggest.request import SuggestRequest; "
+            f"[suggest_nesting({str(file)!r}, SuggestRequest(by=by, groups=(2, 4)), out={str(out)!r} + by) "
             "for by in ('wordnet', 'names', 'random')]"
         )
         subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONHASHSEED": seed}, cwd=ROOT)
@@ -208,7 +208,7 @@ def test_random_needs_no_torch(write) -> None:
 
 def test_in_python(write) -> None:
     file = write(PETS, "pets.yaml")
-    done = suggest(file, Request(by="wordnet", groups=(3,)), out=file.with_name("x.yaml"))
+    done = suggest_nesting(file, SuggestRequest(by="wordnet", groups=(3,)), out=file.with_name("x.yaml"))
     assert done.coherence is not None
     assert done.coherence.levels[0].z > 2
     assert done.written is not None

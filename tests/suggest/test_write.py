@@ -13,9 +13,9 @@ from hiergen.errors import HiergenError
 from hiergen.partitions.grouping import Grouping, grouping_of, make_grouping
 from hiergen.suggest.naming import clean_names
 from hiergen.suggest.write import taxonomy_text, write_suggestion
-from hiergen.suggest.yamltext import scalar
 from hiergen.taxonomy import yamlfile
 from hiergen.taxonomy.load import load_taxonomy
+from hiergen.taxonomy.yamltext import scalar
 
 HOSTILE = [
     "- dash",
