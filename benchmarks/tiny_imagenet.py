@@ -43,6 +43,7 @@ from hiergen.train.metrics import evaluate
 from hiergen.train.parallel import Parallel
 from hiergen.train.predict import predict
 from hiergen.train.recipefile import load_recipe
+from hiergen.train.trunkweights import load_trunk
 
 ROOT = Path(__file__).parent.parent
 NAME = "tiny-imagenet-100"
@@ -195,8 +196,6 @@ def probe(study: Study, seed: int, epochs: int = 30) -> None:
     flat = timm.create_model("tf_efficientnet_lite0").eval()
     flat.load_state_dict(real_weights())
     rest = torch.nn.Sequential(flat.blocks[5:], flat.conv_head, flat.bn2, flat.global_pool)
-    from hiergen.train.trunkweights import load_trunk
-
     load_trunk(network, study.trunk)
     recipe = load_recipe("frozen-trunk", study.settings)
     parts = load_images(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)
@@ -240,6 +239,9 @@ def probe(study: Study, seed: int, epochs: int = 30) -> None:
 def flat_alone(study: Study, seed: int) -> None:
     """Flat heads trained on some classes only: the fixed ones, and each top group."""
     found = {}
+    flat = load_network(ROOT / ROWS[FLAT])
+    load_trunk(flat, study.trunk)
+    maps = study.measured_on(flat, seed)
     for name, classes in class_sets(study).items():
         folder = study.out / "alone" / f"{name.replace(' ', '-')}-{seed}"
         if not folder.is_dir():
@@ -248,7 +250,6 @@ def flat_alone(study: Study, seed: int) -> None:
             write_cutout(ROOT / ROWS[FLAT], folder, classes=indices, untrained=True, name="Alone")
         weights, _ = study.trained(f"alone/{name}-trained", folder, seed, only_known=True)
         network = study.network(folder, weights)
-        maps = study.measured_on(load_network(ROOT / ROWS[FLAT]), seed)
         chosen = [i for i, t in enumerate(maps.targets) if t in classes]
         place = {c: i for i, c in enumerate(sorted(classes))}
         with torch.inference_mode():
