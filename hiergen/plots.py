@@ -34,13 +34,13 @@ def check(path: Path) -> None:
     """Raise HiergenError where matplotlib is missing, OutputError for a name that says no kind of picture."""
     if path.suffix.lower() not in _KINDS:
         raise OutputError("is no name for a picture", place=quoted(path)[1:-1], expected=f"one of {', '.join(_KINDS)}")
-    _figure()
+    figure_class()
 
 
 def draw_scan(scan: Scan, path: Path, *, what: str) -> None:
     """Accuracy by gain, and by the rate of wrong cues. Raises as `check` does, and where it cannot be written."""
     check(path)
-    figure = _figure()(figsize=(9, 3.6), layout="constrained")
+    figure = figure_class()(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     held, best = scan.held, scan.best
     for values, label, style in ((held.right, "right cue", "-"), (held.wrong, "wrong cue", "--")):
@@ -55,7 +55,7 @@ def draw_scan(scan: Scan, path: Path, *, what: str) -> None:
     for axes in (left, right):
         axes.axhline(100 * held.baseline, color="black", linewidth=0.8, label="without attention")
         axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_curves(
@@ -72,14 +72,14 @@ def draw_curves(
     """
     for path in paths:
         check(path)
-    with _style():
-        figure = _figure()(figsize=(12, 3.6), layout="constrained")
+    with style():
+        figure = figure_class()(figsize=(12, 3.6), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         marker = "." if len(epochs) <= 40 else None
         for name, values in losses.items():
-            left.plot(epochs, _gaps(values), marker=marker, label=_plain(name))
+            left.plot(epochs, _gaps(values), marker=marker, label=plain(name))
         for name, values in shares.items():
-            middle.plot(epochs, _gaps(values, 100), marker=marker, label=_plain(name))
+            middle.plot(epochs, _gaps(values, 100), marker=marker, label=plain(name))
         right.plot(epochs, _gaps(rates), marker=marker, color="0.3")
         left.set(ylabel="loss")
         middle.set(ylabel="accuracy (validation), %")
@@ -99,7 +99,7 @@ def draw_curves(
             if lines:
                 axes.legend(frameon=False, fontsize=8)
         for path in paths:
-            _save(figure, path)
+            save(figure, path)
 
 
 def draw_confusion(counts: Sequence[Sequence[int]], names: Sequence[str], *paths: Path, title: str) -> None:
@@ -110,15 +110,15 @@ def draw_confusion(counts: Sequence[Sequence[int]], names: Sequence[str], *paths
     for path in paths:
         check(path)
     count = len(names)
-    shown = [_plain(name) for name in names]
+    shown = [plain(name) for name in names]
     totals = [sum(row) for row in counts]
     rows = [[100 * n / total if total else math.nan for n in row] for row, total in zip(counts, totals, strict=True)]
     cell = 0.55 if count <= 12 else 0.4 if count <= _NUMBERED else 0.3
     size = 7 if count <= _NUMBERED else 6
     label = 9 if count <= 12 else 8
     side = cell * max(count, 4) + 0.075 * label / 8 * max(map(len, shown))
-    with _style():
-        figure = _figure()(figsize=(side + 1.9, side + 0.9), layout="constrained")
+    with style():
+        figure = figure_class()(figsize=(side + 1.9, side + 0.9), layout="constrained")
         axes = figure.subplots()
         colours = import_module("matplotlib").colormaps["Blues"].with_extremes(bad="0.85")
         image = axes.imshow(_masked(rows), cmap=colours, vmin=0, vmax=100)
@@ -126,7 +126,7 @@ def draw_confusion(counts: Sequence[Sequence[int]], names: Sequence[str], *paths
         labels = [f"{name}  ({n:,})" for name, n in zip(shown, totals, strict=True)]
         axes.set_yticks(range(count), labels, fontsize=label, parse_math=False)
         axes.set(xlabel="predicted", ylabel="true (images)")
-        axes.set_title(_plain(title, 200), fontsize=10, loc="left", parse_math=False)
+        axes.set_title(plain(title, 200), fontsize=10, loc="left", parse_math=False)
         axes.set_xticks([i - 0.5 for i in range(1, count)], minor=True)
         axes.set_yticks([i - 0.5 for i in range(1, count)], minor=True)
         axes.grid(which="minor", color="0.9", linewidth=0.5)
@@ -139,7 +139,7 @@ def draw_confusion(counts: Sequence[Sequence[int]], names: Sequence[str], *paths
         bar = figure.colorbar(image, ax=axes, shrink=min(1, 3 / side), aspect=15)
         bar.set_label("% of the row's images" + (", grey: none" if 0 in totals else ""))
         for path in paths:
-            _save(figure, path)
+            save(figure, path)
 
 
 def draw_pairs(pairs: Sequence[tuple[str, str, int, int]], *paths: Path, title: str) -> None:
@@ -149,10 +149,10 @@ def draw_pairs(pairs: Sequence[tuple[str, str, int, int]], *paths: Path, title: 
     """
     for path in paths:
         check(path)
-    with _style():
-        figure = _figure()(figsize=(9, 1.2 + 0.28 * max(len(pairs), 1)), layout="constrained")
+    with style():
+        figure = figure_class()(figsize=(9, 1.2 + 0.28 * max(len(pairs), 1)), layout="constrained")
         axes = figure.subplots()
-        names = [f"{_plain(true)} → {_plain(predicted)}" for true, predicted, _, _ in pairs]
+        names = [f"{plain(true)} → {plain(predicted)}" for true, predicted, _, _ in pairs]
         shares = [100 * wrong / images if images else 0.0 for _, _, wrong, images in pairs]
         bars = axes.barh(range(len(pairs)), shares, color="#4c78a8")
         axes.bar_label(bars, [f" {wrong:,} of {images:,}" for _, _, wrong, images in pairs], fontsize=7)
@@ -161,11 +161,11 @@ def draw_pairs(pairs: Sequence[tuple[str, str, int, int]], *paths: Path, title: 
         axes.margins(x=0.15)
         axes.set_xlim(left=0)
         axes.set_xlabel("% of the true one's images")
-        axes.set_title(_plain(title, 200), fontsize=10, loc="left", parse_math=False)
+        axes.set_title(plain(title, 200), fontsize=10, loc="left", parse_math=False)
         if not pairs:
             axes.text(0.5, 0.5, "no mistakes", transform=axes.transAxes, ha="center", va="center")
         for path in paths:
-            _save(figure, path)
+            save(figure, path)
 
 
 def _percent(share: float) -> str:
@@ -186,7 +186,7 @@ def _masked(rows: list[list[float]]) -> Any:
     return numpy.ma.masked_invalid(numpy.array(rows))
 
 
-def _plain(name: str, length: int = _NAME) -> str:
+def plain(name: str, length: int = _NAME) -> str:
     """One printable line (an SVG holds no control characters), shortened in the middle: ends of names tell apart."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
     if len(text) <= length:
@@ -196,7 +196,7 @@ def _plain(name: str, length: int = _NAME) -> str:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """matplotlib's own defaults, whatever the user's matplotlibrc says, and fonts for other scripts."""
     matplotlib, fonts = import_module("matplotlib"), import_module("matplotlib.font_manager").fontManager
     installed = {font.name for font in fonts.ttflist}
@@ -209,7 +209,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     """Beside, then renamed; an SVG has no date and no random ids, and its text as text."""
     kind = path.suffix[1:].lower()
     # no date: the same curves are the same bytes
@@ -219,7 +219,7 @@ def _save(figure: Any, path: Path) -> None:
         figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)
 
 
-def _figure() -> Any:
+def figure_class() -> Any:
     try:
         return import_module("matplotlib.figure").Figure
     except ImportError:

@@ -75,9 +75,13 @@ def check_file(path: str | Path, further: Sequence[Check] = ()) -> list[Finding]
     except HiergenError as error:  # nothing further can be read after this one
         report(error)
     if taxonomy is not None and not findings:
-        for check in (*_AFTER_MERGE, *further):
-            findings += check(taxonomy)
+        findings += merged_findings(taxonomy, further)
     return sorted(findings, key=lambda f: not f.is_error)
+
+
+def merged_findings(taxonomy: Taxonomy, further: Sequence[Check] = ()) -> list[Finding]:
+    """The findings about a taxonomy that could be read and merged."""
+    return [finding for check in (*_AFTER_MERGE, *further) for finding in check(taxonomy)]
 
 
 def finding_of(error: HiergenError, path: str) -> Finding:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 
 MAX_NAME = 200
+NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]*$"
 _RESERVED = {
     *("Bottlenecks", "CLASSES", "ClassHeads", "ConvNeXts", "HierarchicalNetwork", "InvertedResiduals"),
     *("Nest", "Siblings", "Trunk"),
@@ -31,7 +32,7 @@ def check_identifier(name: str) -> str:
         raise ValueError(f"a name of {len(name)} characters; expected at most 60")
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         raise ValueError(f"'{name}' is a Python keyword")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise ValueError("expected a letter, then letters, digits, '_' or '-'")
     return name
 

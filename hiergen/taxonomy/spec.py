@@ -1,6 +1,6 @@
-"""The taxonomy file as frozen pydantic models, and `read_spec`, which turns a file into one.
+"""The taxonomy file as frozen pydantic models; `specfile.read_spec` turns a file into one.
 
-Keys and defaults are described in docs/taxonomy-file.md.
+The descriptions here and in modelspec.py are what docs/taxonomy-reference.md and editors show.
 """
 
 from __future__ import annotations
@@ -8,175 +8,81 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PositiveInt,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema, field_validator, model_validator
 
-from hiergen.taxonomy.naming import check_identifier
+from hiergen.taxonomy.modelspec import Block, Branches, Budget, ModelSpec, Stage, TrunkSpec
+from hiergen.taxonomy.naming import NAME_PATTERN, check_identifier
+from hiergen.taxonomy.specparts import Amount, Model, Weight, by_shape
+
+__all__ = [
+    "Amount",
+    "Block",
+    "Branches",
+    "Budget",
+    "Classes",
+    "Groups",
+    "HypernymRule",
+    "Hypernyms",
+    "Identifier",
+    "ImageFolder",
+    "Model",
+    "ModelSpec",
+    "Nesting",
+    "Source",
+    "Spec",
+    "Stage",
+    "SuperclassFiles",
+    "TrunkSpec",
+    "WordNetCopy",
+    "model_levels",
+]
 
 HypernymRule = Literal["deepest", "shallowest", "first", "most-classes"]
-BLOCKS = ("bottleneck", "convnext", "convnextv2", "mbconv")
-_SUFFIX = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-
-
-class Model(BaseModel):
-    """Base of all parts of the file: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _amount(value: Any) -> Any:
-    """'25M' → 25_000_000, '4.2G' → 4_200_000_000."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,12})?) ?([kKmMgGtT]?)", value.strip())
-        if not match:
-            raise ValueError("expected a number like 25M or 4.2G")
-        return round(float(match[1]) * _SUFFIX.get(match[2].lower(), 1))
-    return value
-
-
-Amount = Annotated[PositiveInt, BeforeValidator(_amount)]
-Identifier = Annotated[str, AfterValidator(check_identifier)]
-Width = Annotated[PositiveInt, Field(le=65_536)]
-Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-
-
-class Stage(Model):
-    """`depth` blocks of one shape; `stride` is taken by the first. `kernel` and `act` are of `mbconv` only."""
-
-    block: Literal["bottleneck", "convnext", "convnextv2", "mbconv"] = "bottleneck"
-    depth: Annotated[PositiveInt, Field(le=100)] = 1
-    width: Width
-    out: Width
-    stride: Literal[1, 2, 4] = 1
-    kernel: Literal[3, 5, 7] | None = None
-    act: Literal["relu", "relu6", "silu"] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _numbers(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {**data, **{k: int(data[k]) for k in ("stride", "kernel") if str(data.get(k, "")).isdecimal()}}
-
-    @model_validator(mode="after")
-    def _own_options(self) -> Stage:
-        for option in ("kernel", "act"):
-            if self.block != "mbconv" and getattr(self, option) is not None:
-                raise ValueError(f"'{option}' goes with 'block: mbconv' only")
-        return self
-
-
-class TrunkSpec(Model):
-    """A timm backbone, cut after the stage `until` (None: chosen from the number of levels)."""
-
-    backbone: str = "resnet50"
-    until: str | None = None
-
-
-class Budget(Model):
-    """Upper bounds for the whole network, trunk included; the solver comes within 2 % of the tighter one."""
-
-    params: Amount | None = None
-    macs: Amount | None = None
-
-    @model_validator(mode="after")
-    def _something(self) -> Budget:
-        if self.params is None and self.macs is None:
-            raise ValueError("expected params, macs or both")
-        return self
-
-
-def _shape(*others: str) -> Discriminator:
-    """Which member of a union is meant, by the value's shape: "<list>", or a mapping by its key, or "<text>".
-
-    Then an error is about that member only. No tag is a key that a user may write.
-    """
-
-    def tag(value: Any) -> str:
-        if isinstance(value, list):
-            return "<list>"
-        keys = value if isinstance(value, dict) else [key for key in others if type(value).__name__ == key]
-        return next((f"<{key}>" for key in others if key in keys), "<text>")
-
-    return Discriminator(tag)
-
-
-Branches = Annotated[Annotated[Literal["auto"], Tag("<text>")] | Annotated[list[list[Stage]], Tag("<list>")], _shape()]
-
-
-class ModelSpec(Model):
-    """One network. Levels come from `levels`, else from `branches`, else from a name like PHL or N3HL."""
-
-    trunk: TrunkSpec = TrunkSpec()
-    levels: Annotated[PositiveInt, Field(le=64)] | None = None
-    branches: Branches = "auto"
-    budget: Budget | None = None
-    block: Literal["bottleneck", "convnext", "convnextv2", "mbconv"] | None = None
-    depth: Annotated[PositiveInt, Field(le=100)] | None = None
-    kernel: Literal[3, 5, 7] | None = None
-    single_branch: bool = False
-    input_size: Annotated[PositiveInt, Field(ge=8, le=8192)] | None = None
-
-    @field_validator("kernel", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        return int(value) if str(value).isdecimal() else value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ModelSpec:
-        if self.branches == "auto":
-            if self.kernel is not None and self.block != "mbconv":
-                raise ValueError("'kernel' goes with 'block: mbconv' only")
-            return self
-        for option in ("budget", "block", "depth", "kernel"):
-            if getattr(self, option) is not None:
-                raise ValueError(f"'{option}' goes with 'branches: auto' only")
-        if not self.branches or not all(self.branches):
-            raise ValueError("expected one list of stages per level, none of them empty")
-        if self.levels is not None and self.levels != len(self.branches):
-            raise ValueError(f"'levels: {self.levels}' but 'branches' has {len(self.branches)} lists of stages")
-        return self
-
-    @model_validator(mode="after")
-    def _single(self) -> ModelSpec:
-        listed = len(self.branches) if self.branches != "auto" else 1
-        if self.single_branch and (self.levels or listed) != 1:
-            raise ValueError("'single_branch' has no groups: expected 1 level")
-        return self
+Identifier = Annotated[
+    str,
+    AfterValidator(check_identifier),
+    WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": 60}),
+]
 
 
 class ImageFolder(Model):
     """Classes are the sub-folders of `imagefolder`, sorted as torchvision sorts them."""
 
-    imagefolder: str
+    model_config = ConfigDict(title="classes from a folder of images")
+
+    imagefolder: str = Field(description="A folder of one folder per class.", examples=["path/to/train"])
 
 
 class Groups(Model):
-    """Hand-edited groups: name → members; a member may again be a mapping of groups."""
+    """Hand-edited groups; several such blocks may stand at different strengths."""
 
-    groups: dict[str, Any]
+    model_config = ConfigDict(title="groups by hand")
+
+    groups: dict[str, Any] = Field(
+        description="Name → members. A member is a class (id or name), another group of the block, or a synset or word "
+        "that stands for every class at or below it; groups may also be written nested.",
+        examples=[{"farm animal": ["hen", "sheep.n.01"], "pet": {"cat": ["domestic_cat.n.01"], "dog": ["dog.n.01"]}}],
+    )
 
 
 class SuperclassFiles(Model):
-    """A folder with a copy of imagenet-superclass' two text files."""
+    """A copy of imagenet-superclass."""
 
-    superclass_files: str = Field(alias="superclass-files")
+    model_config = ConfigDict(title="imagenet-superclass' own files")
+
+    superclass_files: str = Field(
+        alias="superclass-files",
+        description="A folder with that repository's two text files.",
+        examples=["../imagenet-superclass"],
+    )
 
 
 class WordNetCopy(Model):
-    """The user's own WordNet: a folder or zip with data.noun and index.noun."""
+    """Your own WordNet."""
 
-    wordnet: str
+    model_config = ConfigDict(title="a WordNet of your own")
+
+    wordnet: str = Field(description="A folder or zip with data.noun and index.noun.", examples=["wordnet-3.1/dict"])
 
 
 Source = Annotated[
@@ -184,30 +90,57 @@ Source = Annotated[
     | Annotated[Groups, Tag("<groups>")]
     | Annotated[SuperclassFiles, Tag("<superclass-files>")]
     | Annotated[WordNetCopy, Tag("<wordnet>")],
-    _shape("groups", "superclass-files", "wordnet"),
+    by_shape("groups", "superclass-files", "wordnet"),
 ]
 Classes = Annotated[
     Annotated[str, Tag("<text>")] | Annotated[list[str], Tag("<list>")] | Annotated[ImageFolder, Tag("<imagefolder>")],
-    _shape("imagefolder"),
+    by_shape("imagefolder"),
 ]
 
 
 class Hypernyms(Model):
     """Which hypernym counts where WordNet gives several: a rule, and choices for single synsets."""
 
-    rule: HypernymRule = "deepest"
-    choose: dict[str, str] = {}
+    model_config = ConfigDict(title="hypernyms")
+
+    rule: HypernymRule = Field(
+        default="deepest",
+        description="`deepest`: the one with the longest path to the root; `shallowest`: with the shortest; `first`: "
+        "the one that WordNet lists first; `most-classes`: with most of this taxonomy's classes below it.",
+    )
+    choose: dict[str, str] = Field(
+        default={},
+        description="Synset → the hypernym that counts for it, whatever the rule says.",
+        examples=[{"dog.n.01": "domestic_animal.n.01"}],
+    )
 
 
 class Nesting(Model):
-    """How the merged tree is squeezed to k levels (hiergen.taxonomy.nest)."""
+    """How the merged tree is squeezed to k levels: the parts of the objective that docs/nesting.md states."""
 
-    min_children: Annotated[PositiveInt, Field(ge=2, le=10_000)] = 2
-    max_children: Annotated[PositiveInt, Field(ge=2, le=10_000)] = 12
-    closeness: Weight = 1.0
-    balance: Weight = 1.0
-    single_child: Weight | None = None  # None: no price is worth it
-    refine: bool = False
+    model_config = ConfigDict(title="nesting")
+
+    min_children: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        default=2, description="A group should have so many children; fewer cost balance.", examples=[3]
+    )
+    max_children: Annotated[int, Field(ge=2, le=10_000)] = Field(
+        default=12, description="A group should have no more children; more cost balance.", examples=[20]
+    )
+    closeness: Weight = Field(
+        default=1.0, description="Weight of how close the classes of a group are in the merged tree."
+    )
+    balance: Weight = Field(
+        default=1.0, description="Weight of group sizes; 0 gives exactly the groups that are written.", examples=[0]
+    )
+    single_child: Weight | None = Field(
+        default=None,
+        description="Price of a group with a single child. Default: such a group appears only where nothing else is "
+        "possible.",
+        examples=[0.5],
+    )
+    refine: bool = Field(
+        default=False, description="Deeper models keep the groups of shallower ones and split the last level further."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Nesting:
@@ -219,15 +152,51 @@ class Nesting(Model):
 class Spec(Model):
     """A whole taxonomy file."""
 
-    name: Identifier
-    classes: Classes
-    synsets: dict[str, str] = {}
-    names: dict[str, str] = {}
-    sources: list[Source] = ["imagenet-superclass", "wordnet"]
-    hypernyms: Hypernyms = Hypernyms()
-    unplaced: Literal["error", "root"] = "error"
-    nesting: Nesting = Nesting()
-    models: dict[Identifier, ModelSpec] = {"PHL": ModelSpec(), "N2HL": ModelSpec(), "N3HL": ModelSpec()}
+    model_config = ConfigDict(title="hiergen taxonomy file")
+
+    name: Identifier = Field(
+        description="Names the generated file: a letter, then letters, digits, `_` or `-`, and no Python keyword.",
+        examples=["pets"],
+    )
+    classes: Classes = Field(
+        description="What is classified, in the order of the logits: a list that ships (imagenet100, imagenet1k, "
+        "imagenette, imagewoof, tiny-imagenet-100), a text file with one class a line, a list right here, or a folder "
+        "of images. A class is a wnid, a synset or a plain name.",
+        examples=["imagenet100", "classes.txt", ["cat", "dog", "n02403003"], {"imagefolder": "path/to/train"}],
+    )
+    synsets: dict[str, str] = Field(
+        default={},
+        description="Class → what it is in WordNet, where a plain name means something else.",
+        examples=[{"crane": "crane.n.05"}],
+    )
+    names: dict[str, str] = Field(
+        default={}, description="Class → how it is called.", examples=[{"n02012849": "crane (bird)"}]
+    )
+    sources: list[Source] = Field(
+        default=["imagenet-superclass", "wordnet"],
+        description="Who says what belongs together, strongest first; a weaker one decides only what the stronger "
+        "ones left open. WordNet at most once.",
+        examples=[[{"groups": {"reptile": ["snake.n.01", "lizard.n.01"]}}, "wordnet"]],
+        json_schema_extra={
+            "contains": {"anyOf": [{"const": "wordnet"}, {"type": "object", "required": ["wordnet"]}]},
+            "minContains": 0,
+            "maxContains": 1,
+        },
+    )
+    hypernyms: Hypernyms = Field(
+        default=Hypernyms(), description="What to do where WordNet is no tree.", examples=[{"rule": "most-classes"}]
+    )
+    unplaced: Literal["error", "root"] = Field(
+        default="error", description="Classes that no source knows are an error (E301), or hang under the root."
+    )
+    nesting: Nesting = Field(
+        default=Nesting(), description="How the merged tree is squeezed to k levels.", examples=[{"max_children": 20}]
+    )
+    models: dict[Identifier, ModelSpec] = Field(
+        default={"PHL": ModelSpec(), "N2HL": ModelSpec(), "N3HL": ModelSpec()},
+        description="Name of a class in the generated file → the network.",
+        examples=[{"PHL": {}, "N3HL": {"trunk": {"backbone": "resnet50", "until": "layer2"}}}],
+    )
 
     @field_validator("models")
     @classmethod

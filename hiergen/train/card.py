@@ -44,6 +44,9 @@ def _model(facts: CardFacts) -> Iterator[str]:
         f"`{network.trunk.until}`), then {branches} branches in {len(network.levels)} level"
         f"{'s' if len(network.levels) > 1 else ''}, so that every class and group has features of its own."
     )
+    for name in facts.drawn:
+        yield ""
+        yield f"![{escaped(name)}]({name})"
     yield ""
     shape, config = network.trunk.input_size, network.pretrained_cfg
     mean, std = (" ".join(f"{v:g}" for v in config.get(key) or ()) or "–" for key in ("mean", "std"))

@@ -29,7 +29,7 @@ _TURNS = 7
 @dataclass(frozen=True)
 class CardFacts:
     """What a card is made of. `network` may be on the meta device; `data` is what `hiergen train` knows of the images;
-    `cost` None: it could not be had; `pictures` are names of files beside the card."""
+    `cost` None: it could not be had; `pictures` (of figures) and `drawn` (the network) are names of files beside it."""
 
     network: HierarchicalNetwork
     metrics: Metrics
@@ -39,6 +39,7 @@ class CardFacts:
     data: Mapping[str, Any]
     cost: CostCard | None = None
     pictures: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
 
 
 def best_epoch(history: History) -> int | None:

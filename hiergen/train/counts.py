@@ -15,14 +15,16 @@ from hiergen.train.hierarchy import Level
 @dataclass(frozen=True)
 class ClassScore:
     """`accuracy`: share of the class's images that are recognised (None: it has none); `precision`: share of the images
-    said to be this class that are (None: none is). `confused_with`: id of the class most often said instead (the first
-    of equals; None: no mistakes), `confused` times."""
+    said to be this class that are (None: none is). `severity`: mean height, in levels, of the lowest common ancestor
+    over its mistakes (None: no mistakes, or heights were not given). `confused_with`: id of the class most often said
+    instead (the first of equals; None: no mistakes), `confused` times."""
 
     id: str
     name: str
     images: int
     accuracy: float | None
     precision: float | None
+    severity: float | None
     confused_with: str | None
     confused: int
 
@@ -51,12 +53,16 @@ def confusion(true: Tensor, said: Tensor, count: int) -> Tensor:
 
 
 def class_scores(
-    targets: Tensor, predictions: Tensor, ids: Sequence[str], names: Sequence[str]
+    targets: Tensor, predictions: Tensor, ids: Sequence[str], names: Sequence[str], heights: Tensor | None = None
 ) -> tuple[ClassScore, ...]:
-    """One for each class, from targets and predictions `(N,)`; there is no matrix of all pairs of classes."""
+    """One for each class, from targets and predictions `(N,)`; there is no matrix of all pairs of classes.
+
+    `heights` `(N,)`: the height of the lowest common ancestor of both, 0 where they are the same.
+    """
     count = len(ids)
     images, right, said = _counts(targets, predictions, count)
     rival, times = _rivals(targets, predictions, count)
+    total = None if heights is None else torch.bincount(targets, weights=heights.double(), minlength=count).tolist()
     return tuple(
         ClassScore(
             id=ids[c],
@@ -64,6 +70,7 @@ def class_scores(
             images=images[c],
             accuracy=_share(right[c], images[c]),
             precision=_share(right[c], said[c]),
+            severity=total[c] / (images[c] - right[c]) if total is not None and images[c] > right[c] else None,
             confused_with=ids[rival[c]] if times[c] else None,
             confused=times[c],
         )

@@ -148,7 +148,7 @@ def evaluate(
     wrong = ~hits[:, 0]
     mistakes = int(wrong.sum())
     hp, hr, hf = _hierarchical_f1(predictions, targets, hierarchy)
-    scores = class_scores(targets, predictions, hierarchy.classes, names)
+    scores = class_scores(targets, predictions, hierarchy.classes, names, heights[:, 0])
     accuracies = [score.accuracy for score in scores if score.accuracy is not None]
     nll = float(missed.mean())
     return Metrics(

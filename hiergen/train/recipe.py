@@ -1,15 +1,15 @@
 """How a network is trained: a small YAML file as frozen pydantic models.
 
-Keys and defaults are described in docs/training.md; `recipefile` reads them.
+The descriptions are what docs/recipe-reference.md and editors show; `recipefile` reads the files.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, model_validator
 
-from hiergen.taxonomy.spec import Model
+from hiergen.taxonomy.specparts import Model, is_
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -26,24 +26,37 @@ Range = Annotated[tuple[Positive, Positive], AfterValidator(_range)]
 
 
 class Augment(Model):
-    """What is done to training images; by timm, in its words.
+    """What is done to training images; by timm, in its words."""
 
-    `crop`: "rrc" (a random crop of area `scale` and aspect `ratio`, resized), "resize" (the whole image) or "none" (as
-    in evaluation). `auto_augment` is timm's string, such as "rand-m9-mstd0.5-inc1"; `random_erasing` a probability;
-    `mixup` and `cutmix` are alphas of beta distributions, used on `mix_prob` of the batches.
-    """
+    model_config = ConfigDict(title="augmentation")
 
-    crop: Literal["rrc", "resize", "none"] = "rrc"
-    scale: Range = (0.08, 1.0)
-    ratio: Range = (0.75, 1.3333)
-    hflip: Share = 0.5
-    color_jitter: NotNegative | None = None
-    auto_augment: str | None = None
-    random_erasing: Share = 0.0
-    mixup: NotNegative = 0.0
-    cutmix: NotNegative = 0.0
-    mix_prob: Share = 1.0
-    interpolation: Literal["random", "bilinear", "bicubic", "nearest"] = "random"
+    crop: Literal["rrc", "resize", "none"] = Field(
+        default="rrc",
+        description="`rrc`: a random crop of area `scale` and aspect `ratio`, resized; `resize`: the whole image; "
+        "`none`: as in evaluation.",
+    )
+    scale: Range = Field(
+        default=(0.08, 1.0), description="Least and largest area of a random crop, as shares of the image."
+    )
+    ratio: Range = Field(default=(0.75, 1.3333), description="Least and largest aspect of a random crop.")
+    hflip: Share = Field(default=0.5, description="Probability that an image is mirrored.")
+    color_jitter: NotNegative | None = Field(
+        default=None, description="Strength of timm's colour jitter.", examples=[0.4]
+    )
+    auto_augment: str | None = Field(
+        default=None,
+        description="timm's string for AutoAugment, RandAugment or AugMix.",
+        examples=["rand-m9-mstd0.5-inc1"],
+    )
+    random_erasing: Share = Field(default=0.0, description="Probability that a rectangle is erased.", examples=[0.25])
+    mixup: NotNegative = Field(default=0.0, description="Alpha of mixup's beta distribution; 0: none.", examples=[0.2])
+    cutmix: NotNegative = Field(
+        default=0.0, description="Alpha of cutmix's beta distribution; 0: none.", examples=[1.0]
+    )
+    mix_prob: Share = Field(default=1.0, description="Share of the batches that mixup and cutmix are used on.")
+    interpolation: Literal["random", "bilinear", "bicubic", "nearest"] = Field(
+        default="random", description="How images are resized."
+    )
 
     @property
     def mixes(self) -> bool:
@@ -52,60 +65,90 @@ class Augment(Model):
 
 
 class Loss(Model):
-    """Which loss; see docs/metrics.md for the formulas."""
+    """Which loss; docs/metrics.md has the formulas."""
 
-    name: str = "cross-entropy"
-    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    alpha: NotNegative = 0.1
-    beta: Positive = 10.0
-    level_weights: tuple[NotNegative, ...] | None = None
+    model_config = ConfigDict(title="loss")
+
+    name: str = Field(
+        default="cross-entropy",
+        description="Over all classes, over the groups of every level, or with the tree in it.",
+        json_schema_extra={"enum": ["cross-entropy", "levels", "hxe", "soft-labels"]},
+    )
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="Label smoothing.", examples=[0.1])
+    alpha: NotNegative = Field(default=0.1, description="Of `hxe`; 0 is cross-entropy.")
+    beta: Positive = Field(default=10.0, description="Of `soft-labels`; a large one is cross-entropy.")
+    level_weights: tuple[NotNegative, ...] | None = Field(
+        default=None,
+        description="Of `levels`: one for each level, scaled to sum to 1. Default: equal.",
+        examples=[[1, 1, 2]],
+    )
 
 
 class Optimizer(Model):
-    """timm's optimiser of that name. `lr` is for `batch_size` images a step, as written: nothing scales it.
+    """timm's optimiser of that name."""
 
-    `layer_decay` multiplies the rate by itself for every layer group towards the input; `clip_grad` is the largest
-    norm of all gradients together.
-    """
+    model_config = ConfigDict(title="optimiser")
 
-    name: str = "adamw"
-    lr: Positive = 1e-3
-    weight_decay: NotNegative = 0.05
-    momentum: Share = 0.9
-    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
-    clip_grad: Positive | None = None
+    name: str = Field(default="adamw", description="Any of timm's.", examples=["sgd", "lamb"])
+    lr: Positive = Field(default=1e-3, description="For `batch_size` images a step, as written: nothing scales it.")
+    weight_decay: NotNegative = Field(default=0.05, description="Not of norms and biases.")
+    momentum: Share = Field(default=0.9, description="Where the optimiser has one.")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="Multiplies the rate by itself for every group of layers towards the input.",
+        examples=[0.75],
+    )
+    clip_grad: Positive | None = Field(
+        default=None, description="The largest norm of all gradients together.", examples=[5.0]
+    )
 
 
 class Schedule(Model):
     """timm's schedule of that name, stepped after every update. Epochs may be fractions; no more than half of them
     warm up."""
 
-    name: Literal["cosine", "tanh", "step", "multistep", "poly", "constant"] = "cosine"
-    warmup_epochs: NotNegative = 0.0
-    warmup_lr: NotNegative = 1e-6
-    min_lr: NotNegative = 0.0
-    decay_epochs: Positive = 30.0
-    decay_milestones: tuple[PositiveInt, ...] = (30, 60)
-    decay_rate: Positive = 0.1
+    model_config = ConfigDict(title="schedule")
+
+    name: Literal["cosine", "tanh", "step", "multistep", "poly", "constant"] = Field(
+        default="cosine", description="How the rate falls."
+    )
+    warmup_epochs: NotNegative = Field(default=0.0, description="Epochs in which the rate rises.", examples=[5])
+    warmup_lr: NotNegative = Field(default=1e-6, description="The rate that they begin with.")
+    min_lr: NotNegative = Field(default=0.0, description="The rate at the end.")
+    decay_epochs: Positive = Field(default=30.0, description="Of `step`: epochs between two falls.")
+    decay_milestones: tuple[PositiveInt, ...] = Field(
+        default=(30, 60), description="Of `multistep`: the epochs of the falls."
+    )
+    decay_rate: Positive = Field(default=0.1, description="What a fall multiplies the rate by; the power of `poly`.")
 
 
 class TrunkUse(Model):
-    """What becomes of the trunk: trained (at `lr_scale` of the rate) or frozen.
+    """What becomes of the trunk. A frozen one runs once for each image and view, if `cache`: its maps wait on disk."""
 
-    A frozen trunk runs once for each image and view, if `cache`: its maps wait on disk as `cache_dtype`. `views` is how
-    many augmented views of each image there are then; epoch e uses view e modulo `views`. `flip_maps` is the
-    probability that a cached map is mirrored, `crop_maps` the least share of its sides that a random window keeps (one
-    window for a batch); both are nearly the maps of mirrored and cropped images, and free.
-    """
+    model_config = ConfigDict(title="trunk")
 
-    mode: Literal["train", "frozen"] = "train"
-    lr_scale: Share = 1.0
-    pretrained: bool = False
-    cache: bool = True
-    cache_dtype: Literal["float16", "float32"] = "float16"
-    views: Annotated[PositiveInt, Field(le=1000)] = 1
-    flip_maps: Share = 0.0
-    crop_maps: Annotated[float, Field(gt=0, le=1)] = 1.0
+    mode: Literal["train", "frozen"] = Field(
+        default="train", description="Trained with the branches, or left as it is."
+    )
+    lr_scale: Share = Field(default=1.0, description="The trunk's part of the learning rate.", examples=[0.1])
+    pretrained: bool = Field(
+        default=False, description="Start from timm's weights, fetched; or `--trunk-weights FILE`."
+    )
+    cache: bool = Field(default=True, description="A frozen trunk's maps are kept on disk and used again.")
+    cache_dtype: Literal["float16", "float32"] = Field(default="float16", description="Precision of the maps on disk.")
+    views: Annotated[PositiveInt, Field(le=1000)] = Field(
+        default=1,
+        description="Augmented views of each image in the cache; epoch e uses view e modulo `views`.",
+        examples=[4],
+    )
+    flip_maps: Share = Field(
+        default=0.0,
+        description="Probability that a cached map is mirrored: nearly the map of a mirrored image, and free.",
+    )
+    crop_maps: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="Least share of its sides that a random window of a cached map keeps (one for a batch).",
+    )
 
     @property
     def cached(self) -> bool:
@@ -114,34 +157,60 @@ class TrunkUse(Model):
 
 
 class Recipe(Model):
-    """A whole recipe. `batch_size` counts the images of one update, over all processes and `accumulate` parts.
+    """How a network is trained. Every key may be left out."""
 
-    `hold_out` is the share of the training images that is validated on where no others are given. `branches` says how
-    branches start: at random, from the backbone's own next stages where their shapes allow, or "scored", from those of
-    their channels that tell a branch's classes apart best. `dropout` acts on a
-    class's pooled features. `ema` is the decay of averaged weights, which are then those that are validated and kept.
-    `sync_norms` takes batch statistics over all processes. A checkpoint is written after every epoch, and every
-    `save_minutes` between.
-    """
+    model_config = ConfigDict(
+        title="hiergen recipe",
+        json_schema_extra={
+            "if": is_("branches", "scored"),
+            "then": {
+                "required": ["trunk"],
+                "properties": {"trunk": {**is_("mode", "frozen"), "not": is_("cache", False)}},
+            },
+        },
+    )
 
-    note: str = ""
-    epochs: Annotated[PositiveInt, Field(le=100_000)] = 100
-    batch_size: PositiveInt = 128
-    accumulate: PositiveInt = 1
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    precision: Literal["float32", "bfloat16", "float16", "auto"] = "auto"
-    hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    branches: Literal["random", "backbone", "scored"] = "random"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    trunk: TrunkUse = TrunkUse()
-    augment: Augment = Augment()
-    loss: Loss = Loss()
-    decision: Literal["argmax", "crm"] = "argmax"
-    optimizer: Optimizer = Optimizer()
-    schedule: Schedule = Schedule()
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    sync_norms: bool = True
-    save_minutes: Positive = 10.0
+    note: str = Field(default="", description="What it is for; shown by `hiergen train --recipes`.")
+    epochs: Annotated[PositiveInt, Field(le=100_000)] = Field(
+        default=100, description="Times that every image is seen."
+    )
+    batch_size: PositiveInt = Field(
+        default=128, description="Images of one update, over all processes and `accumulate` parts."
+    )
+    accumulate: PositiveInt = Field(
+        default=1, description="Parts of an update, each with its own batch statistics; divides `batch_size`."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="Of everything that is drawn at random.")
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
+        default="auto", description="`auto`: bfloat16 on a GPU that has it, float32 on a CPU."
+    )
+    hold_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="Share of the training images that is validated on where no others are given."
+    )
+    branches: Literal["random", "backbone", "scored"] = Field(
+        default="random",
+        description="How they start: at random, from the backbone's own next stages where their shapes allow, or from "
+        "those of their channels that tell a branch's classes apart best.",
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="Of a class's pooled features.")
+    trunk: TrunkUse = Field(default=TrunkUse(), description="What becomes of it.", examples=[{"mode": "frozen"}])
+    augment: Augment = Field(
+        default=Augment(), description="What is done to training images.", examples=[{"crop": "resize"}]
+    )
+    loss: Loss = Field(default=Loss(), description="What is made small.", examples=[{"name": "hxe"}])
+    decision: Literal["argmax", "crm"] = Field(
+        default="argmax",
+        description="How classes are chosen: the likeliest, or the least expected distance in the tree.",
+    )
+    optimizer: Optimizer = Field(default=Optimizer(), description="How weights are changed.", examples=[{"lr": 0.01}])
+    schedule: Schedule = Field(default=Schedule(), description="How the rate changes.", examples=[{"warmup_epochs": 5}])
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay of averaged weights, which are then those that are validated and kept.",
+        examples=[0.999],
+    )
+    sync_norms: bool = Field(default=True, description="Batch statistics over all processes.")
+    save_minutes: Positive = Field(default=10.0, description="Between checkpoints within an epoch.")
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hiergen.draw.job import network_picture, tree_picture
+from hiergen.draw.subject import of_network
 from hiergen.errors import HiergenError
 from hiergen.files import write_text
 from hiergen.nn.network import HierarchicalNetwork
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from hiergen.cost import CostCard
 
 CLASSES, CURVES, CONFUSION = "classes.csv", "curves", "confusion"
+ARCHITECTURE, TREE = "architecture.svg", "tree.svg"
 _MOST = 40  # groups or classes of a heatmap
 _PAIRS = 20  # most confused ones
 _TRIED = 5  # names for the example of a cutout
@@ -50,7 +53,8 @@ def write_report(
     data: dict[str, Any],
     console: Console | None,
 ) -> None:
-    """Write metrics.json, classes.csv, curves and confusion (.png and .svg, with matplotlib) and card.md into `folder`.
+    """Write metrics.json, classes.csv, architecture.svg, tree.svg, card.md, and with matplotlib curves and confusion
+    (.png and .svg), into `folder`.
 
     `network` is the trained one, `metrics` those of its kept weights, `history` has a row for each epoch, and `data` is
     what is known of the images. Each file is written beside and renamed, the card last. A summary and the next commands
@@ -60,6 +64,7 @@ def write_report(
         plain = type(network)()
     write_text(folder / METRICS, metrics_json(metrics))
     write_text(folder / CLASSES, classes_csv(metrics))
+    drawn = tuple(draw_network(folder, plain))
     pictures: tuple[str, ...] = ()
     missing = None
     try:
@@ -67,14 +72,24 @@ def write_report(
     except HiergenError as error:
         if error.hint is None or "hiergen[viz]" not in error.hint:
             raise
-        missing = f"no pictures: {error}"
+        missing = f"no curves and confusions: {error}"
     cost = _cost(plain, next(network.parameters()).device, console)
-    facts = CardFacts(plain, metrics, history, recipe, request, data, cost, pictures)
+    facts = CardFacts(plain, metrics, history, recipe, request, data, cost, pictures, drawn)
     write_text(folder / CARD, card_text(facts))
     if console is not None:
         if missing:
             console.print(missing, markup=False, soft_wrap=True, style="yellow")
         _print(console, folder, facts)
+
+
+def draw_network(folder: Path, network: HierarchicalNetwork) -> Iterator[str]:
+    """Draw the architecture and the tree as SVG; the names of the files. None for a network that cannot be planned."""
+    subject = of_network(network, taxonomy="", model=type(network).__name__)
+    if subject.plan is not None:
+        write_text(folder / ARCHITECTURE, network_picture(subject))
+        yield ARCHITECTURE
+    write_text(folder / TREE, tree_picture(subject))
+    yield TREE
 
 
 def metrics_json(metrics: Metrics) -> str:
@@ -185,7 +200,7 @@ def _print(console: Console, folder: Path, facts: CardFacts) -> None:
     if best is not None and len(facts.history) > 1:
         note = f"of the images that the best epoch ({best} of {len(facts.history)}) was chosen on"
         console.print(note, markup=False, soft_wrap=True, style="dim")
-    files = ", ".join((BEST, METRICS, CLASSES, CARD, *facts.pictures))
+    files = ", ".join((BEST, METRICS, CLASSES, CARD, *facts.drawn, *facts.pictures))
     lines = [f"in {folder}: {files}", "next:", f"  {eval_command(facts, weights)}"]
     name = cutout_example(facts.network)
     if name is not None:

@@ -21,6 +21,7 @@ REQUEST, RECIPE, METRICS, CARD = "run.json", "recipe.yaml", "metrics.json", "car
 _WRITTEN = (
     *("checkpoint.safetensors", "last.safetensors", "best.safetensors", METRICS, CARD, "history.csv", "classes.csv"),
     *("curves.png", "curves.svg", "confusion*.png", "confusion*.svg", "tensorboard/events.out.tfevents.*"),
+    *("architecture.svg", "tree.svg"),
 )
 # keys of a recipe that a checkpoint belongs to: how images are split and counted, and the optimiser's state
 _FIXED = (

@@ -113,6 +113,8 @@ def test_scores_by_class(case: Case) -> None:
         assert score.images == images
         assert score.accuracy == (right / images if images else None)
         assert score.precision == (right / said.count(c) if said.count(c) else None)
+        heights = [slow.lca_height(t, s) for t, s in zip(truth, said, strict=True) if t == c != s]
+        assert score.severity == (pytest.approx(sum(heights) / len(heights)) if heights else None)
         most = min(instead, key=lambda s: (-instead[s], s)) if instead else None
         assert score.confused_with == (None if most is None else slow.classes[most])
         assert score.confused == (instead[most] if most is not None else 0)

@@ -63,7 +63,7 @@ DATA = {
     "fingerprint": "f00d" * 16,
 }
 FILES = {
-    *("metrics.json", "classes.csv", "card.md"),
+    *("metrics.json", "classes.csv", "card.md", "architecture.svg", "tree.svg"),
     *("curves.png", "curves.svg", "confusion.png", "confusion.svg"),
 }
 
@@ -186,7 +186,7 @@ def test_names_do_no_harm_in_the_card(whole: Path) -> None:
     assert "hiergen eval" not in plain  # the fences are found
     assert "<" not in plain.replace("<br>", "")
     assert "http://" not in plain
-    assert "](" not in re.sub(r"!\[\w+\.png\]\(\w+\.png\)", "", plain).replace("\\](", "")
+    assert "](" not in re.sub(r"!\[\w+\.(?:png|svg)\]\(\w+\.(?:png|svg)\)", "", plain).replace("\\](", "")
     for name in CLASSES:
         assert escaped(name) in plain
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in plain
@@ -287,9 +287,9 @@ def test_without_matplotlib_a_line_says_so(tmp_path: Path, source: Path, monkeyp
 
     monkeypatch.setattr("hiergen.plots.import_module", missing)
     _, shown = written(tmp_path, source)
-    assert "no pictures: pictures need matplotlib; pip install 'hiergen[viz]'" in shown
-    assert {p.name for p in tmp_path.iterdir()} == {"metrics.json", "classes.csv", "card.md"}
-    assert "![" not in (tmp_path / "card.md").read_text("utf-8")
+    assert "no curves and confusions: pictures need matplotlib; pip install 'hiergen[viz]'" in shown
+    assert {p.name for p in tmp_path.iterdir()} == {n for n in FILES if n.split(".")[0] not in ("curves", "confusion")}
+    assert re.findall(r"!\[(.*?)\]", (tmp_path / "card.md").read_text("utf-8")) == ["architecture.svg", "tree.svg"]
 
 
 def test_other_mistakes_of_pictures_are_not_swallowed(tmp_path: Path, source: Path) -> None:

@@ -1,0 +1,185 @@
+"""The command `hiergen draw`: a tree, an architecture, or what branches make of an image, as a picture."""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hiergen.cli.app import app, console
+from hiergen.errors import HiergenError, quoted
+
+if TYPE_CHECKING:
+    from hiergen.nn.network import HierarchicalNetwork
+
+
+class Theme(StrEnum):
+    AUTO = "auto"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class Layout(StrEnum):
+    AUTO = "auto"
+    ROWS = "rows"
+    RADIAL = "radial"
+
+
+@app.command()
+def draw(
+    subject: Annotated[
+        str,
+        typer.Argument(help="A taxonomy file, FILE.py:NAME, a timm name, or a cutout's folder.", metavar="FILE|MODEL"),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="An .svg or .png (of maps .png, .svg or .pdf).")
+    ] = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the tree (the default for a taxonomy file).")] = False,
+    architecture: Annotated[
+        bool, typer.Option("--architecture", help="Draw trunk, split-points and branches (the default for a model).")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="The taxonomy file's model (default: the deepest).")] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Draw the merged tree instead of a model's nesting.")
+    ] = False,
+    shown: Annotated[
+        list[str] | None, typer.Option("--class", help="Show the path of these classes; repeatable.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option(help="A cutout: classes to keep; the others are grey; repeatable.")
+    ] = None,
+    excepted: Annotated[list[str] | None, typer.Option("--except", help="Classes to leave out, likewise.")] = None,
+    layout: Annotated[Layout, typer.Option(help="How a tree is laid out; auto: rows up to 150 classes.")] = Layout.AUTO,
+    theme: Annotated[Theme, typer.Option(help="Colours; auto: the reader's in an SVG, light in a PNG.")] = Theme.AUTO,
+    scale: Annotated[float | None, typer.Option(help="Pixels of a PNG for each of the SVG.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Draw what branches of a model make of this image.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The model's weights, safetensors (of --image).")] = None,
+    branches: Annotated[
+        list[str] | None,
+        typer.Option(help="Groups or classes whose maps to draw (default: the two likeliest classes)."),
+    ] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also Grad-CAM's heat of each branch.")] = False,
+    gain: Annotated[
+        list[str] | None, typer.Option(help='Also the maps with a gain, "domestic cat=1.4"; repeatable.')
+    ] = None,
+    channels: Annotated[int, typer.Option(help="Channels of each branch to draw.", min=1, max=64)] = 6,
+) -> None:
+    """Draw a taxonomy's tree or a network's architecture, or the feature maps of branches on an image."""
+    of_image: dict[str, object] = {"--weights": weights, "--branches": branches, "--overlay": overlay, "--gain": gain}
+    of_plan: dict[str, object] = {
+        **{"--tree": tree, "--architecture": architecture, "--model": model, "--merged": merged, "--class": shown},
+        **{"--classes": classes, "--except": excepted, "--scale": scale, "--theme": theme != Theme.AUTO},
+        "--layout": layout != Layout.AUTO,
+    }
+    _together("--image", of_image if image is None else of_plan, given=image is not None)
+    if image is not None:
+        _maps(subject, out, image, weights, branches or [], overlay, gain or [], channels)
+        return
+    if tree and architecture:
+        raise HiergenError("two pictures are asked for", expected="--tree or --architecture")
+    from hiergen.draw.job import check_output, write_picture
+    from hiergen.draw.subject import find_subject, is_file
+
+    as_tree = tree or merged or (is_file(subject) and not architecture)
+    if not as_tree and layout != Layout.AUTO:
+        raise HiergenError("--layout is of a tree", expected="--tree")
+    if merged and architecture:
+        raise HiergenError("the merged tree has no architecture", expected="--merged or --architecture")
+    if out is not None:
+        check_output(out, scale)
+    found = find_subject(subject, model=model, merged=merged, planned=not as_tree)
+    what = "tree" if as_tree else "architecture"
+    target = out or Path(f"{_file_name(found.name)}-{what}.{'svg' if scale is None else 'png'}")
+    write_picture(
+        target,
+        found,
+        found.chosen(shown or [], classes or [], excepted or []),
+        what="tree" if as_tree else "architecture",
+        layout=layout.value,
+        theme=theme.value,
+        scale=scale,
+    )
+    console().print(f"→ {target}", style="bold", markup=False, soft_wrap=True)
+
+
+def _together(option: str, others: dict[str, object], *, given: bool) -> None:
+    """Raises HiergenError for options of the other kind of picture."""
+    for name, value in others.items():
+        if value:
+            if given:
+                raise HiergenError(f"{name} does not go with {option}")
+            raise HiergenError(f"{name} needs an image", expected=f"{option} FILE")
+
+
+def _maps(
+    subject: str,
+    out: Path | None,
+    image: Path,
+    weights: Path | None,
+    branches: list[str],
+    overlay: bool,
+    gain: list[str],
+    channels: int,
+) -> None:
+    from hiergen import plots
+    from hiergen.cli.inputs import load_trained
+    from hiergen.draw.subject import is_file
+
+    target = out or Path(f"{_file_name(image.stem)}-maps.png")
+    plots.check(target)
+    if is_file(subject):
+        raise HiergenError(
+            "an image needs a network", got=quoted(subject), expected="FILE.py:NAME or a cutout's folder"
+        )
+    from hiergen.draw.maps import best_classes, typed_nodes
+    from hiergen.draw.panel import UNTRAINED, draw_maps, read_image, states
+    from hiergen.models import find_model
+
+    found = find_model(subject)
+    trained = weights is not None or found.weights is not None
+    network = load_trained(subject, weights, untrained=not trained)
+    nodes = typed_nodes(network, branches) if branches else []
+    gains = _gains(network, gain)
+    tensor = read_image(image, network)
+    if not nodes:  # of what is steered, then of the answers
+        steered = [node for term in gains for node in network.selector.nodes(term)]
+        answers = [node for c, _ in best_classes(network, tensor, 2) for node in network.selector.nodes(c)]
+        nodes = list(dict.fromkeys([*steered, *answers]))[:2]
+    if not trained:
+        print(f"{UNTRAINED}; give --weights FILE.safetensors", file=sys.stderr)
+    shown = states(network, tensor, nodes, gains)
+    draw_maps(
+        target,
+        network,
+        tensor,
+        shown,
+        overlay=overlay,
+        channels=channels,
+        trained=trained,
+        title=f"{found.name} on {image.name}",
+    )
+    console().print(f"→ {target}", style="bold", markup=False, soft_wrap=True)
+
+
+def _gains(network: HierarchicalNetwork, typed: list[str]) -> dict[int | str, float]:
+    from hiergen.terms import meant
+
+    gains: dict[int | str, float] = {}
+    for text in typed:
+        term, sign, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not term.strip():
+            raise HiergenError(f"--gain {quoted(text)} is no gain", expected='TERM=NUMBER, as in "domestic cat=1.4"')
+        gains[meant(network.selector, term.strip())] = value
+    return gains
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "picture"

@@ -1,0 +1,34 @@
+"""The command `hiergen schema`: what editors need to complete and check taxonomy files and recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiergen.cli.app import app
+from hiergen.errors import HiergenError, quoted
+
+
+@app.command()
+def schema(
+    recipe: Annotated[bool, typer.Option("--recipe", help="The schema of recipes, not of taxonomy files.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The .json file to write (default: print it).")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of taxonomy files or recipes, with which editors complete and check them."""
+    from hiergen.files import write_text
+    from hiergen.schema import recipe_schema, schema_text, taxonomy_schema
+
+    text = schema_text(recipe_schema() if recipe else taxonomy_schema())
+    if out is None:
+        print(text, end="")
+        return
+    if out.suffix != ".json":
+        raise HiergenError("is no file for a schema", place=quoted(out)[1:-1], expected="a name that ends in .json")
+    write_text(out, text)
+    print(f"→ {out}")
+    kind = "recipe" if recipe else "taxonomy file"
+    print(f"next: in a {kind} beside it, '# yaml-language-server: $schema={out.name}' as the first line")

@@ -1,0 +1,440 @@
+// Icicle and sunburst of a pane, on a canvas: d3's partition layout, zoom by wheel, drag or pinch.
+"use strict";
+(function (Explore) {
+  const { make, format, state } = Explore;
+  const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const TAU = 2 * Math.PI;
+  const MOST = 400; // × zoom
+
+  Explore.Diagram = class {
+    constructor(pane) {
+      this.pane = pane;
+      this.canvas = make("canvas", { class: "canvas", tabindex: 0, role: "img" });
+      this.legend = make("div", { class: "legend" });
+      this.hint = make("span", { class: "hint" });
+      this.out = make("button", { type: "button", class: "quiet", onclick: () => this.zoomTo(0) }, "Whole tree");
+      this.element = make("div", { class: "diagram" }, this.canvas, make("div", { class: "under" }, this.legend, this.hint, this.out));
+      this.transform = d3.zoomIdentity;
+      this.zoom = d3
+        .zoom()
+        .scaleExtent([1, MOST])
+        .clickDistance(5)
+        .on("zoom", (event) => {
+          this.transform = event.transform;
+          this.#schedule();
+        });
+      this.selection = d3.select(this.canvas).call(this.zoom).on("dblclick.zoom", null);
+      this.canvas.addEventListener("click", (event) => this.#clicked(event));
+      this.canvas.addEventListener("dblclick", (event) => {
+        const node = this.#hit(event);
+        if (node !== null) this.zoomTo(node);
+      });
+      this.canvas.addEventListener("pointermove", (event) => this.#hover(event));
+      this.canvas.addEventListener("pointerleave", () => this.#setHover(null));
+      this.canvas.addEventListener("keydown", (event) => this.#key(event));
+      new ResizeObserver(() => this.#resize()).observe(this.element);
+    }
+
+    get nest() {
+      return Explore.nestOf(this.pane);
+    }
+
+    // Everything anew: another nesting, size or colour.
+    draw() {
+      const nest = this.nest;
+      this.costs = Explore.costsOf(this.pane);
+      this.colours = Explore.colours(nest, this.costs, state.colour);
+      const moves = Explore.movesNow();
+      this.moved = moves ? Explore.sums(nest, moves.flags) : null;
+      this.#layout();
+      this.#drawLegend();
+      this.count();
+      this.#resize();
+      const what = state.view === "sunburst" ? "Sunburst" : "Icicle";
+      this.canvas.setAttribute("aria-label", `${what} of ${Explore.model(this.pane).name}: the tree's nodes by size. Arrow keys move, Enter chooses.`);
+    }
+
+    #layout() {
+      const nest = this.nest, plan = this.costs.plan;
+      const size = plan && state.size !== "classes" ? state.size : null;
+      const key = `${nest.index}|${size}|${state.models[this.pane]}`;
+      if (this.key === key) return;
+      this.key = key;
+      const own = size ? (node) => (node ? this.costs.own(node)[size] : plan.trunk[size]) : (node) => (nest.isClass(node) ? 1 : 0);
+      const root = d3.hierarchy(0, (node) => (nest.children[node].length ? nest.children[node] : null));
+      root.sum(own);
+      d3.partition()(root);
+      // x: share of the whole, [from, to) of every node
+      this.from = new Float64Array(nest.size);
+      this.to = new Float64Array(nest.size);
+      // a branch's own share is half before its children and half after them
+      const shift = new Float64Array(nest.size);
+      root.each((d) => {
+        const at = shift[d.data];
+        this.from[d.data] = d.x0 + at;
+        this.to[d.data] = d.x1 + at;
+        const bare = d.children ? (d.x1 - d.children.at(-1).x1) / 2 : 0;
+        for (const child of d.children ?? []) shift[child.data] = at + bare;
+      });
+      this.size = size;
+    }
+
+    count() {
+      this.inside = Explore.sums(this.nest, state.chosen);
+    }
+
+    update() {
+      this.count();
+      this.#schedule();
+    }
+
+    hovered() {
+      this.#schedule();
+    }
+
+    #resize() {
+      const box = this.element.getBoundingClientRect();
+      if (!box.width || !this.from) return;
+      const ratio = Math.min(devicePixelRatio || 1, 2);
+      this.width = this.canvas.clientWidth;
+      this.height = this.canvas.clientHeight;
+      if (this.canvas.width !== Math.round(this.width * ratio) || this.canvas.height !== Math.round(this.height * ratio)) {
+        this.canvas.width = Math.round(this.width * ratio);
+        this.canvas.height = Math.round(this.height * ratio);
+      }
+      this.ratio = ratio;
+      this.zoom.extent([[0, 0], [this.width, this.height]]).translateExtent([[0, 0], [this.width, this.height]]);
+      this.#schedule();
+    }
+
+    #schedule() {
+      if (!this.frame) {
+        this.frame = requestAnimationFrame(() => {
+          this.frame = 0;
+          this.#paint();
+        });
+      }
+    }
+
+    #style() {
+      const css = getComputedStyle(document.documentElement);
+      const get = (name) => css.getPropertyValue(name).trim();
+      return { paper: get("--card"), ink: get("--ink"), soft: get("--soft"), accent: get("--accent"), moved: get("--moved"), font: get("--font") };
+    }
+
+    #paint() {
+      if (!this.width || !this.inside) return;
+      const context = this.canvas.getContext("2d");
+      context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      context.clearRect(0, 0, this.width, this.height);
+      const style = this.#style();
+      if (state.view === "sunburst") this.#sunburst(context, style);
+      else this.#icicle(context, style);
+      this.out.hidden = this.transform.k === 1;
+    }
+
+    #alpha(node) {
+      if (!state.total) return 1;
+      const some = this.inside(node);
+      return some === 0 ? 0.28 : 1;
+    }
+
+    // the outline of a node, if it has one
+    #edge(node, style) {
+      const is = (at) => at && at.pane === this.pane && at.node === node;
+      if (is(state.hover)) return [style.ink, 2];
+      if (is(state.focus) && (document.activeElement === this.canvas || !state.hover)) return [style.accent, 2];
+      return null;
+    }
+
+    #hasMoved(node) {
+      return Boolean(this.moved) && this.nest.isClass(node) && this.moved(node) > 0;
+    }
+
+    // icicle
+
+    #columns() {
+      // the root is narrow, classes get what their names need
+      const nest = this.nest, inner = nest.depth - 1;
+      const root = Math.min(34, this.width * 0.08);
+      const last = inner ? Math.max((this.width - root) / (inner + 1), Math.min(150, this.width * 0.4)) : this.width - root;
+      const each = inner ? (this.width - root - last) / inner : 0;
+      const edges = [0, root];
+      for (let j = 1; j <= inner; j++) edges.push(root + each * j);
+      edges.push(this.width);
+      return edges;
+    }
+
+    #icicle(context, style) {
+      const nest = this.nest, edges = this.#columns(), { k, y } = this.transform;
+      const edged = [];
+      for (let level = 0; level <= nest.depth; level++) {
+        const [first, past] = level === 0 ? [0, 1] : [nest.offset[level], level === nest.depth ? nest.size : nest.offset[level + 1]];
+        const x0 = edges[level], wide = edges[level + 1] - x0;
+        let painted = -Infinity;
+        const members = level === nest.depth ? nest.order : null;
+        for (let i = first; i < past; i++) {
+          const node = members ? nest.firstClass + members[i - first] : i;
+          const y0 = this.from[node] * this.height * k + y, y1 = this.to[node] * this.height * k + y;
+          if (y1 < 0 || y0 > this.height) continue;
+          if (y1 - painted < 0.7) continue; // too thin to be seen: its neighbour stands for it
+          painted = y1;
+          const tall = Math.max(y1 - y0, 0.7), gap = tall > 3 ? 1 : tall > 1.4 ? 0.4 : 0;
+          context.globalAlpha = this.#alpha(node);
+          context.fillStyle = this.colours.of(node);
+          context.fillRect(x0, y0, wide - 1, tall - gap);
+          context.globalAlpha = 1;
+          if (this.#hasMoved(node)) {
+            context.fillStyle = style.moved;
+            context.fillRect(x0, y0, 7, tall - gap);
+          }
+          const edge = this.#edge(node, style);
+          if (edge) edged.push([edge, x0, y0, wide - 1, tall - gap]);
+          if (tall >= 11) this.#label(context, node, x0, Math.max(y0, 0), wide, Math.min(y1, this.height) - Math.max(y0, 0), style);
+        }
+      }
+      for (const [[colour, line], x, top, wide, tall] of edged) {
+        context.strokeStyle = colour;
+        context.lineWidth = line;
+        context.strokeRect(x + line / 2, top + line / 2, wide - line, Math.max(tall - line, 0.5));
+      }
+    }
+
+    #label(context, node, x, y, wide, tall, style) {
+      const size = Math.min(12.5, Math.max(9, tall * 0.8));
+      if (wide < 26 && node) return;
+      context.font = `${node && !this.nest.isClass(node) ? 600 : 400} ${size}px ${style.font}`;
+      context.textBaseline = "middle";
+      context.fillStyle = this.#alpha(node) < 1 ? style.soft : this.#inkOn(this.colours.of(node));
+      if (node === 0) {
+        context.save();
+        context.translate(x + wide / 2, y + tall / 2);
+        context.rotate(-Math.PI / 2);
+        context.textAlign = "center";
+        const trunk = this.costs.plan ? ` · trunk ${this.costs.plan.backbone} to ${this.costs.plan.until}` : "";
+        const text = this.#fitted(context, `${this.nest.name(0)}${trunk}`, tall - 12);
+        context.fillText(text, 0, 0);
+        context.restore();
+        context.textAlign = "left";
+        return;
+      }
+      const at = this.#hasMoved(node) ? 6 : 0;
+      context.fillText(this.#fitted(context, this.nest.name(node), wide - 12 - at), x + 6 + at, y + Math.min(tall / 2, tall - 4));
+    }
+
+    #fitted(context, text, wide) {
+      if (context.measureText(text).width <= wide) return text;
+      let low = 0, high = text.length;
+      while (low < high) {
+        const middle = (low + high + 1) >> 1;
+        if (context.measureText(`${text.slice(0, middle)}…`).width <= wide) low = middle;
+        else high = middle - 1;
+      }
+      return low > 3 ? `${text.slice(0, low).trimEnd()}…` : "";
+    }
+
+    #inkOn(colour) {
+      this.inks ??= new Map();
+      if (!this.inks.has(colour)) this.inks.set(colour, d3.lab(colour).l > 58 ? "#14181d" : "#ffffff");
+      return this.inks.get(colour);
+    }
+
+    // sunburst
+
+    #radii() {
+      const most = Math.min(this.width, this.height) / 2 - 4;
+      const hole = most * 0.11, levels = this.nest.depth;
+      const radii = [0, hole];
+      for (let j = 1; j <= levels; j++) radii.push(hole + ((most - hole) * j) / levels);
+      return radii;
+    }
+
+    #sunburst(context, style) {
+      const nest = this.nest, radii = this.#radii(), { k, x, y } = this.transform;
+      const edged = [];
+      context.save();
+      context.translate(x + (k * this.width) / 2, y + (k * this.height) / 2);
+      context.scale(k, k);
+      const arc = d3.arc().context(context);
+      const hair = 0.7 / k;
+      for (let level = nest.depth; level >= 0; level--) {
+        const [first, past] = level === 0 ? [0, 1] : [nest.offset[level], level === nest.depth ? nest.size : nest.offset[level + 1]];
+        const [inner, outer] = [radii[level], radii[level + 1] - Math.min(1, 1 / k)];
+        const members = level === nest.depth ? nest.order : null;
+        let painted = -Infinity;
+        for (let i = first; i < past; i++) {
+          const node = members ? nest.firstClass + members[i - first] : i;
+          const a0 = this.from[node] * TAU, a1 = this.to[node] * TAU;
+          if ((a1 - painted) * outer < hair) continue;
+          const start = Math.max(a0, Math.min(painted, a1 - hair / outer));
+          painted = a1;
+          const pad = (a1 - a0) * inner * k > 3 ? 1 / (Math.max(inner, 1) * k) : 0;
+          context.globalAlpha = this.#alpha(node);
+          context.fillStyle = this.colours.of(node);
+          context.beginPath();
+          arc({ innerRadius: inner, outerRadius: outer, startAngle: start, endAngle: Math.max(a1 - pad, start) });
+          context.fill();
+          context.globalAlpha = 1;
+          if (this.#hasMoved(node)) {
+            context.fillStyle = style.moved;
+            context.beginPath();
+            arc({ innerRadius: outer - 7 / k, outerRadius: outer, startAngle: start, endAngle: Math.max(a1 - pad, start) });
+            context.fill();
+          }
+          const edge = this.#edge(node, style);
+          if (edge) edged.push([edge, inner, outer, a0, a1]);
+          this.#arcLabel(context, node, inner, outer, a0, a1, k, style);
+        }
+      }
+      for (const [[colour, line], inner, outer, a0, a1] of edged) {
+        context.strokeStyle = colour;
+        context.lineWidth = line / k;
+        context.beginPath();
+        arc({ innerRadius: inner, outerRadius: outer, startAngle: a0, endAngle: a1 });
+        context.stroke();
+      }
+      context.restore();
+    }
+
+    #arcLabel(context, node, inner, outer, a0, a1, k, style) {
+      const middle = (inner + outer) / 2;
+      const tall = (a1 - a0) * middle * k, wide = (outer - inner) * k;
+      if (node === 0 || tall < 10 || wide < 30) return;
+      const size = Math.min(11.5, tall * 0.8) / k;
+      context.save();
+      context.font = `${this.nest.isClass(node) ? 400 : 600} ${size}px ${style.font}`;
+      context.textBaseline = "middle";
+      context.textAlign = "center";
+      context.fillStyle = this.#alpha(node) < 1 ? style.soft : this.#inkOn(this.colours.of(node));
+      const angle = (a0 + a1) / 2 - Math.PI / 2;
+      context.rotate(angle);
+      context.translate(middle, 0);
+      if (Math.cos(angle) < 0) context.rotate(Math.PI);
+      context.fillText(this.#fitted(context, this.nest.name(node), outer - inner - 6 / k), 0, 0);
+      context.restore();
+    }
+
+    // pointer and keys
+
+    #hit(event) {
+      const box = this.canvas.getBoundingClientRect();
+      const px = event.clientX - box.left, py = event.clientY - box.top;
+      const { k, x, y } = this.transform;
+      let level, share;
+      if (state.view === "sunburst") {
+        const dx = (px - x) / k - this.width / 2, dy = (py - y) / k - this.height / 2;
+        const radius = Math.hypot(dx, dy);
+        level = this.#radii().findLastIndex((r) => radius >= r);
+        share = (((Math.atan2(dy, dx) + Math.PI / 2) % TAU) + TAU) % TAU / TAU;
+      } else {
+        level = this.#columns().findLastIndex((edge) => px >= edge);
+        share = (py - y) / (this.height * k);
+      }
+      const nest = this.nest;
+      if (level < 0 || level > nest.depth || share < 0 || share > 1) return null;
+      let node = 0;
+      while (nest.level[node] < level) {
+        const next = nest.children[node].find((child) => share >= this.from[child] && share < this.to[child]);
+        if (next === undefined) return null; // a group's own branch
+        node = next;
+      }
+      return node;
+    }
+
+    #clicked(event) {
+      const node = this.#hit(event);
+      if (node === null) return;
+      this.#focusOn(node);
+      Explore.toggle(this.nest, node);
+    }
+
+    #focusOn(node) {
+      state.focus = { pane: this.pane, node };
+      Explore.changed("focus");
+      this.#schedule();
+    }
+
+    #hover(event) {
+      if (event.pointerType !== "touch" && !event.buttons) this.#setHover(this.#hit(event));
+    }
+
+    #setHover(node) {
+      if ((state.hover?.node ?? null) === node && (node === null || state.hover.pane === this.pane)) return;
+      state.hover = node === null ? null : { pane: this.pane, node };
+      this.canvas.classList.toggle("over", node !== null);
+      Explore.changed("hover");
+    }
+
+    #key(event) {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const nest = this.nest;
+      const node = state.focus.pane === this.pane ? state.focus.node : 0;
+      const siblings = node ? nest.children[nest.parent[node]] : [0];
+      const at = siblings.indexOf(node);
+      const steps = {
+        ArrowDown: siblings[Math.min(at + 1, siblings.length - 1)],
+        ArrowUp: siblings[Math.max(at - 1, 0)],
+        ArrowRight: nest.children[node][0] ?? node,
+        ArrowLeft: Math.max(nest.parent[node], 0),
+        Home: 0,
+      };
+      if (event.key in steps) {
+        this.#focusOn(steps[event.key]);
+        this.#show(steps[event.key]);
+        Explore.say(`${nest.name(steps[event.key])}, ${format.classes(nest.classes(steps[event.key]))}`);
+      } else if (event.key === "Enter" || event.key === " ") Explore.toggle(nest, node);
+      else if (event.key === "+") this.zoomTo(node);
+      else if (event.key === "-" || event.key === "Escape") this.zoomTo(0);
+      else return;
+      event.preventDefault();
+    }
+
+    // Zoom in if the node is too small to be seen, or out of view.
+    #show(node) {
+      if (state.view === "sunburst") return;
+      const { k, y } = this.transform;
+      const top = this.from[node] * this.height * k + y, tall = (this.to[node] - this.from[node]) * this.height * k;
+      if (tall < 6 || top < 0 || top + tall > this.height) this.zoomTo(this.nest.isClass(node) ? this.nest.parent[node] : node, 26);
+    }
+
+    // `most`: px that a class gets at most, where more would show less of what is around it
+    zoomTo(node, most = Infinity) {
+      let to = d3.zoomIdentity;
+      const span = this.to[node] - this.from[node];
+      if (node && span > 0) {
+        if (state.view === "sunburst") {
+          const radii = this.#radii(), level = this.nest.level[node];
+          const radius = (radii[level] + radii[level + 1]) / 2, angle = ((this.from[node] + this.to[node]) / 2) * TAU - Math.PI / 2;
+          const k = Math.min(MOST, Math.max(1, (0.4 * this.height) / Math.max(span * TAU * radius, 1)), 24);
+          const x = this.width / 2 + Math.cos(angle) * radius, y = this.height / 2 + Math.sin(angle) * radius;
+          to = d3.zoomIdentity.translate(this.width / 2, this.height / 2).scale(k).translate(-x, -y);
+        } else {
+          const k = Math.max(1, Math.min(MOST, 0.96 / span, (most * this.nest.classes(node)) / (span * this.height)));
+          const middle = ((this.from[node] + this.to[node]) / 2) * this.height;
+          to = d3.zoomIdentity.translate(0, this.height / 2 - middle * k).scale(k);
+        }
+      }
+      (still() ? this.selection : this.selection.transition().duration(350)).call(this.zoom.transform, to);
+    }
+
+    #drawLegend() {
+      const { legend, scale, what } = this.colours;
+      this.legend.replaceChildren();
+      for (const [colour, text] of legend ?? []) {
+        const swatch = make("span", { class: "swatch" });
+        swatch.style.background = colour;
+        this.legend.append(make("span", { class: "key" }, swatch, text));
+      }
+      if (scale) {
+        const bar = make("span", { class: "ramp" });
+        const stops = [];
+        for (let i = 0; i <= 8; i++) stops.push(scale[2](i / 8));
+        bar.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
+        this.legend.append(scale[0], bar, scale[1]);
+      }
+      if (what) this.legend.append(make("span", { class: "what" }, what));
+      const sized = this.size ? `size: ${this.size === "macs" ? "MACs" : "params"}, gaps are a branch's own` : "";
+      this.hint.textContent = sized;
+    }
+  };
+})(globalThis.Explore);

@@ -1,0 +1,96 @@
+// What the reader has set: chosen classes, gains, views. Parts listen, and draw once per frame at most.
+"use strict";
+(function (Explore) {
+  const raw = Explore.raw;
+  const listeners = new Map();
+  const pending = new Set();
+  let scheduled = 0;
+
+  const state = {
+    chosen: new Uint8Array(Explore.count),
+    total: 0,
+    gains: new Map(), // nest index → Map(node → gain)
+    models: [...raw.start], // by pane; a second pane has the second source, or the same again
+    compare: raw.start.length > 1,
+    view: "icicle",
+    colour: "group",
+    size: "classes",
+    onlyMoved: false,
+    focus: { pane: 0, node: 0 }, // what the keyboard is on
+    hover: null, // { pane, node } under the pointer
+    files: {
+      weights: raw.weights ?? "weights.safetensors",
+      out: "cutout",
+      data: "path/to/val",
+      folder: raw.sources[0].weights !== undefined && raw.sources[0].kind === "model",
+    },
+  };
+  if (state.models.length === 1) state.models.push(state.models[0]);
+
+  Explore.state = state;
+  Explore.model = (pane) => raw.models[state.models[pane]];
+  Explore.nestOf = (pane) => Explore.nests[Explore.model(pane).nest];
+  Explore.costsOf = (pane) => Explore.costs(state.models[pane]);
+  Explore.panes = () => (state.compare ? [0, 1] : [0]);
+  Explore.gainsOf = (nest) => {
+    if (!state.gains.has(nest.index)) state.gains.set(nest.index, new Map());
+    return state.gains.get(nest.index);
+  };
+  Explore.current = () => {
+    const at = state.hover ?? state.focus;
+    return at.pane === 1 && !state.compare ? state.focus : at;
+  };
+  Explore.movesNow = () =>
+    state.compare ? Explore.moves(Explore.model(0).nest, Explore.model(1).nest) : null;
+
+  Explore.on = function (kinds, draw) {
+    for (const kind of kinds.split(" ")) listeners.set(kind, [...(listeners.get(kind) ?? []), draw]);
+  };
+
+  // kinds: chosen, gains, models, layout (views, colours, sizes), focus, hover
+  Explore.changed = function (...kinds) {
+    for (const kind of kinds) pending.add(kind);
+    if (!scheduled) scheduled = requestAnimationFrame(Explore.flush);
+  };
+
+  Explore.flush = function () {
+    cancelAnimationFrame(scheduled);
+    scheduled = 0;
+    const draws = new Set([...pending].flatMap((kind) => listeners.get(kind) ?? []));
+    pending.clear();
+    for (const draw of draws) draw();
+  };
+
+  function recount() {
+    state.total = state.chosen.reduce((a, b) => a + b, 0);
+  }
+
+  // All classes below a node, or none of them if all are chosen.
+  Explore.toggle = function (nest, node) {
+    const classes = nest.order.subarray(nest.low[node], nest.high[node]);
+    const wanted = classes.every((c) => state.chosen[c]) ? 0 : 1;
+    for (const c of classes) state.chosen[c] = wanted;
+    recount();
+    Explore.changed("chosen");
+  };
+
+  Explore.choose = function (flagOf) {
+    for (let c = 0; c < Explore.count; c++) state.chosen[c] = flagOf(c) ? 1 : 0;
+    recount();
+    Explore.changed("chosen");
+  };
+
+  Explore.setGain = function (nest, node, gain) {
+    const gains = Explore.gainsOf(nest);
+    const at = Explore.gainNode(nest, node);
+    if (gain === 1) gains.delete(at);
+    else gains.set(at, gain);
+    Explore.changed("gains");
+  };
+
+  let said = 0;
+  Explore.say = function (text) {
+    clearTimeout(said);
+    said = setTimeout(() => (document.getElementById("live").textContent = text), 150);
+  };
+})(globalThis.Explore);

@@ -1,0 +1,179 @@
+"""Everything that the page shows, as JSON-ready data. Costs come as the pieces that `Plan.cutout_cost` adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hiergen import __version__
+from hiergen.errors import TaxonomyError, listed
+from hiergen.explore.measure import Measured
+from hiergen.explore.moves import moves_data
+from hiergen.explore.nodes import class_table, conflict_data, nest_data
+from hiergen.explore.read import ModelView, Nest, Source, home, plain
+from hiergen.explore.results import Results, results_data
+from hiergen.explore.terms import comma_pieces, key
+from hiergen.plan.ir import Plan, StagePlan
+from hiergen.taxonomy.checks import Finding
+
+FORMAT = 1  # of this data; the page's code reads no other
+
+
+def payload(
+    sources: Sequence[Source],
+    *,
+    results: tuple[str, Results] | None = None,
+    measured: Mapping[tuple[int, str], Measured] | None = None,
+    findings: Sequence[Sequence[Finding]] = (),
+    weights: str | None = None,
+) -> dict[str, Any]:
+    """The data of one page. With two sources, the second's classes are put into the order of the first.
+
+    `measured` is by source and model. Raises TaxonomyError for sources over different classes.
+    """
+    first, *others = sources
+    for other in others:
+        same_classes(first, other)
+    orders = [_order(first, source) for source in sources]
+    names = [*first.ids, *first.labels, *(g.name for s in sources for n in s.nests for v in n.levels for g in v)]
+    nests: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
+    groups: list[Nest] = []
+    for s, (source, order) in enumerate(zip(sources, orders, strict=True)):
+        base = len(nests)
+        for nest in source.nests:
+            of = home(nest, len(source.ids))
+            nests.append(
+                {
+                    "source": s,
+                    "levels": nest_data(source, nest),
+                    "of": [level[order[c]] for c in range(len(order))] if (level := of[-1] if of else []) else [],
+                }
+            )
+            groups.append(nest)
+        for model in source.models:
+            entry = _model(model, (measured or {}).get((s, model.name)))
+            models.append({**entry, "source": s, "nest": base + model.nest})
+    starts = [sum(len(x.models) for x in sources[:s]) + at for s, at in enumerate(_starts(sources))]
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "hiergen": __version__,
+        "title": first.title,
+        "sources": [
+            plain(
+                {
+                    "title": source.title,
+                    "typed": source.typed,
+                    "kind": "taxonomy" if source.taxonomy else "model",
+                    "weights": source.weights,
+                    "conflicts": conflict_data(source.taxonomy) if source.taxonomy else [],
+                    "findings": [f.as_dict() for f in (findings[s] if s < len(findings) else ())],
+                }
+            )
+            for s, source in enumerate(sources)
+        ],
+        "classes": class_table(first),
+        "nests": nests,
+        "models": models,
+        "start": starts,
+        "moves": moves_data(first, groups, orders, [len(s.nests) for s in sources]),
+        "alone": _alone(names),
+        "weights": weights,
+    }
+    if results is not None:
+        name, found = results
+        data["results"] = results_data(found, first.ids, groups, name)
+    return data
+
+
+def same_classes(first: Source, other: Source) -> None:
+    """Raises TaxonomyError, with the difference, where two sources are not over the same classes."""
+    lacks, more = sorted(set(first.ids) - set(other.ids)), sorted(set(other.ids) - set(first.ids))
+    if lacks or more:
+        parts = [f"{len(lacks)} only in the first ({listed(lacks)})"] if lacks else []
+        parts += [f"{len(more)} only in the second ({listed(more)})"] if more else []
+        raise TaxonomyError(
+            f"{first.typed} and {other.typed} are over different classes: {'; '.join(parts)}",
+            expected="nestings of the same classes",
+        )
+
+
+def _starts(sources: Sequence[Source]) -> list[int]:
+    """The model to begin with; of two sources, the first's deepest that the other has as well, by name or depth."""
+    if len(sources) == 1:
+        return [sources[0].start]
+    first, second = sources
+
+    def depth(source: Source, i: int) -> int:
+        return len(source.nests[source.models[i].nest].levels)
+
+    pairs = [
+        (one.plan is not None and other.plan is not None, depth(first, i), one.name == other.name, -i, -j)
+        for i, one in enumerate(first.models)
+        for j, other in enumerate(second.models)
+        if depth(first, i) == depth(second, j)
+    ]
+    best = max(pairs, default=None)
+    return [-best[3], -best[4]] if best else [first.start, second.start]
+
+
+def _order(first: Source, source: Source) -> list[int]:
+    """Of each class of `first` its index in `source`."""
+    place = {c: i for i, c in enumerate(source.ids)}
+    return [place[c] for c in first.ids]
+
+
+def _alone(names: Sequence[str]) -> list[str]:
+    """Names that must not share one `--classes` with another, as a comma between might be read as part of a name."""
+    pieces = comma_pieces(names)
+    return sorted({name for name in names if "," in name or key(name) in pieces})
+
+
+def _model(model: ModelView, measured: Measured | None) -> dict[str, Any]:
+    plan, known = model.plan, model.backbone
+    return plain(
+        {
+            "name": model.name,
+            "reference": model.reference,
+            "built": model.built,
+            "why": model.why,
+            "plan": _plan(plan) if plan else None,
+            "flat": known.model_dump(include=_FLAT) if known else None,
+            "time": measured.as_data() if measured else None,
+        }
+    )
+
+
+_FLAT = {"params_fixed", "params_per_class", "macs_fixed", "macs_per_class"}
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    trunk, head = plan.trunk, plan.levels[-1].channels
+    return {
+        "backbone": trunk.backbone,
+        "until": trunk.until,
+        "input": list(trunk.input_size),
+        "trunk": {
+            "params": trunk.params,
+            "macs": trunk.macs,
+            "shape": [trunk.channels, trunk.height, trunk.width],
+        },
+        "levels": [
+            {
+                "params": level.branch_params,
+                "macs": level.branch_macs,
+                "branches": level.branches,
+                "shape": [level.channels, level.height, level.width],
+                "stages": [_stage(stage) for stage in level.stages],
+            }
+            for level in plan.levels
+        ],
+        "head": {"params": head + 1, "macs": head},
+        "single": plan.single_branch,
+        "full": {"params": plan.params, "macs": plan.macs},
+    }
+
+
+def _stage(stage: StagePlan) -> str:
+    stride = f", stride {stage.stride}" if stage.stride != 1 else ""
+    return f"{stage.depth} × {stage.block}, {stage.in_channels} → {stage.width} → {stage.out}{stride}"

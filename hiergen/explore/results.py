@@ -1,0 +1,126 @@
+"""The metrics that `hiergen eval --json` prints and `hiergen train` writes, laid over a page's classes and groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hiergen.errors import HiergenError, SpecError, listed, quoted
+from hiergen.explore.read import Nest
+from hiergen.files import read_text
+
+_LIMIT = 64_000_000  # bytes; 21,841 classes need 5 MB
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Height = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ClassResult(_Read):
+    """One class; `severity` is the mean height of its mistakes, None without mistakes or in a file that lacks it."""
+
+    id: str
+    images: _Count
+    accuracy: _Share | None = None
+    precision: _Share | None = None
+    severity: _Height | None = None
+    confused_with: str | None = None
+    confused: _Count = 0
+
+
+class GroupResult(_Read):
+    """One group of a level: whether image and predicted class are in it."""
+
+    level: int
+    path: tuple[str, ...]
+    images: _Count
+    recall: _Share | None = None
+    precision: _Share | None = None
+
+
+class Results(_Read):
+    """What is used of docs/metrics.md's JSON."""
+
+    images: _Count
+    top1: _Share
+    level_accuracy: tuple[_Share, ...] = ()
+    mistake_severity: _Height | None = None
+    classes: tuple[ClassResult, ...]
+    groups: tuple[GroupResult, ...] = ()
+
+
+def read_results(path: Path, ids: Sequence[str]) -> Results:
+    """Read a metrics file for these classes; a part of them will do.
+
+    Raises SpecError for a file that is none, and for one of other classes.
+    """
+    place, text = quoted(path)[1:-1], read_text(path, limit=_LIMIT)
+    try:
+        found = Results.model_validate(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        problem = "is no JSON file"
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            message = str(first["msg"])
+            problem = f"{quoted(where)} does not fit: {message[:1].lower()}{message[1:]}"
+        raise SpecError(problem, place=place, expected="the metrics.json of 'hiergen train' or 'eval --json'") from None
+    other = [c.id for c in found.classes if c.id not in set(ids)]
+    if other:
+        raise HiergenError(f"is of other classes: {listed(other)}", place=place, expected="results of these classes")
+    if not found.classes:
+        raise SpecError("has no classes", place=place)
+    return found
+
+
+def results_data(found: Results, ids: Sequence[str], nests: Sequence[Nest], name: str) -> dict[str, Any]:
+    """Columns over the page's classes, None where a class has no result, and over the groups of the nestings that
+    the results are told by."""
+    number = {c: i for i, c in enumerate(ids)}
+    rows: list[ClassResult | None] = [None] * len(ids)
+    for c in found.classes:
+        rows[number[c.id]] = c
+    known = [row for row in found.classes if row.severity is not None]
+    by_path = {g.path: g for g in found.groups}
+    return {
+        "file": name,
+        "images": found.images,
+        "top1": found.top1,
+        "levels": list(found.level_accuracy),
+        "severity": found.mistake_severity,
+        "by_class": bool(known),
+        "classes": {
+            "images": [row.images if row else None for row in rows],
+            "accuracy": [row.accuracy if row else None for row in rows],
+            "precision": [row.precision if row else None for row in rows],
+            "severity": [row.severity if row else None for row in rows],
+            "confused": [[number.get(row.confused_with or "", -1), row.confused] if row else None for row in rows],
+        },
+        "groups": [_groups(by_path, nest) for nest in nests],
+    }
+
+
+def _shares(group: GroupResult | None) -> list[float | None]:
+    return [group.recall, group.precision] if group else [None, None]
+
+
+def _groups(by_path: dict[tuple[str, ...], GroupResult], nest: Nest) -> list[list[list[float | None]]] | None:
+    """(recall, precision) of each group by level; None where the results are told by another nesting."""
+    paths: list[list[tuple[str, ...]]] = []
+    for j, level in enumerate(nest.levels):
+        paths.append([(*(paths[j - 1][g.parent] if j else ()), g.name) for g in level])
+    every = [path for level in paths for path in level]
+    if not every or not any(path in by_path for path in every) or not set(by_path) <= set(every):
+        return None
+    found = []
+    for level_paths in paths:
+        row = [by_path.get(path) for path in level_paths]
+        found.append([_shares(g) for g in row])
+    return found

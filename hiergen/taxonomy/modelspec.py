@@ -1,0 +1,187 @@
+"""The part of a taxonomy file that describes networks: trunk, branches, budget.
+
+The descriptions here are what docs/taxonomy-reference.md and editors show.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, PositiveInt, Tag, field_validator, model_validator
+
+from hiergen.taxonomy.specparts import Amount, Model, Width, by_shape, given, is_, only_with
+
+Block = Literal["bottleneck", "convnext", "convnextv2", "mbconv"]
+_AUTO: dict[str, Any] = {"properties": {"branches": {"const": "auto"}}}
+
+
+class Stage(Model):
+    """Blocks of one shape, one after the other, in every branch of a level; the first takes the stride."""
+
+    model_config = ConfigDict(title="stage", json_schema_extra=only_with(("kernel", "act"), is_("block", "mbconv")))
+
+    block: Block = Field(default="bottleneck", description="What it is made of.")
+    depth: Annotated[PositiveInt, Field(le=100)] = Field(default=1, description="How many blocks.", examples=[3])
+    width: Width = Field(
+        description="Channels inside: a bottleneck's inner width, a ConvNeXt block's hidden width, an inverted "
+        "residual's expanded width.",
+        examples=[64],
+    )
+    out: Width = Field(description="Output channels.", examples=[256])
+    stride: Literal[1, 2, 4] = Field(default=1, description="Of the first block; 2 halves height and width.")
+    kernel: Literal[3, 5, 7] | None = Field(
+        default=None, description="px of the depthwise kernel (default 3); `mbconv` only.", examples=[5]
+    )
+    act: Literal["relu", "relu6", "silu"] | None = Field(
+        default=None,
+        description="Activation; `mbconv` only. Default: relu6 on mobilenetv2 and the lite models, relu on mnasnet, "
+        "silu elsewhere.",
+        examples=["relu6"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {**data, **{k: int(data[k]) for k in ("stride", "kernel") if str(data.get(k, "")).isdecimal()}}
+
+    @model_validator(mode="after")
+    def _own_options(self) -> Stage:
+        for option in ("kernel", "act"):
+            if self.block != "mbconv" and getattr(self, option) is not None:
+                raise ValueError(f"'{option}' goes with 'block: mbconv' only")
+        return self
+
+
+class TrunkSpec(Model):
+    """A timm backbone, cut after one of its stages: what all classes share."""
+
+    model_config = ConfigDict(title="trunk")
+
+    backbone: str = Field(
+        default="resnet50",
+        description="Any timm model with `feature_info`; a pretrained tag may follow.",
+        examples=["resnet50.a1_in1k", "convnextv2_tiny"],
+    )
+    until: str | None = Field(
+        default=None,
+        description="The stage after which the trunk ends, as timm calls it. Default: by the number of levels.",
+        examples=["layer2", "stages.2", "blocks.4"],
+    )
+
+
+class Budget(Model):
+    """Upper bounds for the whole network, trunk included; the solver comes within 2 % of the tighter one."""
+
+    model_config = ConfigDict(title="budget", json_schema_extra={"anyOf": [given("params"), given("macs")]})
+
+    params: Amount | None = Field(default=None, description="Parameters.", examples=["25M"])
+    macs: Amount | None = Field(
+        default=None,
+        description="MACs of one image: multiply-adds of convolutions and linear layers at the input size.",
+        examples=["4.2G"],
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Budget:
+        if self.params is None and self.macs is None:
+            raise ValueError("expected params, macs or both")
+        return self
+
+
+Levels = Annotated[list[Annotated[list[Stage], Field(json_schema_extra={"minItems": 1})]], Tag("<list>")]
+Branches = Annotated[Annotated[Literal["auto"], Tag("<text>")] | Levels, by_shape()]
+
+
+class ModelSpec(Model):
+    """One network. Levels come from `levels`, else from `branches`, else from a name like PHL or N3HL."""
+
+    model_config = ConfigDict(
+        title="model",
+        json_schema_extra={
+            "allOf": [
+                only_with(("budget", "block", "depth"), _AUTO),
+                only_with(("kernel",), {"allOf": [_AUTO, is_("block", "mbconv")]}),
+                {
+                    "if": is_("single_branch", True),
+                    "then": {
+                        "properties": {
+                            "levels": {"enum": [1, None]},
+                            "branches": {"anyOf": [{"const": "auto"}, {"minItems": 1, "maxItems": 1}]},
+                        }
+                    },
+                },
+            ]
+        },
+    )
+
+    trunk: TrunkSpec = Field(
+        default=TrunkSpec(),
+        description="What all classes share.",
+        examples=[{"backbone": "resnet50", "until": "layer2"}],
+    )
+    levels: Annotated[PositiveInt, Field(le=64)] | None = Field(
+        default=None,
+        description="k, the number of split-points. Default: as many as `branches` has lists, or what the name says: "
+        "1 for PHL…, 3 for N3HL….",
+        examples=[3],
+    )
+    branches: Branches = Field(
+        default="auto",
+        description="One list of stages per level, or `auto`: the widths are solved for the budget.",
+        examples=["auto", [[{"depth": 3, "width": 64, "out": 256, "stride": 2}]]],
+        json_schema_extra={"minItems": 1},
+    )
+    budget: Budget | None = Field(
+        default=None,
+        description="What `branches: auto` may cost. Default: what the flat backbone costs.",
+        examples=[{"params": "25M", "macs": "4.2G"}],
+    )
+    block: Block | None = Field(
+        default=None,
+        description="The block of all stages, with `branches: auto`. Default: bottleneck.",
+        examples=["mbconv"],
+    )
+    depth: Annotated[PositiveInt, Field(le=100)] | None = Field(
+        default=None, description="Blocks per stage, with `branches: auto`. Default: 3.", examples=[2]
+    )
+    kernel: Literal[3, 5, 7] | None = Field(
+        default=None,
+        description="px of the depthwise kernel, with `branches: auto` and `block: mbconv`. Default: 3.",
+        examples=[5],
+    )
+    single_branch: bool = Field(
+        default=False,
+        description="One sequential branch with all classes as outputs: the control PHL1branch. Has one level.",
+    )
+    input_size: Annotated[PositiveInt, Field(ge=8, le=8192)] | None = Field(
+        default=None, description="px, square. Default: the backbone's.", examples=[128]
+    )
+
+    @field_validator("kernel", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return int(value) if str(value).isdecimal() else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSpec:
+        if self.branches == "auto":
+            if self.kernel is not None and self.block != "mbconv":
+                raise ValueError("'kernel' goes with 'block: mbconv' only")
+            return self
+        for option in ("budget", "block", "depth", "kernel"):
+            if getattr(self, option) is not None:
+                raise ValueError(f"'{option}' goes with 'branches: auto' only")
+        if not self.branches or not all(self.branches):
+            raise ValueError("expected one list of stages per level, none of them empty")
+        if self.levels is not None and self.levels != len(self.branches):
+            raise ValueError(f"'levels: {self.levels}' but 'branches' has {len(self.branches)} lists of stages")
+        return self
+
+    @model_validator(mode="after")
+    def _single(self) -> ModelSpec:
+        listed = len(self.branches) if self.branches != "auto" else 1
+        if self.single_branch and (self.levels or listed) != 1:
+            raise ValueError("'single_branch' has no groups: expected 1 level")
+        return self
