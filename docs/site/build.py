@@ -1,0 +1,91 @@
+"""Build the documentation site: python docs/site/build.py [FOLDER], by default into build/site.
+
+Needs the extra `docs`. Pages are copied to a temporary folder, where links to files outside docs/ become links to
+copies under files/; then mkdocs builds strictly, and the result is checked: every link and anchor leads somewhere
+inside the site, and nothing is loaded from elsewhere. Exit code 1 and the list of what is wrong otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from sitecheck import problems
+
+HERE = Path(__file__).resolve().parent
+DOCS, ROOT = HERE.parent, HERE.parents[1]
+OUTSIDE = re.compile(r"(\]\()\.\./([^)#\s]+)(#[^)\s]*)?(\))")
+
+
+def main() -> None:
+    start = time.perf_counter()
+    out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/site").resolve()
+    with tempfile.TemporaryDirectory(prefix="hiergen-docs-") as folder:
+        config = stage(Path(folder))
+        env = {
+            **os.environ,
+            "NO_MKDOCS_2_WARNING": "1",
+            "HIERGEN_DOCS": str(Path(folder) / "docs"),
+            "HIERGEN_SITE": str(out),
+        }
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean", "-f", str(config)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if done.returncode:  # with --quiet it would not count warnings
+            sys.exit(f"{done.stdout}{done.stderr}the documentation does not build")
+    if found := problems(out):
+        sys.exit("\n".join([*found, f"{len(found)} problems in {out}"]))
+    pages = len(list(out.rglob("*.html")))
+    print(f"→ {out}: {pages} pages, {time.perf_counter() - start:.1f} s")
+
+
+def stage(folder: Path) -> Path:
+    """The pages as mkdocs wants them under `folder`/docs. Returns the configuration with its navigation."""
+    target = folder / "docs"
+    shutil.copytree(DOCS, target, ignore=shutil.ignore_patterns("site"))
+    (target / "files").mkdir(exist_ok=True)
+    shutil.copy(HERE / "extra.css", target / "files/extra.css")
+    for page in target.glob("*.md"):
+        page.write_text(_inside(page.read_text("utf-8"), target), "utf-8")
+    config = folder / "mkdocs.yml"
+    text = (HERE / "mkdocs.yml").read_text("utf-8")
+    head, found, _ = text.partition("nav: []")
+    assert found
+    config.write_text(head + yaml.safe_dump({"nav": navigation()}, sort_keys=False, allow_unicode=True), "utf-8")
+    return config
+
+
+def navigation() -> list[dict[str, list[str]]]:
+    """nav.yml without the pages that are not there yet."""
+    data = yaml.safe_load((HERE / "nav.yml").read_text("utf-8"))
+    left_out = {page for page in data["may_be_missing"] if not (DOCS / page).is_file()}
+    return [{tab: [page for page in pages if page not in left_out]} for tab, pages in data["nav"].items()]
+
+
+def _inside(text: str, target: Path) -> str:
+    """`text` with links to files beside docs/ led to copies of them under files/."""
+
+    def led(match: re.Match[str]) -> str:
+        file = match[2]
+        source = ROOT / file
+        if not source.is_file():
+            sys.exit(f"a page links to ../{file}, which is no file")
+        copy = target / "files" / (f"{file}.txt" if source.suffix in {".md", ".py"} else file)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, copy)
+        return f"{match[1]}{copy.relative_to(target).as_posix()}{match[4]}"
+
+    return OUTSIDE.sub(led, text)
+
+
+if __name__ == "__main__":
+    main()
