@@ -150,7 +150,7 @@ class _Grid:
         axes = self._axes(left, top, self.image)
         axes.imshow(picture.mean(2), cmap="gray", vmin=0, vmax=1)
         axes.imshow(values, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.65 * values)
-        of = "logit" if len(own.classes) == 1 else f"sum of {len(own.classes)} logits"
+        of = "logit" if len(own.classes) == 1 else f"Σ {len(own.classes)} logits"
         self._text(left, top - 0.07, f"Grad-CAM, {of} {float(own.score[0]):.2f}", 7, "black")
 
     def _axes(self, left: float, top: float, side: float) -> Any:
