@@ -7,8 +7,10 @@ inside the site, and nothing is loaded from elsewhere. Exit code 1 and the list 
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,12 +26,16 @@ from sitecheck import problems
 
 HERE = Path(__file__).resolve().parent
 DOCS, ROOT = HERE.parent, HERE.parents[1]
+README = "readme.md"
+BESIDE = re.compile(r"(\]\()(?!https?:|#)([^)]+\))")
 OUTSIDE = re.compile(r"(\]\()\.\./([^)#\s]+)(#[^)\s]*)?(\))")
 
 
 def main() -> None:
     start = time.perf_counter()
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/site").resolve()
+    parser = argparse.ArgumentParser(description="Build the documentation site and check its links.")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build/site", help="where to (build/site)")
+    out: Path = parser.parse_args().folder.resolve()
     with tempfile.TemporaryDirectory(prefix="hiergen-docs-") as folder:
         config = stage(Path(folder))
         env = {
@@ -46,6 +52,7 @@ def main() -> None:
         sys.exit("\n".join([*found, f"{len(found)} problems in {out}"]))
     pages = len(list(out.rglob("*.html")))
     print(f"→ {out}: {pages} pages, {time.perf_counter() - start:.1f} s")
+    print(f"read it with its search: python -m http.server -d {shlex.quote(str(out))}")
 
 
 def stage(folder: Path) -> Path:
@@ -54,6 +61,11 @@ def stage(folder: Path) -> Path:
     shutil.copytree(DOCS, target, ignore=shutil.ignore_patterns("site"))
     (target / "files").mkdir(exist_ok=True)
     shutil.copy(HERE / "extra.css", target / "files/extra.css")
+    readme = BESIDE.sub(
+        lambda m: m[1] + (m[2].removeprefix("docs/") if m[2][:5] == "docs/" else f"../{m[2]}"),
+        (ROOT / "README.md").read_text("utf-8"),
+    )
+    (target / README).write_text(readme, "utf-8")
     for page in target.glob("*.md"):
         page.write_text(_inside(page.read_text("utf-8"), target), "utf-8")
     config = folder / "mkdocs.yml"
@@ -75,6 +87,8 @@ def _inside(text: str, target: Path) -> str:
 
     def led(match: re.Match[str]) -> str:
         file = match[2]
+        if file == "README.md":
+            return f"{match[1]}{README}{match[3] or ''}{match[4]}"
         source = ROOT / file
         if not source.is_file():
             sys.exit(f"a page links to ../{file}, which is no file")

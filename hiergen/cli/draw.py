@@ -33,7 +33,10 @@ class Layout(StrEnum):
 def draw(
     subject: Annotated[
         str,
-        typer.Argument(help="A taxonomy file, FILE.py:NAME, a timm name, or a cutout's folder.", metavar="FILE|MODEL"),
+        typer.Argument(
+            help="A taxonomy file, FILE.yaml:MODEL, FILE.py:NAME, a timm name, or a cutout's folder.",
+            metavar="FILE|MODEL",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="An .svg or .png (of maps .png, .svg or .pdf).")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hiergen.nn.network import HierarchicalNetwork
     from hiergen.taxonomy.load import Taxonomy
 
+_YAML = (".yaml", ".yml")
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -58,13 +60,17 @@ class Subject:
 
 
 def find_subject(text: str, *, model: str | None = None, merged: bool = False, planned: bool = True) -> Subject:
-    """A taxonomy file (.yaml, .yml) with one of its models (default: the deepest), or anything `find_model` takes.
+    """A taxonomy file (.yaml, .yml) with one of its models (FILE.yaml:MODEL or `model`; default: the deepest), or
+    anything `find_model` takes.
 
     `merged`: the outline is the merged tree. `planned=False`: a plan is made only where that needs no torch.
     Raises HiergenError for what is neither, an unknown `model`, and options that do not go with it.
     """
     if is_file(text):
-        return _of_file(Path(text), model, merged=merged, planned=planned)
+        file, named = _file_and_model(text)
+        if named is not None and model is not None:
+            raise HiergenError("two models are named", got=f"{named} and {model}", expected=f"{file} or no --model")
+        return _of_file(Path(file), model or named, merged=merged, planned=planned)
     if model is not None or merged:
         option = "--merged" if merged else "--model"
         raise HiergenError(f"{option} is of a taxonomy file", got=quoted(text), expected="FILE.yaml")
@@ -145,4 +151,9 @@ def _model(taxonomy: Taxonomy, wanted: str | None) -> str | None:
 
 def is_file(text: str) -> bool:
     """Whether it is a taxonomy file that is meant."""
-    return Path(text).suffix in (".yaml", ".yml")
+    return Path(_file_and_model(text)[0]).suffix in _YAML
+
+
+def _file_and_model(text: str) -> tuple[str, str | None]:
+    file, colon, model = text.rpartition(":")
+    return (file, model) if colon and Path(file).suffix in _YAML else (text, None)

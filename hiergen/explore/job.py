@@ -12,7 +12,7 @@ from hiergen.explore.document import document
 from hiergen.explore.measure import Measured, measure
 from hiergen.explore.payload import payload, same_classes
 from hiergen.explore.read import Source, read_source
-from hiergen.explore.results import read_results
+from hiergen.explore.results import read_results, trained_model
 from hiergen.files import write_text
 from hiergen.taxonomy.checks import Finding, merged_findings
 
@@ -44,7 +44,8 @@ def explore(
     """Write the page of one taxonomy file or model, or of two side by side.
 
     `names` are as `read_source` takes them; `out` is an .html file (default: TITLE.html here). `results` is a metrics
-    file. `weights` is put into the commands that the page shows. `timed` measures the models now, with torch.
+    file. `weights` is put into the commands of the model that it is of (of all, where the file does not say). `timed`
+    measures the models now, with torch.
     Raises HiergenError for input that cannot be read, sources over different classes, and a path that cannot be
     written; then nothing is.
     """
@@ -75,7 +76,12 @@ def explore(
                     )
     progress("writing")
     data = payload(
-        sources, results=read, measured=found, findings=[_findings(source) for source in sources], weights=weights
+        sources,
+        results=read,
+        measured=found,
+        findings=[_findings(source) for source in sources],
+        weights=weights,
+        trained=trained_model(weights) if weights is not None else None,
     )
     text = document(data)
     target = target or _target(Path(f"{sources[0].title}.html"), names)

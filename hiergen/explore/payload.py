@@ -15,6 +15,7 @@ from hiergen.explore.results import Results, results_data
 from hiergen.explore.terms import comma_pieces, key
 from hiergen.plan.ir import Plan, StagePlan
 from hiergen.taxonomy.checks import Finding
+from hiergen.taxonomy.naming import identifier
 
 FORMAT = 1  # of this data; the page's code reads no other
 
@@ -26,10 +27,13 @@ def payload(
     measured: Mapping[tuple[int, str], Measured] | None = None,
     findings: Sequence[Sequence[Finding]] = (),
     weights: str | None = None,
+    trained: str | None = None,
 ) -> dict[str, Any]:
     """The data of one page. With two sources, the second's classes are put into the order of the first.
 
-    `measured` is by source and model. Raises TaxonomyError for sources over different classes.
+    `measured` is by source and model; `trained` is the class name of the network that `weights` are of. A page begins
+    with that network, or with one of the nesting that `results` are told by. Raises TaxonomyError for sources over
+    different classes.
     """
     first, *others = sources
     for other in others:
@@ -39,6 +43,8 @@ def payload(
     nests: list[dict[str, Any]] = []
     models: list[dict[str, Any]] = []
     groups: list[Nest] = []
+    if trained not in {identifier(model.name) for source in sources for model in source.models}:
+        trained = None  # a network by another name
     for s, (source, order) in enumerate(zip(sources, orders, strict=True)):
         base = len(nests)
         for nest in source.nests:
@@ -53,8 +59,12 @@ def payload(
             groups.append(nest)
         for model in source.models:
             entry = _model(model, (measured or {}).get((s, model.name)))
+            if trained is not None and identifier(model.name) != trained:
+                entry["other_weights"] = True
             models.append({**entry, "source": s, "nest": base + model.nest})
-    starts = [sum(len(x.models) for x in sources[:s]) + at for s, at in enumerate(_starts(sources))]
+    told = None if results is None else results_data(results[1], first.ids, groups, results[0])
+    begin = _trained(first, trained, told)
+    starts = [sum(len(x.models) for x in sources[:s]) + at for s, at in enumerate(_starts(sources, begin))]
     data: dict[str, Any] = {
         "format": FORMAT,
         "hiergen": __version__,
@@ -80,9 +90,8 @@ def payload(
         "alone": _alone(names),
         "weights": weights,
     }
-    if results is not None:
-        name, found = results
-        data["results"] = results_data(found, first.ids, groups, name)
+    if told is not None:
+        data["results"] = told
     return data
 
 
@@ -98,10 +107,20 @@ def same_classes(first: Source, other: Source) -> None:
         )
 
 
-def _starts(sources: Sequence[Source]) -> list[int]:
-    """The model to begin with; of two sources, the first's deepest that the other has as well, by name or depth."""
+def _trained(source: Source, name: str | None, results: Mapping[str, Any] | None) -> int | None:
+    """The model that was trained: by the name in its weights, else the first of the nesting its results are told by."""
+    for i, model in enumerate(source.models):
+        if name is not None and identifier(model.name) == name:
+            return i
+    told = results["groups"] if results is not None else []
+    return next((i for i, model in enumerate(source.models) if model.nest < len(told) and told[model.nest]), None)
+
+
+def _starts(sources: Sequence[Source], begin: int | None = None) -> list[int]:
+    """The model to begin with, `begin` if given; of two sources, the first's deepest that the other has as well, by
+    name or depth."""
     if len(sources) == 1:
-        return [sources[0].start]
+        return [sources[0].start if begin is None else begin]
     first, second = sources
 
     def depth(source: Source, i: int) -> int:
@@ -111,10 +130,10 @@ def _starts(sources: Sequence[Source]) -> list[int]:
         (one.plan is not None and other.plan is not None, depth(first, i), one.name == other.name, -i, -j)
         for i, one in enumerate(first.models)
         for j, other in enumerate(second.models)
-        if depth(first, i) == depth(second, j)
+        if depth(first, i) == depth(second, j) and begin in (None, i)
     ]
     best = max(pairs, default=None)
-    return [-best[3], -best[4]] if best else [first.start, second.start]
+    return [-best[3], -best[4]] if best else [first.start if begin is None else begin, second.start]
 
 
 def _order(first: Source, source: Source) -> list[int]:

@@ -80,6 +80,21 @@ def read_results(path: Path, ids: Sequence[str]) -> Results:
     return found
 
 
+def trained_model(weights: str) -> str | None:
+    """The class name of the network that a safetensors file was trained for, from its header; None where there is no
+    such file here, or it does not say."""
+    try:
+        if not Path(weights).is_file():  # a pipe may never end
+            return None
+        with open(weights, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= _LIMIT else {}
+        name = header["__metadata__"]["model"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
+
+
 def results_data(found: Results, ids: Sequence[str], nests: Sequence[Nest], name: str) -> dict[str, Any]:
     """Columns over the page's classes, None where a class has no result, and over the groups of the nestings that
     the results are told by."""

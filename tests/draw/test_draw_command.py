@@ -27,6 +27,10 @@ def test_files_models_and_defaults(hiergen: Run, tmp_path: Path, monkeypatch: py
     by_file = Path("digits-architecture.svg").read_text("utf-8")
     assert hiergen("draw", f"{ROOT}/generated/digits.py:N2HL", "-o", "b.svg").code == 0
     assert Path("b.svg").read_text("utf-8") == by_file  # the plan of the file is the plan of the network
+    assert hiergen("draw", f"{DIGITS}:N2HL", "--architecture", "-o", "d.svg").code == 0
+    assert Path("d.svg").read_text("utf-8") == by_file
+    twice = hiergen("draw", f"{DIGITS}:N2HL", "--model", "N3HL", "-o", "e.svg")
+    assert (twice.code, "two models are named" in twice.err, Path("e.svg").exists()) == (2, True, False)
     assert hiergen("draw", DIGITS, "--class", "seven", "--classes", "odd", "--except", "9", "-o", "c.svg").code == 0
     text = Path("c.svg").read_text("utf-8")
     assert text.count("cutbox") > 2

@@ -8,7 +8,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from hiergen.builder import plan_if_known
 from hiergen.explore import explore
@@ -271,6 +273,46 @@ def test_diagrams_answer_clicks_where_the_nodes_are(page: Page) -> None:
         assert page.js("return [...Explore.state.chosen.keys()].filter(c => Explore.state.chosen[c])") == [last], view
 
 
+def test_zooming_keeps_the_picture_in_view(page: Page) -> None:
+    def corners() -> list[float]:
+        """Left, top, right and bottom of the picture, in shares of the view's width and height."""
+        page.js("d3.select('.canvas').interrupt()")
+        found = page.js(
+            "const c = document.querySelector('.canvas'), t = d3.zoomTransform(c);"
+            "return [t.x / c.clientWidth, t.y / c.clientHeight, t.k]"
+        )
+        return [found[0], found[1], found[0] + found[2], found[1] + found[2]]
+
+    still = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", still)
+    page.model("N2HL")
+    for view in ("icicle", "sunburst"):
+        page.js(f"document.querySelector('[data-view={view}]').click(); Explore.flush()")
+        assert corners() == [0, 0, 1, 1], view  # also after the other picture was zoomed
+        for node in page.nodes("v"):
+            page.js("Explore.goTo(0, arguments[0]); Explore.flush()", node)
+            left, top, right, bottom = corners()
+            assert max(left, top) < 1e-6, (view, node)
+            assert min(right, bottom) > 1 - 1e-6, (view, node)
+        page.js("document.querySelector('.canvas').dispatchEvent(new KeyboardEvent('keydown', {key: '+'}))")
+        assert page.js("return d3.zoomTransform(document.querySelector('.canvas')).k") > 2, view
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_weights_are_named_in_the_lines_of_their_model(chromium: Browser, folder: Path, tmp_path: Path) -> None:
+    save_file({"w": np.zeros(1, np.float32)}, tmp_path / "ours.safetensors", {"model": "N2HL"})
+    ours = str(tmp_path / "ours.safetensors")
+    page = Page(chromium, explore([str(folder / "awkward.yaml")], tmp_path / "p.html", weights=ours).path)
+    page.choose([0])
+    assert shlex.split(page.text("#cutout-line"))[2:5] == ["generated/awkward.py:N2HL", "--weights", ours]
+    page.model("N3HL")
+    others = ["generated/awkward.py:N3HL", "--weights", "weights.safetensors"]
+    assert shlex.split(page.text("#cutout-line"))[2:5] == others
+    page.set(".names input", "typed.safetensors", "input")
+    assert shlex.split(page.text("#cutout-line"))[2:5] == [*others[:2], "typed.safetensors"]
+    page.quiet()
+
+
 def test_two_nestings_side_by_side(chromium: Browser, folder: Path) -> None:
     files = [str(folder / "awkward.yaml"), str(folder / "other.yaml")]
     page = Page(chromium, explore(files, folder / "two.html").path)
@@ -386,4 +428,9 @@ def test_results_are_told_by_node(chromium: Browser, folder: Path) -> None:
     assert "mean severity 1.22 levels" in page.text("#details")
     page.set("#colour", "accuracy", "change")
     assert "20.0 %" in page.text("#tree-0")
+    assert page.text(".legend").startswith("0 %100 %")
+    (folder / "metrics.json").write_text(json.dumps({**data, "classes": [{**r, "accuracy": 0.83} for r in rows]}))
+    page = Page(chromium, explore([str(folder / "awkward.yaml")], done.path, results=folder / "metrics.json").path)
+    page.set("#colour", "accuracy", "change")
+    assert page.text(".legend").startswith("80 %100 %")
     page.quiet()

@@ -15,7 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from hiergen.builder import plan_if_known
 from hiergen.errors import HiergenError
@@ -220,6 +222,36 @@ def test_the_command_says_what_it_wrote(hiergen: Callable[..., Any], awkward: Pa
     assert [m["name"] for m in data["models"]] == ["PHL", "N2HL", "N3HL"]
     assert data["models"][2]["reference"] == "generated/awkward.py:N3HL"
     assert [p.name for p in out.parent.iterdir()] == ["p.html"]  # nothing half-written stays
+
+
+def test_a_page_begins_with_the_model_that_was_trained(
+    awkward: Path, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    def weights(name: str, metadata: dict[str, str] | None) -> str:
+        save_file({"w": np.zeros(1, np.float32)}, tmp_path / name, metadata)
+        return str(tmp_path / name)
+
+    def begun(files: int = 1, **given: Any) -> tuple[list[str], list[str]]:
+        names = [str(awkward), str(write(OTHER, "other.yaml"))][:files]
+        data = data_of(explore(names, tmp_path / "p.html", **given).path.read_text("utf-8"))
+        models = data["models"]
+        return [models[i]["name"] for i in data["start"]], [m["name"] for m in models if "other_weights" in m]
+
+    assert begun() == (["N3HL"], [])
+    ours = weights("ours.safetensors", {"model": "N2HL"})
+    assert begun(weights=ours) == (["N2HL"], ["PHL", "N3HL"])
+    assert begun(2, weights=ours) == (["N2HL", "N2HL"], ["PHL", "N3HL", "PHL", "N3HL"])
+    # weights that are not here, or do not say whose of these they are, may be anyone's
+    (tmp_path / "damaged.safetensors").write_bytes(b"\x08" + 7 * b"\0" + b"[[[[[[[[")
+    other = weights("other.safetensors", {"model": "N7HL"})
+    for file in ("absent.safetensors", "damaged.safetensors", weights("bare.safetensors", None), other):
+        assert begun(weights=str(tmp_path / file)) == (["N3HL"], [])
+    # results are told by the groups of one nesting
+    (level,) = next(nest for nest in read_source(str(awkward)).nests if len(nest.levels) == 1).levels
+    groups = [{"level": 1, "path": [group.name], "images": 1, "recall": 1} for group in level]
+    rows = [{"id": "tabby", "images": 1, "accuracy": 1}]
+    (tmp_path / "m.json").write_text(json.dumps({"images": 1, "top1": 1, "classes": rows, "groups": groups}))
+    assert begun(results=tmp_path / "m.json") == (["N2HL"], [])
 
 
 def test_a_page_is_of_one_or_two(awkward: Path) -> None:

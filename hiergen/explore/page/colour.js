@@ -57,8 +57,8 @@
     if (mode === "accuracy" && results) {
       const paint = ramp("good");
       return {
-        of: (node) => ((v) => (v === null ? missing : paint(v)))(results.accuracy(node)),
-        scale: ["0 %", "100 %", paint],
+        of: (node) => ((v) => (v === null ? missing : paint((v - results.least) / (1 - results.least))))(results.accuracy(node)),
+        scale: [`${Math.round(100 * results.least)} %`, "100 %", paint],
         what: "top-1 of its images",
       };
     }
@@ -95,7 +95,7 @@
         return shades.get(key);
       },
       legend: [],
-      what: split === 1 ? "a hue per group of level 1" : "a hue per group of level 2",
+      what: `hues by group of level ${split}, eight in turn`,
     };
   };
 
@@ -117,6 +117,8 @@
       accuracy: (node) => (images(node) ? right(node) / images(node) : null),
       severity: (node) => (wrong(node) ? height(node) / wrong(node) : null),
       bySeverity: data.by_class,
+      // the worst class, rounded down to tens: classes of a good network are told apart, too
+      least: Math.min(...c.accuracy.map((v) => Math.floor(10 * (v ?? 1)) / 10), 0.9),
       height: Math.max(...c.severity.map((v) => v ?? 1), 1),
       group(node) {
         const levels = data.groups[nest.index];

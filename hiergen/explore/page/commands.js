@@ -36,7 +36,7 @@
     if (count === 0 || count === Explore.count) return null;
     const kept = Explore.terms(nest, chosen), left = Explore.terms(nest, rest);
     const which = left.length < kept.length ? option("except", left) : option("classes", kept);
-    return ["hiergen cutout", Explore.quote(model.reference), ...weights(files), ...which, `-o ${Explore.quote(files.out)}`].join(" ");
+    return ["hiergen cutout", Explore.quote(model.reference), ...weights(model, files), ...which, `-o ${Explore.quote(files.out)}`].join(" ");
   };
 
   // gains: [node, number] of one nesting
@@ -46,7 +46,7 @@
       .filter(([, gain]) => gain !== 1)
       .map(([node, gain]) => `--gain=${Explore.quote(`${Explore.gainTerm(nest, node)}=${gain}`)}`);
     if (!parts.length) return null;
-    return ["hiergen attend", Explore.quote(model.reference), ...weights(files), `--data ${Explore.quote(files.data)}`, ...parts].join(" ");
+    return ["hiergen attend", Explore.quote(model.reference), ...weights(model, files), `--data ${Explore.quote(files.data)}`, ...parts].join(" ");
   };
 
   Explore.gainTerm = (nest, node) => (nest.isClass(node) ? nest.fact(node, "id") : nest.fact(node, "term"));
@@ -59,7 +59,9 @@
     return at;
   };
 
-  function weights(files) {
-    return files.folder ? [] : [`--weights ${Explore.quote(files.weights)}`];
+  // the weights that the page was made with fit one of its models; the name of any other's is to be typed
+  function weights(model, files) {
+    const name = model.other_weights && files.weights === Explore.raw.weights ? "weights.safetensors" : files.weights;
+    return files.folder ? [] : [`--weights ${Explore.quote(name)}`];
   }
 })(globalThis.Explore);

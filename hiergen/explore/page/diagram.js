@@ -50,6 +50,10 @@
       this.#drawLegend();
       this.count();
       this.#resize();
+      // a place in one picture is no place in another
+      const picture = `${state.view}|${nest.index}`;
+      if (this.picture !== picture) this.selection.interrupt().call(this.zoom.transform, d3.zoomIdentity);
+      this.picture = picture;
       const what = state.view === "sunburst" ? "Sunburst" : "Icicle";
       this.canvas.setAttribute("aria-label", `${what} of ${Explore.model(this.pane).name}: the tree's nodes by size. Arrow keys move, Enter chooses.`);
     }
@@ -404,8 +408,11 @@
       if (node && span > 0) {
         if (state.view === "sunburst") {
           const radii = this.#radii(), level = this.nest.level[node];
-          const radius = (radii[level] + radii[level + 1]) / 2, angle = ((this.from[node] + this.to[node]) / 2) * TAU - Math.PI / 2;
-          const k = Math.min(MOST, Math.max(1, (0.4 * this.height) / Math.max(span * TAU * radius, 1)), 24);
+          // its ring and those outside it, where what is below the node is
+          const deep = radii.at(-1) - radii[level], radius = radii[level] + deep / 2;
+          const angle = ((this.from[node] + this.to[node]) / 2) * TAU - Math.PI / 2;
+          const fits = (0.9 * Math.min(this.width, this.height)) / deep;
+          const k = Math.max(1, Math.min((0.4 * this.height) / Math.max(span * TAU * radius, 1), fits, 24));
           const x = this.width / 2 + Math.cos(angle) * radius, y = this.height / 2 + Math.sin(angle) * radius;
           to = d3.zoomIdentity.translate(this.width / 2, this.height / 2).scale(k).translate(-x, -y);
         } else {
@@ -414,6 +421,8 @@
           to = d3.zoomIdentity.translate(0, this.height / 2 - middle * k).scale(k);
         }
       }
+      const view = [[0, 0], [this.width, this.height]];
+      to = this.zoom.constrain()(to, view, view); // the edge of the picture stays at the edge of the view
       (still() ? this.selection : this.selection.transition().duration(350)).call(this.zoom.transform, to);
     }
 
