@@ -45,6 +45,12 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def check_yaml_name(path: Path) -> None:
+    """Raises OutputError for a name that no taxonomy file can have: others would not take it for one."""
+    if path.suffix not in {".yaml", ".yml"}:
+        raise OutputError("is no name for a taxonomy file", place=str(path), expected="a file that ends in .yaml")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """An empty file beside `path`, to be written in the block; at its end it is synced and takes the place of `path`.

@@ -72,7 +72,8 @@ def _tree(
         return
     leaves = sum(not tree.succ[key] for key in tree)
     what = "merged tree" if model is None else f"nesting of {model}"
-    text = f"→ {path}: {what}, {leaves} classes, {len(tree) - leaves - 1} groups"
+    groups = len(tree) - leaves - 1
+    text = f"→ {path}: {what}, {leaves} classes, {groups} group{'s' * (groups != 1)}"
     console().print(text, markup=False, soft_wrap=True)
 
 

@@ -117,6 +117,8 @@ def _print(found: Answer, *, digits: bool, log10: bool) -> None:
         for i, levels in enumerate(found.draws):
             if i:
                 print()
+            if not levels:
+                print("1 level: nothing is grouped")
             for j, level in enumerate(levels):
                 inside = " | ".join(", ".join(group) for group in level)
                 print(f"level {j + 1}, {len(level)} group{'s' * (len(level) != 1)}: {inside}")

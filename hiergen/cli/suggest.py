@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,8 +41,9 @@ def suggest(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     criterion: Annotated[
-        str, typer.Option(help="wordnet: ic (information content) or depth.", rich_help_panel=_EVIDENCE)
-    ] = "ic",
+        str | None,
+        typer.Option(help="wordnet: ic (information content, the default) or depth.", rich_help_panel=_EVIDENCE),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="A classifier's weights, .safetensors or .pth.", rich_help_panel=_EVIDENCE)
     ] = None,
@@ -63,15 +64,20 @@ def suggest(
         str | None, typer.Option(help="names: a sentence-transformers model.", rich_help_panel=_EVIDENCE)
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="features: threads that read images.", min=1, rich_help_panel=_EVIDENCE)
-    ] = 1,
+        int | None,
+        typer.Option(help="features: threads that read images (default: 1).", min=1, rich_help_panel=_EVIDENCE),
+    ] = None,
     search: Annotated[
         bool, typer.Option("--search", help="Search from there for the best of --objective.", rich_help_panel=_SEARCH)
     ] = False,
     objective: Annotated[
-        str, typer.Option(help="coherence, separability, cost or tasks.", rich_help_panel=_SEARCH)
-    ] = "coherence",
-    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.", min=1, rich_help_panel=_SEARCH)] = None,
+        str | None,
+        typer.Option(help="coherence (the default), separability, cost or tasks.", rich_help_panel=_SEARCH),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many steps, in blocks of 1,000.", min=1, rich_help_panel=_SEARCH),
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long.", rich_help_panel=_SEARCH)] = None,
     state: Annotated[
         Path | None, typer.Option(help="Keep the search here, and go on from here.", rich_help_panel=_SEARCH)
@@ -85,20 +91,27 @@ def suggest(
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=_MODEL)] = None,
     llm_model: Annotated[str | None, typer.Option(help="The model's name there.", rich_help_panel=_MODEL)] = None,
     key_env: Annotated[
-        str, typer.Option(help="The environment variable with the key.", rich_help_panel=_MODEL)
-    ] = "OPENAI_API_KEY",
+        str | None,
+        typer.Option(help="The environment variable with the key (default: OPENAI_API_KEY).", rich_help_panel=_MODEL),
+    ] = None,
     answers: Annotated[
         Path | None, typer.Option(help="Answers to the prompts of --dry-run.", rich_help_panel=_MODEL)
     ] = None,
     dry_run: Annotated[
-        Path | None, typer.Option(help="Write the prompts to this file, and nothing else.", rich_help_panel=_MODEL)
+        Path | None, typer.Option(help="Write the prompts to this file instead of a taxonomy.", rich_help_panel=_MODEL)
     ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Answers so far (default: beside the new file).", rich_help_panel=_MODEL)
     ] = None,
-    retries: Annotated[int, typer.Option(help="Of a question or request.", rich_help_panel=_MODEL)] = 3,
-    timeout: Annotated[float, typer.Option(help="Seconds for one request.", rich_help_panel=_MODEL)] = 60.0,
-    batch: Annotated[int, typer.Option(help="Questions in one prompt.", rich_help_panel=_MODEL)] = 20,
+    retries: Annotated[
+        int | None, typer.Option(help="Of a question or request (default: 3).", rich_help_panel=_MODEL)
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for one request (default: 60).", rich_help_panel=_MODEL)
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Questions in one prompt (default: 20).", rich_help_panel=_MODEL)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Propose groups for the classes of FILE, from evidence, and write them as a new taxonomy file to be edited."""
@@ -107,6 +120,7 @@ def suggest(
     from hiergen.suggest.request import SuggestRequest
     from hiergen.suggest.shape import read_counts
     from hiergen.suggest.show import print_suggestion
+    from hiergen.suggest.unread import refuse_unread
 
     request = SuggestRequest(
         by=by,
@@ -125,17 +139,40 @@ def suggest(
         text_model=text_model,
         workers=workers,
     ).checked()
+    of_search = {
+        "objective": objective,
+        "steps": steps,
+        "seconds": seconds,
+        "state": state,
+        "tasks": tuple(tasks) if tasks else None,
+        "same_sizes": same_sizes or None,
+    }
+    of_llm = {
+        "base_url": base_url,
+        "llm_model": llm_model,
+        "key_env": key_env,
+        "answers": answers,
+        "dry_run": dry_run,
+        "cache": cache,
+        "retries": retries,
+        "timeout": timeout,
+        "batch": batch,
+    }
     proposer: Proposer = propose
     asking, searching, label, command = None, None, None, None
     if search and by == "llm":
         raise SpecError("a search does not ask a model", expected="--search or --by llm")
+    if not search:
+        refuse_unread(of_search, "without --search", "hiergen suggest FILE --search looks for the best nesting")
+    if by != "llm":
+        refuse_unread(of_llm, "without --by llm", "hiergen suggest FILE --by llm asks a model")
     if by == "llm":
-        asking = _asking(taxonomy, out, cache, base_url, llm_model, key_env, dry_run, answers, timeout, retries, batch)
+        asking = _asking(taxonomy, out, of_llm)
         proposer = asking.propose
     elif search:
         from hiergen.suggest.searching import Searching
 
-        searching = Searching(objective, steps, seconds, state, tuple(tasks or ()), same_sizes)
+        searching = Searching(**_given(of_search))
         proposer, label = searching.propose, "search"
         command = searching.command(request, taxonomy)
     with _bar() as progress:
@@ -160,36 +197,28 @@ def suggest(
         print_found(searching.result)
 
 
-def _asking(
-    taxonomy: Path,
-    out: Path | None,
-    cache: Path | None,
-    base_url: str | None,
-    llm_model: str | None,
-    key_env: str,
-    dry_run: Path | None,
-    answers: Path | None,
-    timeout: float,
-    retries: int,
-    batch: int,
-) -> Asking:
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _asking(taxonomy: Path, out: Path | None, options: dict[str, Any]) -> Asking:
     from hiergen.suggest.asking import Asking, cache_beside
+    from hiergen.suggest.unread import refuse_unread
     from hiergen.suggest.write import default_path
     from hiergen.taxonomy.load import load_taxonomy
 
-    if cache is None:
-        cache = cache_beside(out if out is not None else default_path(load_taxonomy(taxonomy), "llm"))
-    return Asking(
-        cache=cache,
-        base_url=base_url,
-        model=llm_model,
-        key_env=key_env,
-        dry_run=dry_run,
-        answers=answers,
-        timeout=timeout,
-        retries=retries,
-        batch=batch,
-    )
+    if options["base_url"] is None:
+        of_server = {name: options[name] for name in ("key_env", "retries", "timeout")}
+        refuse_unread(of_server, "without --base-url", "only a server is asked so")
+    elif options["dry_run"] is not None:
+        refuse_unread(
+            {"base_url": options["base_url"]}, "with --dry-run", "the prompts are written, and nobody is asked"
+        )
+    given = _given(options)
+    model = given.pop("llm_model", None)
+    if "cache" not in given:
+        given["cache"] = cache_beside(out if out is not None else default_path(load_taxonomy(taxonomy), "llm"))
+    return Asking(model=model, **given)
 
 
 def print_asked(asking: Asking) -> None:
@@ -207,7 +236,8 @@ def print_asked(asking: Asking) -> None:
     for problem in asked.problems[:5]:
         printer.print(f"  {problem}", style="yellow", markup=False, soft_wrap=True)
     if asking.dry_run is not None:
-        text = f"{asked.prompts} prompts are in {asking.dry_run}; give the answers back with --answers FILE"
+        many = "1 prompt is" if asked.prompts == 1 else f"{asked.prompts} prompts are"
+        text = f"{many} in {asking.dry_run}; give the answers back with --answers FILE"
         printer.print(text, style="bold", markup=False, soft_wrap=True)
 
 
@@ -215,8 +245,10 @@ def print_found(found: Found) -> None:
     """The score of a search beside the file's own, random ones and the bound."""
     from rich.table import Table
 
+    from hiergen.suggest.search.job import DRAWS
+
     table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in (found.what, "score", ""):
+    for column in (found.what, "score", f"z, by {DRAWS} draws"):
         table.add_column(column, justify="right" if column == "score" else "left")
     for row in found.rows():
         table.add_row(*row)

@@ -52,6 +52,7 @@ def import_(
         printer.print(f"note: {note}", markup=False, soft_wrap=True, style="yellow")
     if len(done.notes) > _SHOWN:
         printer.print(f"… and {len(done.notes) - _SHOWN} more notes, at the top of the file", style="yellow")
-    counts = f"{done.classes} classes, {done.groups} groups on {done.levels} levels; models {', '.join(done.models)}"
+    groups = f"{done.groups} group{'s' * (done.groups != 1)} on {done.levels} level{'s' * (done.levels != 1)}"
+    counts = f"{done.classes} classes, {groups}; models {', '.join(done.models)}"
     printer.print(f"→ {done.path}: {counts}", markup=False, soft_wrap=True)
     printer.print(f"next: edit it; 'hiergen validate {done.path}' checks it", markup=False, soft_wrap=True)

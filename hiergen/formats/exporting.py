@@ -21,8 +21,8 @@ def export_tree(
     """Write the merged tree of a taxonomy file, or the nesting of one of its models; gives the file and the tree.
 
     `format` may be left out where the path's ending says it; without a path the file is called as the taxonomy (and the
-    model), in this folder; the path "-" is standard output. Raises HiergenError as `load_taxonomy` does, and for a
-    format or path that cannot be.
+    model), in this folder, and replaces none that is there; the path "-" is standard output. Raises HiergenError as
+    `load_taxonomy` does, and for a format or path that cannot be.
     """
     target = None if path is None else Path(path)
     ending = target.suffix.lower() if target is not None and not target.is_dir() else ""
@@ -39,6 +39,8 @@ def export_tree(
     if target is None or target.is_dir() or not target.suffix:
         name = loaded.spec.name if model is None else f"{loaded.spec.name}-{model}"
         target = (target or Path()) / f"{name}{ENDINGS[kind]}"
+        if target.exists():
+            raise OutputError("is there already", place=str(target), hint=f"-o {target} writes over it")
     if target.exists() and target.samefile(taxonomy):
         raise OutputError("is the taxonomy itself", place=str(target), hint="name another file with -o")
     write(tree, target, kind)

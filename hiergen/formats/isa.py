@@ -53,7 +53,12 @@ def isa_text(tree: Tree) -> str:
         if not word and key == root(tree):
             word = "root"
         if not word or word in taken or word.startswith("#") or word != word.strip() or set(word) & set("\t\n"):
-            raise TaxonomyError(f"{quoted(word)} cannot be written to an edge list", expected="ids that differ")
+            wanted = "ids that differ" if word in taken else "no tab, line break, blank or # around an id"
+            raise TaxonomyError(
+                f"{quoted(word)} cannot be written to an edge list",
+                place=str(tree.graph["path"]) or None,
+                expected=wanted if word else "an id for each node",
+            )
         seen[key] = word
         taken.add(word)
     return "".join(f"{seen[a]}\t{seen[b]}\n" for a in seen for b in tree.succ[a])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hiergen.builder import plan_if_known
 from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError, listed
-from hiergen.files import replacing
+from hiergen.files import check_yaml_name, replacing
 from hiergen.formats.classtree import class_tree, name_groups
 from hiergen.formats.dag import depths, to_tree
 from hiergen.formats.files import read_graph
@@ -82,7 +82,8 @@ def import_tree(
     names = name_groups(tree, entries, default())
     deep = levels(tree)
     synsets, titles = _told(graph, which, entries, own=classes is None)
-    head = f"Imported by `hiergen import {Path(source).name}` ({kind}): {len(entries)} classes, {len(names)} groups."
+    groups = f"{len(names)} group{'s' * (len(names) != 1)}"
+    head = f"Imported by `hiergen import {Path(source).name}` ({kind}): {len(entries)} classes, {groups}."
 
     def written(models: Sequence[str]) -> str:
         return taxonomy_yaml(
@@ -119,7 +120,8 @@ def _besides(graph: Tree, which: dict[str, int], *, subset: bool) -> None:
             hint="--subset leaves out what is above no class",
         )
     if others:
-        graph.graph["notes"].append(f"left out, as they are no class: {len(others)} leaves of the tree")
+        many = f"they are no class: {len(others)} leaves" if len(others) > 1 else "it is no class: 1 leaf"
+        graph.graph["notes"].append(f"left out, as {many} of the tree")
 
 
 def _told(
@@ -143,8 +145,7 @@ def _told(
 
 
 def _target(path: Path, *, force: bool) -> None:
-    if path.suffix not in {".yaml", ".yml"}:
-        raise OutputError("is no name for a taxonomy file", place=str(path), expected="a file that ends in .yaml")
+    check_yaml_name(path)
     if path.exists() and not path.is_dir() and not force:
         raise OutputError("is there already", place=str(path), hint="give another -o, or --force to write over it")
 

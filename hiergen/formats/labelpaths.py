@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hiergen.formats.tree import Tree, add, label, leaves, new_tree, text
 from hiergen.taxonomy.tree import parent
 
 TOP = "0"
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def read_paths(source: str, path: Path, *, header: bool = False) -> Tree:
@@ -61,7 +63,7 @@ def read_path_array(path: Path) -> Tree:
 def _rows(source: str, path: Path) -> Iterator[tuple[str, list[str]]]:
     first = next((line for line in source.split("\n") if line.strip()), "")
     mark = "\t" if path.suffix == ".tsv" or ("\t" in first and "," not in first) else ","
-    if mark == "," and "," not in first and ";" in first:
+    if mark == "," and "," not in first and _by_semicolons(source):
         mark = ";"
     reader = csv.reader(io.StringIO(source, newline=""), delimiter=mark, strict=True, skipinitialspace=mark != "\t")
     line = 1
@@ -74,6 +76,15 @@ def _rows(source: str, path: Path) -> Iterator[tuple[str, list[str]]]:
             return
         yield f"{path}:{line}", row
         line = reader.line_num + 1
+
+
+def _by_semicolons(source: str) -> bool:
+    """Whether semicolons part the labels, and do not just stand in some: as many in each row, or rows that begin alike.
+    What is in quotes does not count."""
+    rows = {line.strip() for line in source.split("\n") if line.strip()}
+    counts = {_QUOTED.sub("", row).count(";") for row in rows}
+    starts = [row.partition(";")[0] for row in rows if ";" in _QUOTED.sub("", row)]
+    return bool(starts) and (len(counts) == 1 or len(set(starts)) < len(starts))
 
 
 def _tree(rows: Iterable[tuple[str, Sequence[str]]], path: Path) -> Tree:
@@ -112,10 +123,14 @@ def paths_text(tree: Tree, mark: str = ",") -> str:
             row.append(label(tree, above))
             above = higher
         rows.append(row[::-1])
-    if not all(cell and cell == cell.strip() for row in rows for cell in row):
-        raise TaxonomyError("a group without a name cannot be written to label paths", expected="a name for each node")
+    place = str(tree.graph["path"]) or None
+    if wrong := [cell for row in rows for cell in row if not cell or cell != cell.strip()]:
+        what = quoted(wrong[0]) if wrong[0] else "a group without a name"
+        expected = "a name for each node, without blanks around it"
+        raise TaxonomyError(f"{what} cannot be written to label paths", place=place, expected=expected)
     width = max(map(len, rows))
     out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=mark, lineterminator="\n")
+    alone = width == 1 and any(";" in row[0] for row in rows)  # what would pass for a mark stands in quotes
+    writer = csv.writer(out, delimiter=mark, lineterminator="\n", quoting=csv.QUOTE_ALL if alone else csv.QUOTE_MINIMAL)
     writer.writerows(row + [""] * (width - len(row)) for row in rows)
     return out.getvalue()

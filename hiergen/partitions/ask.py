@@ -57,7 +57,7 @@ class Answer:
         data: dict[str, Any] = {
             "classes": asked.n,
             "levels": asked.k,
-            "constraints": [name for name, _ in asked.constraints.names()],
+            "constraints": asked.constraints.names(),
             "count": None if self.count is None else text(self.count),
             "digits": self.digits,
             "log10": [self.low, self.high] if self.count is None else self.low,

@@ -15,7 +15,7 @@ from typing import Any
 
 from flint import acb, arb, ctx
 
-from hiergen.partitions.constraints import HUGE, Constraints, Limits, UnsatisfiableError, limits
+from hiergen.partitions.constraints import HUGE, Constraints, Limits, UnsatisfiableError, joined, limits
 from hiergen.partitions.route import Question, question
 
 MOST_LEVELS = 60  # that are integrated over, or of one shape that is counted
@@ -117,8 +117,12 @@ def enclosed(asked: Question) -> tuple[float, float] | None:
     """log10 of the count between two floats that differ by rounding only; None for constraints that Cauchy's integral
     is not known for here, and where it does not converge."""
     c, n = asked.constraints, asked.n
-    if c.must_link or c.cannot_link or c.tree is not None or not 2 <= asked.k <= MOST_LEVELS:
+    if c.cannot_link or c.tree is not None or not 2 <= asked.k <= MOST_LEVELS:
         return None
+    if c.must_link:
+        if c.min_size or c.max_size:
+            return None
+        n -= sum(len(linked) - 1 for linked in joined(c.must_link))  # without sizes they count as one class
     given = limits(asked.k, c)
     levels = [given] * (asked.k - 1) if isinstance(given, Limits) else given
     if any(level.groups[0] > 1 or level.groups[1] < n for level in levels):

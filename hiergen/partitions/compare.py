@@ -16,7 +16,7 @@ from hiergen.partitions.costs import CutoutCost, cutout_cost, expected_cutout_co
 from hiergen.partitions.grouping import Grouping, aligned, grouping_of, read_grouping
 from hiergen.partitions.moved import Moves, moves
 from hiergen.partitions.share import Share, Shares
-from hiergen.partitions.similarity import MEASURES, grouping_similarity, wordnet_similarity
+from hiergen.partitions.similarity import MEASURES, grouping_similarity, outside_wordnet, wordnet_similarity
 from hiergen.partitions.tasks import Task, read_tasks
 from hiergen.partitions.treedistance import TreeDistance, tree_distance
 from hiergen.plan.ir import Plan
@@ -44,8 +44,8 @@ class Cost:
 class Nest:
     """What is said of one nesting alone. `shares`: of each level among all partitions, and of the whole nest.
 
-    `coherence`: by measure. `cost` is None where there is no taxonomy file, the backbone was never measured, or the
-    budget is too small; `no_cost` says which.
+    `coherence`: by measure; empty where WordNet has none of the classes. `cost` is None where there is no taxonomy
+    file, the backbone was never measured, or the budget is too small; `no_cost` says which.
     """
 
     title: str
@@ -84,11 +84,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`pairs` are all pairs, those with the first nesting first."""
+    """`pairs` are all pairs, those with the first nesting first; `outside`: classes that WordNet has not."""
 
     nests: tuple[Nest, ...]
     pairs: tuple[Pair, ...]
     tasks: tuple[Task, ...]
+    outside: int = 0
 
     def table(self, console: Console, *, moved: int = 20) -> None:
         """Print it: one column per nesting, the matrix of all pairs, up to `moved` classes that moved."""
@@ -100,6 +101,7 @@ class Comparison:
         """JSON-ready; what cannot be said is None."""
         return {
             "classes": len(self.nests[0].grouping.classes),
+            "outside_wordnet": self.outside,
             "nestings": [_nest_data(nest) for nest in self.nests],
             "pairs": [self._pair_data(pair) for pair in self.pairs],
             "tasks": [
@@ -175,8 +177,10 @@ def compare_groupings(
         write_picture(svg, groupings, titles)
     progress("similarity")
     first = groupings[0]
+    outside = outside_wordnet(taxonomy or first)
     similar: dict[str, Matrix] = {
-        how: wordnet_similarity(taxonomy, how) if taxonomy else grouping_similarity(first, how) for how in MEASURES
+        how: wordnet_similarity(taxonomy, how) if taxonomy else grouping_similarity(first, how)
+        for how in (MEASURES if outside < len(first.classes) else ())  # else it would be the nesting's own
     }
     shares = Shares(len(first.classes))
     nests = []
@@ -189,7 +193,7 @@ def compare_groupings(
     for i, j in combinations(range(len(groupings)), 2):
         progress(f"{titles[i]} against {titles[j]}")
         pairs.append(_pair(i, j, groupings[i], groupings[j]))
-    return Comparison(tuple(nests), tuple(pairs), tuple(tasks))
+    return Comparison(tuple(nests), tuple(pairs), tuple(tasks), outside)
 
 
 def titles_of(names: Sequence[str]) -> list[str]:
@@ -257,7 +261,7 @@ def _nest_data(nest: Nest) -> dict[str, Any]:
         "groups": list(g.counts),
         "sizes": [level.sizes() for level in g.levels],
         "share": {"levels": [share.as_data() for share in nest.shares], "whole": nest.share.as_data()},
-        "coherence": {how: found.as_data() for how, found in nest.coherence.items()},
+        "coherence": {how: found.as_data() for how, found in nest.coherence.items()} or None,
         "cost": asdict(nest.cost) if nest.cost else None,
         "no_cost": nest.no_cost,
     }

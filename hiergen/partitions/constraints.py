@@ -4,7 +4,7 @@ with."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.partitions.consistent import ClassTree
@@ -42,28 +42,63 @@ class Constraints:
     def __bool__(self) -> bool:
         return self != Constraints()
 
-    def names(self) -> list[tuple[str, Constraints]]:
-        """Each single constraint as the command line says it, and all the others without it."""
+    def names(self, shown: int | None = None) -> list[str]:
+        """Each constraint as the command line says it, links of several classes as one; of those with more classes than
+        `shown`, only so many are named."""
         found = []
         if self.groups:
-            found.append((f"--groups {','.join(map(span_text, self.groups))}", replace(self, groups=())))
+            found.append(f"--groups {','.join(map(span_text, self.groups))}")
         if self.min_size:
-            found.append((f"--min-size {','.join(map(str, self.min_size))}", replace(self, min_size=())))
+            found.append(f"--min-size {','.join(map(str, self.min_size))}")
         if self.max_size:
-            sizes = ",".join("*" if size is None else str(size) for size in self.max_size)
-            found.append((f"--max-size {sizes}", replace(self, max_size=())))
-        for i, pair in enumerate(self.must_link):
-            rest = self.must_link[:i] + self.must_link[i + 1 :]
-            found.append((f"--must-link {self._pair(pair)}", replace(self, must_link=rest)))
-        for i, pair in enumerate(self.cannot_link):
-            rest = self.cannot_link[:i] + self.cannot_link[i + 1 :]
-            found.append((f"--cannot-link {self._pair(pair)}", replace(self, cannot_link=rest)))
+            found.append(f"--max-size {','.join('*' if size is None else str(size) for size in self.max_size)}")
+        found += [f"--must-link {self._classes(linked, shown)}" for linked in joined(self.must_link)]
+        found += [f"--cannot-link {self._classes(linked, shown)}" for linked in cliques(self.cannot_link)]
         if self.tree is not None:
-            found.append((f"--consistent {self.tree.name}", replace(self, tree=None)))
+            found.append(f"--consistent {self.tree.name}")
         return found
 
-    def _pair(self, pair: tuple[int, int]) -> str:
-        return ",".join(self.labels[c] if c < len(self.labels) else str(c) for c in pair)
+    def _classes(self, linked: Sequence[int], shown: int | None) -> str:
+        shown = len(linked) if shown is None or len(linked) <= shown + 1 else shown
+        names = ",".join(self.labels[c] if c < len(self.labels) else str(c) for c in linked[:shown])
+        rest = len(linked) - shown
+        return f"{names},… and {rest:,} more" if rest else names
+
+
+def joined(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Must-links as sets of classes that are all in one group, classes in the order in which they are named."""
+    home: dict[int, list[int]] = {}
+    for a, b in pairs:
+        first, second = home.setdefault(a, [a]), home.setdefault(b, [b])
+        if first is not second:
+            large, small = (first, second) if len(first) >= len(second) else (second, first)
+            large += small
+            home.update(dict.fromkeys(small, large))
+    order = {c: i for i, c in enumerate(home)}
+    sets = {id(linked): sorted(linked, key=order.__getitem__) for linked in home.values()}
+    return list(sets.values())
+
+
+def cliques(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Cannot-links as sets of classes that are all apart from each other: each pair is in one of the sets, the first
+    pairs in as large ones as can be."""
+    left: dict[int, dict[int, None]] = {}  # class → those apart from it, in the order in which they are named
+    for a, b in pairs:
+        left.setdefault(a, {})[b] = None
+        left.setdefault(b, {})[a] = None
+    found = []
+    for a, b in pairs:
+        if b not in left[a]:
+            continue  # in a set already
+        apart = [a, b]
+        for c in left[a]:
+            if c != b and all(c in left[other] for other in apart):
+                apart.append(c)
+        for c in apart:
+            for other in apart:
+                left[c].pop(other, None)
+        found.append(apart)
+    return found
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hiergen.partitions.grouping import Grouping
 
 NONE = Constraints()
+SHOWN = 6  # constraints, and classes of a link, that a refusal repeats
 
 
 def count_nestings(n: int, k: int, constraints: Constraints = NONE) -> int:
@@ -93,9 +94,11 @@ def too_large(asked: Question, what: str = "count exactly") -> TooLargeError:
         known.append(f"at least 10^{low:,.2f}")
     if high is not None:
         known.append(f"at most 10^{high:,.2f}")
+    names = asked.constraints.names(SHOWN)
     error = TooLargeError(
         f"too large to {what}: {asked.n:,} classes, {short(asked.k)} levels"
-        + "".join(f", {name}" for name, _ in asked.constraints.names()[:6]),
+        + "".join(f", {name}" for name in names[:SHOWN])
+        + (f" and {len(names) - SHOWN:,} more constraints" if len(names) > SHOWN else ""),
         hint=f"the number is {' and '.join(known)}" if known else "no bound is known",
     )
     error.low, error.high = low, high

@@ -48,6 +48,25 @@ class Problem:
     def atoms(self) -> int:
         return self.items[0].atoms
 
+    @property
+    def apart(self) -> int:
+        """Children of some node that are all apart from each other: there are at least as many groups."""
+        return max(_all_apart(item.kinds) for item in self.items.values())
+
+    @property
+    def heaviest(self) -> int:
+        """Most classes of an atom."""
+        return max(len(item.classes) for item in self.items.values())
+
+
+def _all_apart(kinds: tuple[Kind, ...]) -> int:
+    """Not always the most: kind after kind, if it is a foe of all before."""
+    taken: list[int] = []
+    for i, kind in enumerate(kinds):
+        if (kind.apart or kind.foes) and all(j in kind.foes for j in taken):
+            taken.append(i)
+    return sum(len(kinds[i].members) if kinds[i].apart else 1 for i in taken) or 1
+
 
 def reduced(n: int, k: int, constraints: Constraints) -> Problem:
     """The atoms of n classes under must-links, cannot-links and a tree. Raises UnsatisfiableError where links

@@ -32,6 +32,8 @@ def print_comparison(comparison: Comparison, console: Console, *, moved: int = 2
     """The main table, the matrix where there are more than two nestings, and who moved."""
     console.print(_table(comparison))
     nests = comparison.nests
+    if text := _outside(comparison):
+        console.print(text, style="dim", soft_wrap=True, markup=False)
     if len({nest.grouping.k for nest in nests}) > 1:
         console.print(_OTHER_DEPTH, style="dim", soft_wrap=True, markup=False)
     for reason, titles in _reasons(nests).items():
@@ -44,6 +46,15 @@ def print_comparison(comparison: Comparison, console: Console, *, moved: int = 2
     if len(nests) > 1 and moved:
         console.print()
         _moved(comparison, console, moved)
+
+
+def _outside(comparison: Comparison) -> str | None:
+    """What coherence says where WordNet has not all classes."""
+    outside, n = comparison.outside, len(comparison.nests[0].grouping.classes)
+    if outside == n:
+        return "No coherence: WordNet has none of the classes."
+    many = "class is" if outside == 1 else "classes are"
+    return f"{outside} of {n} {many} not in WordNet: placed by the first file's groups." if outside else None
 
 
 def _reasons(nests: tuple[Nest, ...]) -> dict[str, str]:
@@ -95,11 +106,11 @@ class _Rows:
         self._row("  of", (_power(nest.share.all) for nest in nests))
         for how, title in (("wu-palmer", "Wu–Palmer"), ("path", "path")):
             self._head(f"Coherence, {title}: within – between, z")
-            found = [nest.coherence[how] for nest in nests]
+            found = [nest.coherence.get(how) for nest in nests]
             for j in range(self._depth):
-                levels = [c.levels[j:] for c in found]
+                levels = [c.levels[j:] if c else () for c in found]
                 self._row(f"level {j + 1}", (_scored(c[0].coherence, c[0].z) if c else NONE for c in levels))
-            self._row("whole nest, r", (_scored(c.correlation, c.z) for c in found))
+            self._row("whole nest, r", (_scored(c.correlation, c.z) if c else NONE for c in found))
 
     def costs(self) -> None:
         costs = [nest.cost for nest in self._nests]

@@ -74,7 +74,7 @@ def _route(n: int, k: int, constraints: Constraints, problem: Problem | None, dr
         levels, many = [given], k - 1
     else:
         levels, many = [given] * (k - 1) if isinstance(given, Limits) else given, k - 1
-    tight = tightened(levels, n, atoms)
+    tight = tightened(levels, n, atoms, *((problem.apart, problem.heaviest) if problem else ()))
     if tight is None:
         return Route("zero", atoms, (), many, {}, False, 0.0)
     finest = levels[-1]
@@ -103,20 +103,23 @@ def _route(n: int, k: int, constraints: Constraints, problem: Problem | None, dr
     return min(found, key=lambda route: route.seconds)
 
 
-def tightened(levels: Sequence[Limits], n: int, atoms: int) -> list[Limits] | None:
-    """The same limits with what follows from each other's, from n and from the number of atoms; None if they cross."""
+def tightened(levels: Sequence[Limits], n: int, atoms: int, apart: int = 1, heaviest: int = 1) -> list[Limits] | None:
+    """The same limits with what follows from each other's, from n and from the atoms: their number, how many are all
+    `apart` from each other, and the classes of the `heaviest`; None if they cross."""
     lows, highs = [level.sizes[0] for level in levels], [min(level.sizes[1], n) for level in levels]
     for j in reversed(range(len(levels) - 1)):
         lows[j] = max(lows[j], lows[j + 1])
     for j in range(1, len(levels)):
         highs[j] = min(highs[j], highs[j - 1])
-    fewest = [max(level.groups[0], -(-n // highs[j])) if highs[j] else HUGE for j, level in enumerate(levels)]
+    fewest = [max(level.groups[0], -(-n // highs[j]), apart) if highs[j] else HUGE for j, level in enumerate(levels)]
     most = [min(level.groups[1], atoms, n // lows[j]) for j, level in enumerate(levels)]
     for j in range(1, len(levels)):
         fewest[j] = max(fewest[j], fewest[j - 1])
     for j in reversed(range(len(levels) - 1)):
         most[j] = min(most[j], most[j + 1])
-    if any(a > b for a, b in (*zip(lows, highs, strict=True), *zip(fewest, most, strict=True))):
+    if heaviest > min(highs) or any(
+        a > b for a, b in (*zip(lows, highs, strict=True), *zip(fewest, most, strict=True))
+    ):
         return None
     return [
         Limits(groups, sizes)

@@ -52,6 +52,15 @@ def wordnet_homes(taxonomy: Taxonomy) -> list[tuple[str | None, bool]]:
     return found
 
 
+def outside_wordnet(classes: Taxonomy | Grouping, wordnet: WordNet | None = None) -> int:
+    """How many classes WordNet has not: where that is all of them, a similarity says no more than the groups that they
+    hang in."""
+    if isinstance(classes, Taxonomy):
+        return sum(c.synset is None for c in classes.classes)
+    pairs = zip(classes.classes, classes.labels, strict=True)
+    return sum(class_synset(class_id, label, wordnet or default())[0] is None for class_id, label in pairs)
+
+
 def _homes(taxonomy: Taxonomy) -> tuple[list[tuple[str | None, bool]], list[list[_Above]]]:
     """Synset of each class, and the groups of the merged tree over it, top down."""
     tree, chains = taxonomy.tree, []

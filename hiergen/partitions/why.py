@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-from hiergen.partitions.constraints import HUGE, Constraints, Limits, UnsatisfiableError, limits
-from hiergen.partitions.route import question
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from hiergen.partitions.constraints import HUGE, Constraints, Limits, UnsatisfiableError, cliques, limits
+from hiergen.partitions.route import MOST_ATOMS, question
+
+T = TypeVar("T")
+SHOWN = 12  # classes of a link that are named
+TRIED = 5.0  # seconds, by estimate, that looking for fewer constraints may take
+EACH = 1e-5  # seconds for each class and pair of links, whatever is counted
 
 
 def unsatisfiable(n: int, k: int, constraints: Constraints) -> UnsatisfiableError:
     """The error for constraints with a count of 0: the reason where arithmetic gives it, else the smallest set of
     constraints found that already contradict each other (dropping any one of them leaves nestings)."""
-    left = constraints
-    for name, _ in constraints.names():
-        without = dict(left.names()).get(name)
-        if without is not None and _none(n, k, without):
-            left = without
-    names = [name for name, _ in left.names()]
+    left = _least(n, k, constraints)
     reason = None
     if not (left.must_link or left.cannot_link or left.tree):
-        given = limits(k, left)
-        reason = _reason(n, given)
+        reason = _reason(n, limits(k, left))
     return UnsatisfiableError(
-        f"no nesting of {n:,} classes satisfies {' and '.join(names)}" + (f": {reason}" if reason else "")
+        f"no nesting of {n:,} classes satisfies {' and '.join(left.names(SHOWN))}" + (f": {reason}" if reason else "")
     )
 
 
-def _none(n: int, k: int, constraints: Constraints) -> bool:
-    """Whether the count is 0; what is too large to be counted passes for satisfiable."""
+def _least(n: int, k: int, constraints: Constraints) -> Constraints:
+    """One constraint after the other left out, where there still is no nesting; of cannot-links whole classes, as their
+    pairs are too many."""
+    left, spent = constraints, 0.0
+
+    def leave_out(**fewer: Any) -> None:
+        nonlocal left, spent
+        without = replace(left, **fewer)
+        if without != left and spent < TRIED:
+            none, seconds = _none(n, k, without)
+            spent += seconds + EACH * (min(n, MOST_ATOMS) + len(without.must_link) + len(without.cannot_link))
+            left = without if none else left
+
+    for name in ("groups", "min_size", "max_size", "must_link", "cannot_link"):
+        leave_out(**{name: ()})
+    for some in _chunks(left.must_link):
+        leave_out(must_link=tuple(pair for pair in left.must_link if pair not in some))
+    for ends in _chunks(sorted({end for pair in left.cannot_link for end in pair})):
+        leave_out(cannot_link=tuple(pair for pair in left.cannot_link if ends.isdisjoint(pair)))
+    for apart in map(set, cliques(left.cannot_link)):
+        leave_out(cannot_link=tuple(pair for pair in left.cannot_link if not apart.issuperset(pair)))
+    leave_out(tree=None)
+    return left
+
+
+def _chunks(items: Sequence[T]) -> Iterator[set[T]]:
+    """Many at once, then fewer, then each alone, from the end: of a thousand few are needed, and few tries."""
+    for size in (256, 32, 4, 1):
+        for start in reversed(range(0, len(items), size)):
+            yield set(items[start : start + size])
+
+
+def _none(n: int, k: int, constraints: Constraints) -> tuple[bool, float]:
+    """Whether the count is 0 (what is too large to be counted passes for satisfiable), and the seconds that counting
+    takes by estimate."""
     from hiergen.partitions.bounds import CHEAP
     from hiergen.partitions.count import counted
 
     try:
         asked = question(n, k, constraints)
     except UnsatisfiableError:
-        return True
-    return asked.route.name == "zero" or (asked.route.seconds <= CHEAP and counted(asked) == 0)
+        return True, 0.0
+    if asked.route.name == "zero" or asked.route.seconds > CHEAP:
+        return asked.route.name == "zero", 0.0
+    return counted(asked) == 0, asked.route.seconds
 
 
 def _reason(n: int, given: list[Limits] | Limits) -> str | None:

@@ -45,7 +45,10 @@ def read_confusions(path: Path, ids: Sequence[str]) -> tuple[Floats, str]:
         except (ValueError, RecursionError) as error:
             raise HiergenError("is no JSON", place=place, expected=_FORMS, got=quoted(error)[1:-1]) from None
     else:
-        rows = [row for row in csv.reader(io.StringIO(text)) if row]
+        try:
+            rows = [row for row in csv.reader(io.StringIO(text)) if row]
+        except csv.Error as error:
+            raise HiergenError(f"is no CSV table ({error})", place=place, expected=_FORMS) from None
         if rows and "confused_with" in rows[0]:
             data = {"classes": [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]}
         elif len(rows) > 1:

@@ -112,9 +112,9 @@ def _but_unplaced(error: HiergenError) -> None:
 
 def coherences(taxonomy: Taxonomy, *groupings: Grouping) -> list[Coherence | None]:
     """Of each nesting, by Wu and Palmer's similarity; None where no class is in WordNet."""
-    from hiergen.partitions.similarity import wordnet_similarity
+    from hiergen.partitions.similarity import outside_wordnet, wordnet_similarity
 
-    if all(c.synset is None for c in taxonomy.classes):
+    if outside_wordnet(taxonomy) == len(taxonomy.classes):
         return [None] * len(groupings)
     similarity = wordnet_similarity(taxonomy)
     ids = [c.id for c in taxonomy.classes]

@@ -39,11 +39,11 @@ def gather(taxonomy: Taxonomy, by: str, request: SuggestRequest, progress: Progr
         case "wordnet":
             from hiergen.suggest.wordnet import wordnet_evidence
 
-            return wordnet_evidence(taxonomy, request.criterion)
+            return wordnet_evidence(taxonomy, request.criterion or "ic")
         case "superclass":
             from hiergen.suggest.wordnet import superclass_evidence, wordnet_evidence
 
-            return superclass_evidence(taxonomy, wordnet_evidence(taxonomy, request.criterion))
+            return superclass_evidence(taxonomy, wordnet_evidence(taxonomy, request.criterion or "ic"))
         case "names":
             from hiergen.suggest.names import names_evidence
 
@@ -61,7 +61,7 @@ def gather(taxonomy: Taxonomy, by: str, request: SuggestRequest, progress: Progr
 
             if request.data is None:
                 raise SpecError("--by features: of what?", expected="--data FOLDER, or --confusions FILE.csv")
-            source = Source(request.network, request.timm, request.weights, request.batch_size, request.workers)
+            source = Source(request.network, request.timm, request.weights, request.batch_size, request.workers or 1)
             return features_evidence(taxonomy, request.data, source, progress)
     raise AssertionError(by)
 

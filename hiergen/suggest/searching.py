@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,9 @@ from hiergen.errors import SpecError
 from hiergen.partitions.grouping import Grouping
 from hiergen.suggest.evidence import Evidence
 from hiergen.suggest.propose import MARGIN_NOTE, Progress, Proposal, doubts, gather
-from hiergen.suggest.request import SuggestRequest
+from hiergen.suggest.request import EVIDENCE, SuggestRequest
 from hiergen.suggest.shape import Shape
+from hiergen.suggest.unread import refuse_unread
 from hiergen.taxonomy.load import Taxonomy
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ class Searching:
         separability are of; the file's own nesting is what the score is compared with."""
         from hiergen.partitions.tasks import read_tasks
         from hiergen.suggest.naming import name_groups
-        from hiergen.suggest.search.asked import objective_of
+        from hiergen.suggest.search.asked import check_name, objective_of
         from hiergen.suggest.search.job import search
 
+        check_name(self.objective)
         evidence = self._evidence(taxonomy, request, progress)
         goal = objective_of(
             self.objective,
@@ -60,7 +63,7 @@ class Searching:
             taxonomy,
             own,
             objective=goal,
-            shape=None if self.same_sizes else shape,
+            shape=shape,
             same_sizes=self.same_sizes,
             seed=request.seed,
             steps=self.steps,
@@ -75,19 +78,24 @@ class Searching:
         return Proposal(grouping, evidence, marks, notes, {"search": found.as_data()})
 
     def _evidence(self, taxonomy: Taxonomy, request: SuggestRequest, progress: Progress | None) -> Evidence | None:
-        if self.objective not in {"coherence", "separability"}:
+        if self.objective in {"cost", "tasks"}:
+            given = {name: getattr(request, name) for name in EVIDENCE}
+            by = {"by": None if request.by == "wordnet" else request.by}
+            refuse_unread({**by, **given}, f"with --objective {self.objective}", "it looks at sizes and tasks only")
             return None
         if request.by in {"random", "dissimilar"}:
             raise SpecError(f"'{request.by}' is no evidence to search by", expected="another --by, such as wordnet")
-        if request.by == "wordnet" and self.objective == "coherence":
-            return None  # it is by WordNet unless something else is given
+        if request.by == "wordnet" and self.objective == "coherence":  # it is by WordNet unless something else is given
+            hint = "coherence is by Wu and Palmer's similarity"
+            refuse_unread({"criterion": request.criterion}, "with --objective coherence", hint)
+            return None
         return gather(taxonomy, request.by, request, progress)
 
     def command(self, request: SuggestRequest, file: Path) -> str:
         """The command, for the head of the file."""
-        words = [request.command(file), f"--search --objective {self.objective}"]
-        words += [f"--tasks {Path(task).name}" for task in self.tasks]
+        words = ["--search", "--objective", self.objective]
+        words += [word for task in self.tasks for word in ("--tasks", Path(task).name)]
         words += ["--same-sizes"] if self.same_sizes else []
-        words += [f"--steps {self.steps}"] if self.steps is not None else []
-        words += [f"--seconds {self.seconds:g}"] if self.seconds is not None else []
-        return " ".join([*words, f"--seed {request.seed}"])
+        words += ["--steps", str(self.steps)] if self.steps is not None else []
+        words += ["--seconds", f"{self.seconds:g}"] if self.seconds is not None else []
+        return f"{request.command(file)} {shlex.join([*words, '--seed', str(request.seed)])}"

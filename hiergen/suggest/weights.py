@@ -130,12 +130,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 whatever a foreign file makes torch's unpickler raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = quoted(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": "))[1:-1]
         raise HiergenError(
             "cannot be read as weights",
             place=place,
             expected="a .safetensors or a state dict",
-            hint=quoted(reason)[1:-1],
+            hint=f"torch says: {reason}",
         ) from None
     return dict(_flattened(data)), None
 

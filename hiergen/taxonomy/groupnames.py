@@ -14,6 +14,7 @@ from hiergen.taxonomy.naming import MAX_NAME, bad_label, slug
 from hiergen.taxonomy.wordnet import WordNet
 
 LONGEST = 80  # characters of a name that was made here
+ALIKE = 8  # classes that a group may be called after, before it gets a number
 SAYS, MOST = 0.5, 0.6  # the F1 score from which a hypernym says something of a group, and the share "mostly" needs
 
 
@@ -22,6 +23,7 @@ class FreeNames:
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = {slug(text) for text in taken} | {""}
+        self._next: dict[str, int] = {}  # name → the first number that may be free
 
     def take(self, tries: Iterable[str], longest: int = LONGEST) -> str:
         """The first that is free, else the first with a number; as `bad_label` wants it, and not longer than this."""
@@ -32,8 +34,11 @@ class FreeNames:
                 return self._took(cleaned)
             first = first or cleaned
         short = first[: MAX_NAME - 20]
-        numbers = (f"{short} {number}" for number in range(2, len(self._taken) + 3))
-        return self._took(next(name for name in numbers if slug(name) not in self._taken))
+        number = self._next.get(short, 2)
+        while slug(f"{short} {number}") in self._taken:
+            number += 1
+        self._next[short] = number + 1
+        return self._took(f"{short} {number}")
 
     def _took(self, name: str) -> str:
         self._taken.add(slug(name))
@@ -79,12 +84,12 @@ class GroupNamer:
         return lemma if best[1] == 1 else f"mostly {lemma}"
 
     def alike(self, group: Sequence[int], plain: str | None) -> Iterator[str]:
-        """ "dog like pug" (without a plain name "like pug") for each class, the most central first."""
-        order = list(range(len(group)))
+        """ "dog like pug" (without a plain name "like pug") for the first classes, the most central first."""
+        order = list(range(min(len(group), ALIKE)))
         if self._similarity is not None and len(group) > 2:
             inside = self._similarity[np.ix_(group, group)].copy()
             np.fill_diagonal(inside, 0)
-            order = [int(i) for i in np.argsort(-inside.sum(axis=1), kind="stable")]
+            order = [int(i) for i in np.argsort(-inside.sum(axis=1), kind="stable")[:ALIKE]]
         prefix = "" if plain is None else f"{plain} "
         return (f"{prefix}like {self._classes[group[i]].name}" for i in order)
 

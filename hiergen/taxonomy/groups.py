@@ -15,7 +15,7 @@ from hiergen.errors import HiergenError, TaxonomyError, listed, nearest, quoted
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.conflicts import Conflict
 from hiergen.taxonomy.group_file import Group, group_parents, read_groups
-from hiergen.taxonomy.tree import ROOT, Node, Provenance, Tree, ancestors, class_key, contract, leaves, new_tree
+from hiergen.taxonomy.tree import ROOT, Node, Provenance, Tree, ancestors, class_key, class_sizes, contract, new_tree
 from hiergen.taxonomy.wordnet import WordNet
 from hiergen.taxonomy.yamlfile import Document, Key
 
@@ -91,8 +91,9 @@ def _build(
     blamed |= {name for name, group in groups.items() if not group.members and not group.subgroups}
     for name in list(blamed):
         blamed.update(above.removeprefix("group:") for above in ancestors(tree, f"group:{name}"))
+    sizes = class_sizes(tree)
     for name, group in groups.items():
-        if not leaves(tree, f"group:{name}") and name not in blamed:
+        if not sizes[f"group:{name}"] and name not in blamed:
             text = f"group {quoted(name)} ends up empty: closer groups took all its classes"
             report(TaxonomyError(text, place=group.place, code="E203"))
     return contract(tree), conflicts

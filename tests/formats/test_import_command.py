@@ -182,11 +182,42 @@ def test_a_tree_of_many_levels_is_written_flat(write: Write, hiergen: Any) -> No
     assert hiergen("validate", new).code == 0
 
 
+def test_names_of_many_groups_without_names(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All begin with one class: they are called after the next ones, then numbered, by work that grows as the tree."""
+    from hiergen.taxonomy import groupnames, naming
+
+    calls = []
+    monkeypatch.setattr(groupnames, "slug", lambda text: calls.append(text) or naming.slug(text))
+    counts = []
+    for depth in (60, 120):
+        pairs = "".join(f",(b{i},c{i}))" for i in range(1, depth + 1))
+        file = write("(" * depth + "c0" + pairs + ";", "deep.nwk")
+        calls.clear()
+        formats.import_tree(file, file.parent / "deep.yaml", force=True)
+        counts.append(len(calls))
+        tree = load_taxonomy(file.parent / "deep.yaml").tree
+        expected: list[str] = []
+        stack = [merged.ROOT]
+        while stack:  # groups are named parents first, in the file's order
+            key = stack.pop()
+            stack += reversed(list(tree.succ[key]))
+            if merged.info(tree, key).kind == "group":
+                below = [merged.info(tree, k).name for k in merged.leaves(tree, key)]
+                tries = [f"like {name}" for name in below[:8]] + [f"like {below[0]} {i}" for i in range(2, 999)]
+                expected.append(next(name for name in tries if name not in expected))
+                assert merged.info(tree, key).name == expected[-1]
+        assert len(expected) == 2 * depth - 1
+    assert counts[1] < 2.5 * counts[0]
+
+
 def test_a_tree_without_groups(write: Write, hiergen: Any) -> None:
     file = write("(a,b,c)all;", "flat.nwk")
     new = file.parent / "flat.yaml"
     ran = hiergen("import", file, "-o", new)
     assert "3 classes, 0 groups on 0 levels; models PHL" in ran.out
+    one = hiergen("import", write("((a,b)x,c)all;", "one.nwk"), "-o", file.parent / "one.yaml")
+    assert "3 classes, 1 group on 1 level; models PHL, N2HL" in one.out
+    assert ": 3 classes, 1 group." in (file.parent / "one.yaml").read_text()
     assert hiergen("validate", new).code == 0
     assert load_taxonomy(new).levels == {"PHL": 1}
 
@@ -195,7 +226,7 @@ def test_classes_above_classes_and_groups_of_their_names(write: Write) -> None:
     file = write("r pets\npets dog\ndog pug\ndog beagle\npets cat\nr saw\n", "t.txt")
     done = formats.import_tree(file, file.parent / "t.yaml", classes="dog,pug,cat,saw")
     assert done.notes == (
-        "left out, as they are no class: 1 leaves of the tree",
+        "left out, as it is no class: 1 leaf of the tree",
         "dog is a class with classes below it: it stands beside them in one group",
     )
     taxonomy = load_taxonomy(file.parent / "t.yaml")

@@ -67,6 +67,20 @@ def test_bad_tables(write: Write, monkeypatch: pytest.MonkeyPatch, text: str, pr
     assert str(caught.value).startswith(problem)
 
 
+def test_semicolons_are_marks_only_where_every_row_has_as_many(write: Write) -> None:
+    def ids(text: str) -> list[str]:
+        tree = formats.read(write(text, "t.csv"))
+        return [tree.nodes[key]["id"] for key in formats.tree.leaves(tree)]
+
+    assert ids("x;a\nx;b\n\ny;c\n") == ["a", "b", "c"]
+    assert ids("a;b\nc\n") == ["a;b", "c"]
+    assert ids("a\nb;c\n") == ["a", "b;c"]
+    assert ids("d;e\nx;a;b\nx;c\n") == ["e", "b", "c"]
+    assert ids('"a;b"\n"c;d"\n') == ["a;b", "c;d"]
+    tree = formats.read(write('"a;b"\n"c;d"\n', "t.csv"))
+    assert formats.files.written(tree, "paths") == '"a;b"\n"c;d"\n'
+
+
 def test_arrays(tmp_path: Path) -> None:
     rows = [["animal", "cat", "tabby"], ["animal", "dog", "other"], ["car", "", ""], ["animal", "cat", "other"]]
     for table in (np.array(rows), np.char.encode(np.array(rows), "utf-8")):

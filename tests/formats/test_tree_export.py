@@ -12,6 +12,7 @@ import pytest
 from random_trees import shape
 
 from hiergen import formats
+from hiergen.errors import HiergenError
 from hiergen.taxonomy import tree as merged
 from hiergen.taxonomy.load import load_taxonomy
 
@@ -49,6 +50,39 @@ def test_a_merged_tree_in_each_format(write: Callable[..., Path], hiergen: Any) 
     assert nodes[2]["name"] == "Cow"
     assert nodes[5]["synset"] == "n02084071"
     assert nodes[3]["why"].startswith("groups (")
+
+
+def test_only_a_file_that_was_named_is_replaced(
+    write: Callable[..., Path], hiergen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(PETS, "pets.yaml")
+    monkeypatch.chdir(file.parent)
+    Path("pets.txt").write_text("mine")
+    for words in ((), ("-o", file.parent)):
+        ran = hiergen("export", file, "--format", "isa", *words)
+        assert ran.code == 2
+        named = file.parent / "pets.txt" if words else "pets.txt"
+        assert ran.err == f"error: {named}: is there already; -o {named} writes over it\n"
+        assert Path("pets.txt").read_text() == "mine"
+    assert hiergen("export", file, "--format", "isa", "-o", "pets.txt").code == 0
+    assert Path("pets.txt").read_text().startswith("root\tanimal\n")
+
+
+def test_what_a_format_cannot_hold_is_said_of_the_file(write: Callable[..., Path]) -> None:
+    tree = formats.read(write("((a,b),c)r;", "t.nwk"))
+    with pytest.raises(HiergenError) as caught:
+        formats.files.written(tree, "paths")
+    assert str(caught.value).endswith(
+        "t.nwk: a group without a name cannot be written to label paths; expected a name for each node, without blanks "
+        "around it"
+    )
+    with pytest.raises(
+        HiergenError, match=r"t\.nwk: '' cannot be written to an edge list; expected an id for each node"
+    ):
+        formats.files.written(tree, "isa")
+    twice = formats.read(write("((a,b)x,(c,d)x)r;", "u.nwk"))
+    with pytest.raises(HiergenError, match=r"u\.nwk: 'x' cannot be written to an edge list; expected ids that differ"):
+        formats.files.written(twice, "isa")
 
 
 def test_a_nesting_has_its_groups_level_by_level(tmp_path: Path, hiergen: Any) -> None:
@@ -96,6 +130,10 @@ def test_the_merged_tree_of_imagenet100_comes_back(tmp_path: Path, hiergen: Any)
         (["t.yaml", "--format", "json", "--batch", "2"], "--batch is of networks"),
         (["t.yaml", "-o", "t.yaml", "--format", "json"], "t.yaml: is the taxonomy itself"),
         (["none.yaml", "--format", "json"], "none.yaml: no such file"),
+        (
+            ["hash.yaml", "--format", "isa"],
+            "hash.yaml: '# hash' cannot be written to an edge list; expected no tab, line break, blank or # around",
+        ),
         (["t.py:N3HL", "--merged"], "--merged and --model are of taxonomy files; expected FILE.yaml"),
     ],
 )
@@ -103,6 +141,7 @@ def test_bad_exports_are_one_sentence(
     write: Callable[..., Path], hiergen: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], problem: str
 ) -> None:
     monkeypatch.chdir(write(PETS, "t.yaml").parent)
+    write("name: h\nclasses: ['# hash', a, b]\nunplaced: root\nmodels: {PHL: {}}\n", "hash.yaml")
     ran = hiergen("export", *arguments)
     assert ran.code == 2
     assert ran.err.startswith(f"error: {problem}"), ran.err

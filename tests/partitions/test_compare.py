@@ -178,3 +178,28 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         compare_nestings([FILES[0]], svg=tmp_path / "a.svg")
     with pytest.raises(SpecError, match="no such file"):
         compare_nestings([FILES[0], str(tmp_path / "none.yaml")])
+
+
+def test_without_wordnet_there_is_no_coherence(tmp_path: Path) -> None:
+    """Similarity would come from the first nesting's own groups, which cannot say how good they are."""
+    classes = [f"{letter}1" for letter in "abcdef"]
+    groups = "{x: [a1, b1, c1], y: [d1, e1, f1]}"
+    for name, known in (("none", classes), ("some", ["n02123045", *classes[1:]])):
+        text = f"name: {name}\nclasses: [{', '.join(known)}]\nsources:\n  - groups: {groups}\nmodels: {{N2HL: {{}}}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text.replace("a1", known[0]))
+    none = compare_nestings([str(tmp_path / "none.yaml")] * 2)
+    data = json.loads(json.dumps(none.as_data(), allow_nan=False))
+    assert data["outside_wordnet"] == 6
+    assert [nesting["coherence"] for nesting in data["nestings"]] == [None, None]
+    text = printed(none)
+    assert "No coherence: WordNet has none of the classes." in text
+    assert [line.split()[-2:] for line in text.splitlines() if line.startswith("whole nest, r")] == [["–", "–"]] * 2
+    some = compare_nestings([str(tmp_path / "some.yaml")] * 2)
+    assert "5 of 6 classes are not in WordNet: placed by the first file's groups." in printed(some)
+    assert some.nests[0].coherence["path"].levels
+    in_memory = compare_groupings([make_grouping("g", classes, [[0, 0, 0, 1, 1, 1]])] * 2, titles=["g", "h"])
+    assert in_memory.outside == 6
+    assert in_memory.nests[0].coherence == {}
+    full = compare_nestings(FILES[:2])
+    assert full.outside == 0
+    assert "WordNet:" not in printed(full)

@@ -75,6 +75,10 @@ def test_draws(hiergen: Run, write: Write) -> None:
         assert all(any(set(group) <= set(above) for above in coarse) for group in fine)
 
 
+def test_one_level_has_nothing_to_draw(hiergen: Run) -> None:
+    assert hiergen("count-partitions", "-n", 5, "-k", 1, "--sample").out == "1 level: nothing is grouped\n"
+
+
 def test_too_large_to_count(hiergen: Run) -> None:
     assert hiergen("count-partitions", "-n", 100_000).out.startswith("about 10^364471.0184, 364,472 digits")
     assert hiergen("count-partitions", "-n", 100_000, "--digits", "--log10").out == "364472\n364471.0184\n"
@@ -87,15 +91,48 @@ def test_too_large_to_count(hiergen: Run) -> None:
         "too large to count exactly: 100,000 classes, 3 levels, --groups 5,*; the number is at least 10^" in refused.err
     )
     assert len(hiergen("count-partitions", "-n", 100_000, "--groups", "5,15", "--digits").out) == 7
-    for link in ("--must-link", "--cannot-link"):
-        refused = hiergen("count-partitions", "-n", 10**10, link, "0,1")
-        assert refused.code == 2
-        assert f"{link} 0,1; the number is at most 10^" in refused.err
+    refused = hiergen("count-partitions", "-n", 10**10, "--cannot-link", "0,1")
+    assert refused.code == 2
+    assert "--cannot-link 0,1; the number is at most 10^" in refused.err
     pairs = [word for i in range(40) for word in ("--cannot-link", f"{2 * i},{2 * i + 1}")]
     refused = hiergen("count-partitions", "-n", 100, *pairs)
     assert refused.code == 2
     assert "the number is at least 10^" in refused.err
     assert "at most 10^115.68" in refused.err
+    assert "--cannot-link 10,11 and 34 more constraints; the number is" in refused.err
+
+
+def test_must_linked_classes_count_as_one(hiergen: Run) -> None:
+    """Also where only the number of classes is looked at, and where nothing is counted exactly."""
+    fewer = hiergen("count-partitions", "-n", 99_997).out
+    assert hiergen("count-partitions", "-n", 100_000, "--must-link", "0,1,7", "--must-link", "9,7").out == fewer
+    exact = hiergen("count-partitions", "-n", 400, "-k", 3)
+    assert hiergen("count-partitions", "-n", 402, "-k", 3, "--must-link", "5,6,400", "--must-link", "6,5") == exact
+    assert exact.code == 0
+
+
+def test_links_of_many_classes_that_nobody_satisfies(hiergen: Run) -> None:
+    """The classes that are needed for the contradiction, in one sentence, however many pairs they are."""
+    forty = ",".join(map(str, range(40)))
+    refused = hiergen("count-partitions", "-n", 60, "--groups", 10, "--cannot-link", forty)
+    assert refused.code == 2
+    eleven = ",".join(map(str, range(11)))
+    assert refused.err == f"error: no nesting of 60 classes satisfies --groups 10 and --cannot-link {eleven}\n"
+    refused = hiergen("count-partitions", "-n", 60, "--groups", 39, "--cannot-link", forty)
+    assert refused.err.endswith("satisfies --groups 39 and --cannot-link 0,1,2,3,4,5,6,7,8,9,10,11,… and 28 more\n")
+    refused = hiergen("count-partitions", "-n", 60, "--max-size", 3, "--must-link", forty)
+    assert refused.err == "error: no nesting of 60 classes satisfies --max-size 3 and --must-link 0,1,2,3\n"
+    pentagon = [word for i in range(5) for word in ("--cannot-link", f"{i},{(i + 1) % 5}")]
+    refused = hiergen("count-partitions", "-n", 9, "--groups", 2, "--cannot-link", "0,7", *pentagon)
+    edges = " and ".join(f"--cannot-link {i},{(i + 1) % 5}" for i in range(5))
+    assert refused.err == f"error: no nesting of 9 classes satisfies --groups 2 and {edges}\n"
+    assert hiergen("count-partitions", "-n", 60, "--groups", 40, "--cannot-link", forty).code == 0
+
+
+def test_constraints_are_named_as_they_were_typed(hiergen: Run) -> None:
+    typed = ("--must-link", "3,1,2", "--cannot-link", "5,0,4", "--cannot-link", "3,0")
+    data = json.loads(hiergen("count-partitions", "-n", 6, *typed, "--json").out)
+    assert data["constraints"] == ["--must-link 3,1,2", "--cannot-link 5,0,4", "--cannot-link 3,0"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +153,7 @@ def test_too_large_to_count(hiergen: Run) -> None:
         (("-n", 9, "--max-size", 2, "--groups", 4), ("4 groups of at most 2 are 8 classes, and there are 9",)),
         (("-n", 7, "--min-size", 3, "--max-size", 3), ("7 classes do not split into groups of 3 to 3",)),
         (("-n", 9, "--must-link", "1,2", "--cannot-link", "2,1"), ("--must-link 1,2 and --cannot-link 2,1",)),
-        (("-n", 9, "--must-link", "1,2,3", "--max-size", 2), ("--max-size 2 and --must-link 1,2 and --must-link 2,3",)),
+        (("-n", 9, "--must-link", "1,2,3", "--max-size", 2), ("--max-size 2 and --must-link 1,2,3",)),
         (("-n", 3, "--groups", "2", "--cannot-link", "0,1,2"), ("--groups 2", "--cannot-link 0,1")),
         (("-n", 9, "--must-link", "1"), ("a link of one class",)),
         (("-n", 9, "--must-link", "1,9"), ("no class '9'", "an index from 0 to 8")),

@@ -376,6 +376,13 @@ def test_a_key_shows_itself_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
             Key.from_environment(name)
 
 
+def test_a_key_is_hidden_in_any_case_of_letters() -> None:
+    key = Key("Sk-a.B+c/9")
+    for form in ("Sk-a.B+c/9", "SK-A.B+C/9", "sk-a.b+c/9", "sk-a.b%2bc%2f9"):
+        assert key.hide(f"wrong key <{form}>!") == "wrong key <[key]>!"
+    assert key.hide("sk-axb+c/9") == "sk-axb+c/9"
+
+
 def parrot(code: int) -> Act:
     """A server that repeats the key, in every form it can think of."""
 

@@ -84,7 +84,7 @@ def test_the_answers_become_the_nesting(run: Ask, stub: Stub) -> None:
     assert (found.asked, found.cached, found.open, found.marks, found.problems) == (3, 0, 0, {}, ())
     assert steps == [(0, 3), (3, 3)]
     assert found.notes == [
-        "A language model was asked where start, a and b disagree: 3 of 12 classes and 0 of 4 groups.",
+        "A language model's word counts where start, a and b disagree: 3 of 12 classes and 0 of 4 groups.",
         "Answered by m (3).",
         "Moved from its place in start (2): tabby: cat → dog; tricycle: cycle → car.",
     ]
@@ -320,6 +320,12 @@ def test_a_person_may_answer_some_only(run: Ask, stub: Stub, tmp_path: Path) -> 
     (tmp_path / "a.txt").write_text('{"item": "tabby", "answer": "dog"}')
     found = run(answers=tmp_path / "a.txt")
     assert (found.taken, found.open, sorted(found.marks)) == (1, 2, [3, 9])
+    kept = json.loads((tmp_path / "twelve.answers.json").read_text("utf-8"))["answers"]
+    assert [(e["item"], e["answer"], e["by"]) for e in kept] == [
+        ("pug", None, ""),
+        ("tabby", "dog", "a.txt"),
+        ("tricycle", None, ""),
+    ]
     assert run(base_url=None).marks == found.marks
     (tmp_path / "a.txt").write_text('{"item": "tabby", "answer": "cat"}')  # a change of mind
     found = run(answers=tmp_path / "a.txt", base_url=stub.url, model="m")
@@ -347,6 +353,17 @@ def test_a_dry_run_does_not_replace_other_files(run: Ask, taxonomy: Taxonomy) ->
     with pytest.raises(OutputError, match=r"twelve\.yaml: is no file for prompts; expected a name that ends in \.md"):
         run(dry_run=taxonomy.path)
     assert taxonomy.path.read_bytes() == before
+    for name in ("notes.md", "notes.txt", "notes.jsonl"):
+        notes = taxonomy.path.with_name(name)
+        notes.write_text("# Questions of my own\n")
+        with pytest.raises(OutputError, match=rf"{re.escape(name)}: is there already, and holds no prompts; give"):
+            run(dry_run=notes)
+        assert notes.read_text() == "# Questions of my own\n"
+        notes.write_text("")
+        assert run(dry_run=notes, model="m").prompts == 1
+        first = notes.read_text("utf-8")
+        assert run(dry_run=notes, batch=2, model="m").prompts == 2
+        assert notes.read_text("utf-8") != first
 
 
 def test_names_in_prompts_are_data(tmp_path: Path, stub: Stub) -> None:

@@ -214,7 +214,7 @@ def test_states_of_other_searches_and_damaged_ones(taxonomy: Taxonomy, start: Gr
 def test_shapes_and_numbers_that_cannot_be(taxonomy: Taxonomy, start: Grouping) -> None:
     with pytest.raises(HiergenError, match="one level is the classes themselves; expected a nesting of two levels"):
         space_of(grouping_of(taxonomy, "PHLlateSP"))
-    with pytest.raises(HiergenError, match="takes all sizes from the nesting"):
+    with pytest.raises(HiergenError, match="takes all numbers and sizes of groups from the nesting"):
         space_of(start, Shape((2,)), same_sizes=True)
     with pytest.raises(HiergenError, match="6 groups of at least 2 classes need 12"):
         space_of(start, Shape((6,)))

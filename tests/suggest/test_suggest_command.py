@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from hiergen.partitions.grouping import grouping_of, read_grouping
 from hiergen.suggest.job import suggest_nesting
 from hiergen.suggest.request import SuggestRequest
+from hiergen.suggest.searching import Searching
 from hiergen.taxonomy.load import load_taxonomy
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +106,33 @@ def test_weights_from_the_command_line(hiergen, write) -> None:
         (["--groups", "2", "--by", "weights", "--weights", "gone.pth"], "gone.pth: no such file"),
         (["--by", "llm", "--search", "--groups", "2"], "a search does not ask a model"),
         (["--groups", "2", "-o", "."], "is a directory"),
+        (["--groups", "2", "-o", "x.txt"], "x.txt: is no name for a taxonomy file; expected a file that ends in .yaml"),
+        (
+            ["--groups", "2,8", "--min-size", "1"],
+            "groups 2,8, level 2: 8 groups of 8 classes are the classes themselves",
+        ),
+        (["--steps", "9", "--same-sizes"], "error: --steps and --same-sizes do nothing without --search; "),
+        (["--objective", "tasks"], "--objective does nothing without --search"),
+        (["--state", "s", "--seconds", "1"], "--seconds and --state do nothing without --search"),
+        (["--tasks", "t.yaml"], "--tasks does nothing without --search"),
+        (["--base-url", "http://x/v1", "--llm-model", "m"], "--base-url and --llm-model do nothing without --by llm"),
+        (["--dry-run", "p.md", "--batch", "2"], "--dry-run and --batch do nothing without --by llm"),
+        (["--cache", "c", "--answers", "a", "--key-env", "K"], "--key-env, --answers and --cache do nothing without"),
+        (["--by", "llm", "--timeout", "9"], "--timeout does nothing without --base-url"),
+        (["--by", "llm", "--dry-run", "p.md", "--base-url", "http://x/v1"], "--base-url does nothing with --dry-run"),
+        (["--weights", "x.pth"], "--weights does nothing with --by wordnet; it reads --criterion"),
+        (["--by", "random", "--criterion", "nonsense"], "--criterion does nothing with --by random; it reads no evid"),
+        (["--by", "weights", "--timm", "x", "--text-model", "y"], "--text-model does nothing with --by weights; "),
+        (["--by", "features", "--confusions", "c.csv", "--data", "d"], "--data does nothing with --by features --conf"),
+        (
+            ["--by", "llm", "--data", "d", "--key", "k"],
+            "--key does nothing with --by llm --data; it reads --criterion",
+        ),
+        (["--search", "--objective", "cost", "--by", "names"], "--by does nothing with --objective cost"),
+        (["--search", "--criterion", "depth"], "--criterion does nothing with --objective coherence"),
+        (["--search", "--objective", "cohesion"], "no objective 'cohesion'; .*nearest: coherence"),
+        (["--search", "--objective", "sep", "--by", "names"], "no objective 'sep'; .*nearest: separability"),
+        (["--search", "--same-sizes", "--groups", "2"], "--same-sizes takes all numbers and sizes of groups from the"),
     ],
 )
 def test_bad_input_is_one_sentence(hiergen, write, arguments: list[str], problem: str) -> None:
@@ -115,6 +144,16 @@ def test_bad_input_is_one_sentence(hiergen, write, arguments: list[str], problem
     assert re.search(problem, ran.err), ran.err
     assert len(ran.err.splitlines()) == 1
     assert [p.name for p in file.parent.iterdir()] == ["pets.yaml"]
+
+
+def test_a_long_field_is_no_table(hiergen, write) -> None:
+    file = write(PETS, "pets.yaml")
+    path = write("a,b\n" + "x" * 200_000, "c.csv")
+    ran = hiergen("suggest", file, "--by", "features", "--confusions", path)
+    assert ran.code == 2
+    assert ran.err.startswith(
+        f"error: {path}: is no CSV table (field larger than field limit (131072)); expected a CSV"
+    )
 
 
 def test_a_file_without_groups_needs_a_number(hiergen, write) -> None:
@@ -134,7 +173,7 @@ def test_two_classes_can_be_in_no_groups(hiergen, write) -> None:
     assert "2 groups of at least 2 classes need 4; got 2" in ran.err
     ran = hiergen("suggest", file, "--groups", "2", "--min-size", "1", "--by", "random")
     assert ran.code == 2  # a group with one member is that member, so there would be no group
-    assert "the suggestion cannot be written" in ran.err
+    assert "groups 2, level 1: 2 groups of 2 classes are the classes themselves" in ran.err
     assert [p.name for p in file.parent.iterdir()] == ["two.yaml"]
 
 
@@ -148,6 +187,9 @@ def test_classes_without_synsets(hiergen, write) -> None:
         assert ran.code == 0, (by, ran.err)
         assert read_grouping(f"{file.with_name(f'zz-{by}.yaml')}:N2HL").counts == (2,)
         assert hiergen("validate", file.with_name(f"zz-{by}.yaml")).code == 0
+    ran = hiergen("suggest", file, "--search", "--groups", "2")
+    assert ran.code == 2
+    assert "coherence by WordNet, which has none of the classes; expected another evidence, as --by weights" in ran.err
 
 
 def test_a_dry_run_writes_prompts_only_and_answers_come_back(hiergen, write) -> None:
@@ -156,7 +198,8 @@ def test_a_dry_run_writes_prompts_only_and_answers_come_back(hiergen, write) -> 
     ran = hiergen("suggest", file, "--by", "llm", "--groups", "2,4", "--dry-run", prompts)
     assert ran.code == 0, ran.err
     assert not file.with_name("pets-llm.yaml").exists()
-    assert prompts.exists() == ("prompts are in" in ran.out)
+    assert prompts.read_text().count("## Prompt") == 1
+    assert f"1 prompt is in {prompts}; give" in ran.out
 
 
 def test_a_search_is_better_than_chance_and_says_so(hiergen, write) -> None:
@@ -167,6 +210,10 @@ def test_a_search_is_better_than_chance_and_says_so(hiergen, write) -> None:
     assert data["file"].endswith("pets-search.yaml")
     assert data["search"]["score"] >= data["search"]["own"]
     assert read_grouping(f"{data['file']}:N2HL").levels[0].of == (0, 0, 0, 1, 1, 1, 2, 2)
+    shown = hiergen("suggest", file, "--search", "--groups", "3", "--steps", "1500", "-o", file.with_name("2.yaml")).out
+    (line,) = (line for line in shown.splitlines() if "  score  " in line)
+    assert line.rstrip().endswith("  score  z, by 100 draws")
+    assert "2,000 steps in " in shown  # blocks of 1,000
     head = Path(data["file"]).read_text().replace("\n# ", " ")
     assert "--search --objective coherence --steps 2000 --seed 1`" in head
 
@@ -175,10 +222,10 @@ def test_the_same_input_gives_the_same_bytes_on_every_hash_seed(write) -> None:
     file = write(PETS, "pets.yaml")
     texts = set()
     for seed in ("0", "1"):
-        out = file.with_name(f"out{seed}.yaml")
+        out = file.with_name(f"out{seed}-")
         code = (
             "from hiergen.suggest.job import suggest_nesting; from hiergen.suggest.request import SuggestRequest; "
-            f"[suggest_nesting({str(file)!r}, SuggestRequest(by=by, groups=(2, 4)), out={str(out)!r} + by) "
+            f"[suggest_nesting({str(file)!r}, SuggestRequest(by=by, groups=(2, 4)), out={str(out)!r} + by + '.yaml') "
             "for by in ('wordnet', 'names', 'random')]"
         )
         subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONHASHSEED": seed}, cwd=ROOT)
@@ -204,6 +251,21 @@ def test_random_needs_no_torch(write) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert file.with_name(f"pets-{by}.yaml").is_file()
+
+
+def test_the_command_in_the_head_can_be_run_as_it_stands() -> None:
+    asked = SuggestRequest(
+        by="weights", groups=(2, 4), weights=Path("my files/w; rm.pth"), key="head weight", min_size=1
+    )
+    typed = asked.command(Path("a b.yaml"))
+    words = ["hiergen", "suggest", "a b.yaml", "--by", "weights", "--groups", "2,4"]
+    words += ["--weights", "w; rm.pth", "--key", "head weight", "--min-size", "1"]
+    assert shlex.split(typed) == words
+    assert SuggestRequest(by="llm", seed=3).command(Path("t.yaml")).endswith("--by llm --seed 3")
+    searching = Searching("tasks", 9, tasks=("x/my tasks.yaml",))
+    assert shlex.split(searching.command(SuggestRequest(), Path("t.yaml")))[-8:] == [
+        *("--objective", "tasks", "--tasks", "my tasks.yaml", "--steps", "9", "--seed", "0")
+    ]
 
 
 def test_in_python(write) -> None:

@@ -19,7 +19,7 @@ _ABOUT = "Answers to the questions of hiergen suggest --by llm. Keep it beside t
 
 class Entry(BaseModel):
     """One answer. `question` is `Question.key`; `answer` None: asked, and nothing usable came; `by`: the model, or
-    where else it is from."""
+    where else it is from, "" where nobody gave an answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -13,18 +13,34 @@ from hiergen.suggest.llm.prompts import SYSTEM, batches, messages, prompt
 from hiergen.suggest.llm.questions import Question
 
 _SUFFIXES = (".md", ".txt", ".jsonl")
+_TITLE = "# Questions of `hiergen suggest --by llm`"
+_FIRST = '{"custom_id": "prompt-1"'  # of a .jsonl
 
 
 def checked(path: Path) -> Path:
-    """The path, if prompts may be written there: a slip must not replace a taxonomy file.
+    """The path, if prompts may be written there: a slip must not replace a taxonomy file, or somebody's notes.
 
-    Raises OutputError for another suffix.
+    Raises OutputError for another suffix, and for a file that is there and holds no prompts.
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError(
             "is no file for prompts", place=str(path), expected=f"a name that ends in {', '.join(_SUFFIXES)}"
         )
+    if path.is_file() and not _ours(path):
+        raise OutputError(
+            "is there already, and holds no prompts", place=str(path), hint="give --dry-run another file, or remove it"
+        )
     return path
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file is one of prompts, or empty."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_TITLE.encode()))
+    except OSError:
+        return True  # writing it says what is wrong
+    return not start or start.startswith((_TITLE.encode(), _FIRST.encode()))
 
 
 def write_prompts(path: Path, questions: Sequence[Question], *, size: int, model: str | None) -> int:
@@ -50,7 +66,7 @@ def _lines(parts: Sequence[Sequence[Question]], model: str | None) -> str:
 def _pages(parts: Sequence[Sequence[Question]]) -> str:
     many = f"{len(parts)} prompts" if len(parts) != 1 else "One prompt"
     head = (
-        "# Questions of `hiergen suggest --by llm`\n\n"
+        f"{_TITLE}\n\n"
         f"{many}. Paste each into any chat. Paste the answers one below the other into a file, as they come (text and"
         " code fences around the JSON do not matter), and give it back with `--answers FILE`.\n"
     )

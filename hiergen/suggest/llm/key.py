@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from urllib.parse import quote
 
 from hiergen.errors import SpecError
@@ -62,12 +63,12 @@ class Key:
         return {"Authorization": f"Bearer {self.__text}"} if self else {}
 
     def hide(self, text: str, *, least: int = 1) -> str:
-        """`text` with the key, in any form that a server may repeat it in, replaced; as it is for a key of fewer than
-        `least` characters."""
+        """`text` with the key, in the forms that a server may repeat the whole of it in, replaced; as it is for one of
+        fewer than `least` characters."""
         raw = self.__text
         if len(raw) < max(1, least):
             return text
         coded = [base64.b64encode(form.encode()).decode().rstrip("=") for form in (raw, f"Bearer {raw}")]
         for form in sorted({raw, quote(raw, safe=""), quote(raw), json.dumps(raw)[1:-1], *coded}, key=len)[::-1]:
-            text = text.replace(form, HIDDEN)
+            text = re.sub(re.escape(form), HIDDEN, text, flags=re.IGNORECASE)
         return text

@@ -65,7 +65,7 @@ def notes(
     parts = [f"{counts[True]} of {len(start.classes)} classes"]
     if last:
         parts.append(f"{counts[False]} of {sum(start.counts[1:])} groups")
-    found = [f"A language model was asked where {said} disagree: {' and '.join(parts)}."]
+    found = [f"A language model's word counts where {said} disagree: {' and '.join(parts)}."]
     if not verdicts:
         return [f"No language model was asked: {said} do not disagree anywhere."]
     by = Counter(entry.by for entry in entries.values() if entry.answer is not None)

@@ -61,7 +61,8 @@ class Session:
             )
         elif self.pasted is not None:
             for question in todo:
-                self.cache.put(question, None, self.by)
+                if known[question.item] is None:
+                    self.cache.put(question, None, "")
             self.cache.save()
         elif missing := [q for q in todo if known[q.item] is None]:
             raise SpecError(

@@ -37,10 +37,7 @@ def objective_of(
     they leave open, coherence decides.
     Raises HiergenError for another name, and where something is missing.
     """
-    if name not in NAMES:
-        raise HiergenError(
-            f"no objective {quoted(name)}", expected=f"one of {', '.join(NAMES)}", nearest=nearest(name, NAMES)
-        )
+    check_name(name)
     if unit not in UNITS:
         raise HiergenError(f"cannot count {quoted(unit)}", expected=" or ".join(UNITS), nearest=nearest(unit, UNITS))
     if tasks and name != "tasks":
@@ -50,6 +47,14 @@ def objective_of(
         raise ValueError(f"evidence {evidence.name} is {evidence.similarity.shape}, expected {(n, n)}")
     match name:
         case "coherence":
+            from hiergen.partitions.similarity import outside_wordnet
+
+            if evidence is None and outside_wordnet(taxonomy) == n:
+                raise HiergenError(
+                    "coherence by WordNet, which has none of the classes",
+                    place=str(taxonomy.path),
+                    expected="another evidence, as --by weights --weights FILE",
+                )
             return _coherence(taxonomy, evidence)
         case "separability":
             if evidence is None:
@@ -69,6 +74,13 @@ def objective_of(
     if not 1 <= many <= n:
         raise HiergenError(f"tasks of {many} of {n} classes cannot be", expected=f"1 to {n} classes")
     return RandomTaskCost(_plans(taxonomy, model), unit, n, many, _coherence(taxonomy, evidence))
+
+
+def check_name(name: str) -> None:
+    """Raises HiergenError for what is no objective."""
+    if name not in NAMES:
+        near = nearest(name, NAMES) or [known for known in NAMES if name and known.startswith(name[:3])]
+        raise HiergenError(f"no objective {quoted(name)}", expected=f"one of {', '.join(NAMES)}", nearest=near)
 
 
 def _coherence(taxonomy: Taxonomy, evidence: Evidence | None) -> Coherence:

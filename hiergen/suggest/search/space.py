@@ -94,8 +94,8 @@ def space_of(start: Grouping, shape: Shape | None = None, *, same_sizes: bool = 
     if same_sizes:
         if shape is not None and shape != shape_of(start):
             raise HiergenError(
-                "'same sizes' takes all sizes from the nesting of the file",
-                expected="no numbers or sizes of groups beside it",
+                "--same-sizes takes all numbers and sizes of groups from the nesting of the file",
+                expected="no other --groups, --min-size or --max-size",
             )
         _something(start.counts, start.name)
         sizes = start.levels[-1].sizes()
