@@ -114,16 +114,10 @@ def show(
 def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, printer: Console) -> None:
     from hiergen import show as view
     from hiergen.builder import plan_if_known
-    from hiergen.errors import nearest, quoted
 
     names = list(loaded.spec.models)
-    if model is not None and model not in names:
-        raise SpecError(
-            f"no model {quoted(model)}",
-            place=str(loaded.path),
-            expected=f"one of {', '.join(names)}",
-            nearest=nearest(model, names),
-        )
+    if model is not None:
+        loaded.known(model)
     fitting = [n for n in names if levels in (None, loaded.levels[n]) and not loaded.spec.models[n].single_branch]
     chosen = model or max(fitting, key=lambda n: loaded.levels[n], default=None)
     if chosen is not None:

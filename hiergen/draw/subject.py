@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiergen.draw.outline import Chosen, Outline, of_mapping, of_merged, of_nesting
-from hiergen.errors import HiergenError, SpecError, nearest, quoted
+from hiergen.errors import HiergenError, SpecError, quoted
 from hiergen.plan.ir import Plan
 from hiergen.plan.trunks import facts
 
@@ -139,14 +139,7 @@ def _model(taxonomy: Taxonomy, wanted: str | None) -> str | None:
     if wanted is None:
         branching = [name for name in names if not taxonomy.spec.models[name].single_branch]
         return max(branching or names, key=lambda name: taxonomy.levels[name], default=None)
-    if wanted not in names:
-        raise SpecError(
-            f"no model {quoted(wanted)}",
-            place=str(taxonomy.path),
-            expected=f"one of {', '.join(names)}",
-            nearest=nearest(wanted, names),
-        )
-    return wanted
+    return taxonomy.known(wanted)
 
 
 def is_file(text: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hiergen.errors import HiergenError, SpecError, nearest, quoted
+from hiergen.errors import HiergenError, SpecError, quoted
 from hiergen.plan.ir import Plan
 from hiergen.plan.trunks import BackboneFacts, facts
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
@@ -98,14 +98,7 @@ def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
     from hiergen.builder import plan_if_known
 
     known = taxonomy.levels
-    if only is not None and only not in known:
-        raise SpecError(
-            f"no model {quoted(only)}",
-            place=str(taxonomy.path),
-            expected=f"one of {', '.join(known)}",
-            nearest=nearest(only, known),
-        )
-    names = [only] if only is not None else list(known)
+    names = [taxonomy.known(only)] if only is not None else list(known)
     depths = sorted({known[name] for name in names})
     nests = tuple(
         Nest(

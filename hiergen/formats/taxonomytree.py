@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hiergen.errors import SpecError, nearest, quoted
 from hiergen.formats.tree import Tree, add, new_tree
 from hiergen.taxonomy import tree as classes
 from hiergen.taxonomy.load import Taxonomy
@@ -34,13 +33,6 @@ def nesting_tree(taxonomy: Taxonomy, model: str) -> Tree:
 
     Raises SpecError for a model that the file has not, TaxonomyError where the tree has too few levels.
     """
-    if model not in taxonomy.levels:
-        raise SpecError(
-            f"no model {quoted(model)}",
-            place=str(taxonomy.path),
-            expected=f"one of {', '.join(taxonomy.levels)}",
-            nearest=nearest(model, taxonomy.levels),
-        )
     nesting = taxonomy.nesting(model)
     tree = new_tree(taxonomy.path)
     tree.graph.update(taxonomy=taxonomy.spec.name, model=model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hiergen.errors import PlanError, SpecError, nearest, quoted
+from hiergen.errors import PlanError
 from hiergen.partitions.grouping import Grouping
 from hiergen.plan.compile import compile_plan
 from hiergen.plan.ir import Plan
@@ -50,14 +50,7 @@ def plan_grouping(
     """
     if grouping.classes != tuple(c.id for c in taxonomy.classes):
         raise ValueError("the nesting is not over the file's classes in its order")
-    name = model or _model(taxonomy, grouping.k)
-    if name not in taxonomy.levels:
-        raise SpecError(
-            f"no model {quoted(name)}",
-            place=str(taxonomy.path),
-            expected=f"one of {', '.join(taxonomy.levels)}",
-            nearest=nearest(name, taxonomy.levels),
-        )
+    name = taxonomy.known(model) if model else _model(taxonomy, grouping.k)
     spec = taxonomy.spec.models[name]
     if spec.single_branch and grouping.k > 1:
         spec = spec.model_copy(update={"single_branch": False})

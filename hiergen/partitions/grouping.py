@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hiergen.errors import SpecError, TaxonomyError, listed, nearest, quoted
+from hiergen.errors import TaxonomyError, listed
 from hiergen.taxonomy.generated import Source, is_model, read_model
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 
@@ -119,13 +119,6 @@ def grouping_of(taxonomy: Taxonomy, model: str | None = None, *, name: str | Non
     """
     if model is None:
         model = max(taxonomy.levels, key=lambda known: taxonomy.levels[known])
-    elif model not in taxonomy.levels:
-        raise SpecError(
-            f"no model {quoted(model)}",
-            place=str(taxonomy.path),
-            expected=f"one of {', '.join(taxonomy.levels)}",
-            nearest=nearest(model, taxonomy.levels),
-        )
     nesting = taxonomy.nesting(model)
     levels, names = [], []
     for groups in nesting.groups:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from hiergen.errors import HiergenError, TaxonomyError, listed
+from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, nearest, quoted
 from hiergen.taxonomy.classes import ClassEntry, read_classes
 from hiergen.taxonomy.conflicts import Conflict
 from hiergen.taxonomy.merge import Merged, merge
@@ -54,10 +54,24 @@ class Taxonomy:
         """Model → number of levels."""
         return {name: model_levels(name, model) or 0 for name, model in self.spec.models.items()}
 
+    def known(self, model: str) -> str:
+        """The name of a model of the file, as it is. Raises `SpecError` for one that the file has not."""
+        if model not in self.levels:
+            raise SpecError(
+                f"no model {quoted(model)}",
+                place=str(self.path),
+                expected=f"one of {', '.join(self.levels)}",
+                nearest=nearest(model, self.levels),
+            )
+        return model
+
     def nesting(self, model: str) -> Nesting:
-        """The nesting of one model of the file. Raises `TaxonomyError` if the tree has too few levels."""
+        """The nesting of one model of the file.
+
+        Raises `SpecError` for a model that it has not, `TaxonomyError` if the tree has too few levels.
+        """
         try:
-            return self.nesting_of(self.levels[model])
+            return self.nesting_of(self.levels[self.known(model)])
         except TaxonomyError as error:
             error.problem = f"model {model}: {error.problem}"
             error.place = self.document.place(("models", model))
