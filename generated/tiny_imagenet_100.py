@@ -58,7 +58,7 @@ TAXONOMY_1 = {
 class PHL(HierarchicalNetwork):
     """100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,778,768 params and 0.100 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,778,768 params and 0.1000 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_1
@@ -140,7 +140,7 @@ TAXONOMY_2 = {
 class N2HL(HierarchicalNetwork):
     """13 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,776,612 params and 0.098 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,776,612 params and 0.0977 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_2
@@ -250,7 +250,7 @@ TAXONOMY_3 = {
 class N3HL(HierarchicalNetwork):
     """12 → 37 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,794,308 params and 0.098 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,794,308 params and 0.0978 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_3
@@ -389,7 +389,7 @@ TAXONOMY_4 = {
 class N4HL(HierarchicalNetwork):
     """8 → 20 → 41 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,787,908 params and 0.097 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,787,908 params and 0.0971 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_4
@@ -419,7 +419,7 @@ register(N4HL, "tiny_imagenet_100_n4hl")
 class PHL1branch(HierarchicalNetwork):
     """1 branch on tf_efficientnet_lite0 up to blocks.4.
 
-    1,796,180 params and 0.097 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,796,180 params and 0.0967 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_1

@@ -80,7 +80,7 @@ TAXONOMY_2 = {
 class N2HL(HierarchicalNetwork):
     """13 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,776,612 params and 0.098 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,776,612 params and 0.0977 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_2

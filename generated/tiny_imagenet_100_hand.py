@@ -92,7 +92,7 @@ TAXONOMY_2 = {
 class N2HL(HierarchicalNetwork):
     """15 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,782,788 params and 0.098 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,782,788 params and 0.0981 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_2
@@ -193,7 +193,7 @@ TAXONOMY_3 = {
 class N3HL(HierarchicalNetwork):
     """5 → 15 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,797,188 params and 0.097 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,797,188 params and 0.0972 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_3

@@ -103,7 +103,7 @@ TAXONOMY_3 = {
 class N3HL(HierarchicalNetwork):
     """12 → 37 → 100 branches on tf_efficientnet_lite0 up to blocks.4.
 
-    1,794,308 params and 0.098 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
+    1,794,308 params and 0.0978 GMACs at 128 px; flat tf_efficientnet_lite0: 3,499,108 params, 0.125 GMACs.
     """
 
     taxonomy = TAXONOMY_3

@@ -7,8 +7,10 @@ import hashlib
 import io
 import pickle
 import re
+import struct
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,23 @@ from hiergen.weightsfile import is_pickle, read_bytes, read_weights, write_tenso
 
 # Where training scripts keep weights in a checkpoint, in timm's order of preference: averaged ones first.
 _KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# Tensors may share memory (tied weights), and one number may stand for many (expand): so many times the file's size
+_SHARED, _LITTLE = 4, 1 << 24
+# What torch's unpickler raises for bytes that are no checkpoint; AssertionError in the format before zips
+_DAMAGED = (
+    *(
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        OSError,
+        RuntimeError,
+        MemoryError,
+    ),
+    *(AssertionError, struct.error),
+)
 _PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")  # torch.compile around or inside DistributedDataParallel
 
 
@@ -50,12 +69,46 @@ def convert(source: str | Path, target: str | Path, *, use_ema: bool = True) -> 
     if target.exists() and target.samefile(source):
         raise OutputError("is the file to convert", place=quoted(target)[1:-1], expected="another path")
     if is_pickle(raw):
-        tensors, key = _weights(_unpickled(raw, source), source, use_ema)
+        tensors, key = _weights(read_pickle(raw, source), source, use_ema, len(raw))
     else:
         tensors, key = dict(read_weights(source).tensors), None
     digest = hashlib.sha256(raw).hexdigest()
     write_tensors(tensors, target, {"format": "pt", "converted_from_sha256": digest})
     return Converted(target, key, len(tensors), sum(t.numel() for t in tensors.values()))
+
+
+def read_pickle(raw: bytes, source: Path) -> Any:
+    """What a checkpoint's bytes hold, without running code. Raises HiergenError for anything but tensors and plain
+    values, and for a file that unpacks to more than it has."""
+    _check_sizes(raw, source)
+    return _unpickled(raw, source)
+
+
+def check_amount(tensors: Iterable[Tensor], size: int, source: Path) -> None:
+    """Raises HiergenError for tensors of a file of `size` bytes that would take far more memory than it."""
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors) > _SHARED * size + _LITTLE:
+        raise HiergenError(
+            "holds tensors that are far larger than the file",
+            place=quoted(source)[1:-1],
+            hint="where it was made, save clones: {name: tensor.clone() for name, tensor in ….items()}",
+        )
+
+
+def _check_sizes(raw: bytes, source: Path) -> None:
+    """A checkpoint's zip has its tensors as they are. Raises HiergenError for one that would grow when it is read."""
+    if not raw.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return  # torch says what is wrong with it
+    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > len(raw):
+        raise HiergenError(
+            "is a compressed zip, which may unpack to any size",
+            place=quoted(source)[1:-1],
+            expected="a file that torch.save wrote",
+        )
 
 
 def _unpickled(raw: bytes, source: Path) -> Any:
@@ -73,7 +126,7 @@ def _unpickled(raw: bytes, source: Path) -> Any:
             got=quoted(named[1]) if named else None,
             hint="where it was made, save its state_dict() alone",
         ) from None
-    except (EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+    except _DAMAGED as error:
         raise _broken(place, error) from None
 
 
@@ -82,7 +135,7 @@ def _broken(place: str, error: Exception) -> HiergenError:
     return HiergenError("is a truncated or corrupt checkpoint", place=place, hint=f"torch says: {quoted(reason)[1:-1]}")
 
 
-def _weights(checkpoint: Any, source: Path, use_ema: bool) -> tuple[dict[str, Tensor], str | None]:
+def _weights(checkpoint: Any, source: Path, use_ema: bool, size: int) -> tuple[dict[str, Tensor], str | None]:
     """The state dict inside, without the prefixes of wrappers, and its key."""
     place = quoted(source)[1:-1]
     if not isinstance(checkpoint, Mapping):
@@ -103,7 +156,9 @@ def _weights(checkpoint: Any, source: Path, use_ema: bool) -> tuple[dict[str, Te
         clean = name
         for prefix in _PREFIXES:
             clean = clean.removeprefix(prefix)
-        tensors[clean] = value.detach().clone(memory_format=torch.contiguous_format)  # a clone shares with no other
+        tensors[clean] = value.detach()
     if not tensors:
         raise HiergenError("holds no weights", place=place)
-    return tensors, key
+    check_amount(tensors.values(), size, source)
+    # a clone shares with no other
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, key

@@ -6,9 +6,8 @@ import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from hiergen.codegen.render import render_cutout
 from hiergen.codegen.standalone import standalone
 from hiergen.codegen.view import CutoutOrigin
 from hiergen.errors import HiergenError, OutputError, quoted
-from hiergen.files import reason, write_text
+from hiergen.files import reason, staging, write_text, writing
 from hiergen.models import CUTOUT_SOURCE, CUTOUT_WEIGHTS, ModelRef, find_model, network_in, run_source
 from hiergen.nn.cutout import cut, difference
 from hiergen.nn.network import HierarchicalNetwork
@@ -185,31 +184,25 @@ def _is_cutout(folder: Path) -> bool:
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
     """A folder beside the target that becomes it at the end of the block; after an error it is gone."""
-    place = quoted(target)[1:-1]
-    try:
-        with suppress(FileExistsError):  # a file of that name: the next line says so better
-            target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part"))
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot be written ({reason(error)})", place=place) from None
-    try:
-        yield staging
-        mask = os.umask(0)
-        os.umask(mask)
-        staging.chmod(0o777 & ~mask)
-        try:
-            if target.exists():
-                # Killed between the two, the source and the weights differ in their taxonomy: loading them says so.
-                for name in (CUTOUT_WEIGHTS, CUTOUT_SOURCE):
-                    os.replace(staging / name, target / name)
-                if (staging / CUTOUT_STANDALONE).exists():
-                    os.replace(staging / CUTOUT_STANDALONE, target / CUTOUT_STANDALONE)
-                else:  # an earlier one would be of other classes
-                    (target / CUTOUT_STANDALONE).unlink(missing_ok=True)
-            else:
-                os.rename(staging, target)
-        except OSError as error:
-            raise OutputError(f"cannot be written ({reason(error)})", place=place) from None
-    finally:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(staging)
+    with staging(target) as made:
+        yield made
+        with writing(target):
+            _moved(made, target)
+
+
+def _moved(made: Path, target: Path) -> None:
+    for left in made.glob(".*.part"):  # what a disk did not let go at once would stay for ever
+        shutil.rmtree(left, ignore_errors=True)
+    mask = os.umask(0)
+    os.umask(mask)
+    made.chmod(0o777 & ~mask)
+    if not target.exists():
+        os.rename(made, target)
+        return
+    # Killed between the two, the source and the weights differ in their taxonomy: loading them says so.
+    for name in (CUTOUT_WEIGHTS, CUTOUT_SOURCE):
+        os.replace(made / name, target / name)
+    if (made / CUTOUT_STANDALONE).exists():
+        os.replace(made / CUTOUT_STANDALONE, target / CUTOUT_STANDALONE)
+    else:  # an earlier one would be of other classes
+        (target / CUTOUT_STANDALONE).unlink(missing_ok=True)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from hiergen.errors import OutputError, SpecError, nearest, quoted
 
+fcntl: Any = None
+with suppress(ImportError):  # without locks what a killed process left stays
+    fcntl = import_module("fcntl")
+
 MAX_BYTES = 8_000_000
+_PART = re.compile(r"[a-z0-9_]{8}\.part")
 
 
 def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
@@ -36,6 +46,14 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
         raise SpecError("is not UTF-8 text", place=f"{place}:{line}", got=byte, hint="save it as UTF-8") from None
 
 
+def user_path(text: str) -> Path:
+    """The path that a user wrote, `~` and `~name` opened. Raises `SpecError` where there is no such home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise SpecError("has no such home directory", place=quoted(text)[1:-1], expected="a path") from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write beside `path` and rename, so that a reader sees the old file or the new one, never a part.
 
@@ -51,32 +69,153 @@ def check_yaml_name(path: Path) -> None:
         raise OutputError("is no name for a taxonomy file", place=str(path), expected="a file that ends in .yaml")
 
 
+def check_writable(path: Path) -> None:
+    """Raises OutputError for a path where no file can be written as things stand, before long work for it begins."""
+    with writing(path):
+        if "\0" in str(path):
+            raise OSError("embedded null byte")
+        if path.is_dir():
+            raise OutputError("is a directory", place=str(path), expected="a file to write")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def cache_home() -> Path:
+    """hiergen's folder in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache). OutputError for a user without."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hiergen"
+    except RuntimeError:
+        raise OutputError("there is no home folder to cache in", hint="set HOME or XDG_CACHE_HOME") from None
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """An empty file beside `path`, to be written in the block; at its end it is synced and takes the place of `path`.
 
-    After an error in the block it is gone, and `path` is as it was. Raises `OutputError` for a path that cannot be
-    written; an OSError in the block counts as one.
+    After an error in the block it is gone, and `path` is as it was; what killed processes left there is removed.
+    Raises `OutputError` for a path that cannot be written; an OSError in the block counts as one.
     """
-    try:
-        with suppress(FileExistsError):  # a file of that name: the next line says so better
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        _prepare(path)
         if path.is_dir():
             raise OutputError("is a directory", place=str(path), expected="a file to write")
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-        os.close(handle)
+        handle, name = _locked_file(path)
         try:
             yield Path(name)
-            with open(name, "rb") as file:
-                os.fsync(file.fileno())
-            os.chmod(name, _mode(path))
-            os.replace(name, path)
+            put(Path(name), path)
         except BaseException:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # the error before it says more
                 os.unlink(name)
             raise
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """A fresh folder beside `path` for the block, which moves what it makes there with `put`, or renames the folder.
+
+    After the block it is gone, and so is what killed processes left. Raises OutputError where it cannot be made; errors
+    in the block are the block's (`writing`).
+    """
+    with writing(path):
+        _prepare(path)
+        handle, made = _locked_folder(path)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(handle)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """An OSError in the block is an OutputError that names `path`."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"cannot be written ({reason(error)})", place=str(path)) from None
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Sync a file that lies on the same disk, and let it take the place of `path`. Raises OSError."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.chmod(temporary, _mode(path))
+    os.replace(temporary, path)
+    with suppress(OSError):  # so that the name outlasts a power cut; not every disk can
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _prepare(path: Path) -> None:
+    if "\0" in str(path):
+        raise OutputError("cannot be written (embedded null byte)", place=quoted(path)[1:-1])
+    with suppress(FileExistsError):  # a file of that name: making something in it says so better
+        path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:40]}."
+
+
+def _locked_file(path: Path) -> tuple[int, str]:
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
+        if _lock(handle) and os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # another process has just taken it for a leftover
+
+
+def _locked_folder(path: Path) -> tuple[int, Path]:
+    while True:
+        folder = tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
+        with suppress(FileNotFoundError):
+            handle = os.open(folder, os.O_RDONLY)
+            if _lock(handle) and os.path.exists(folder):
+                return handle, Path(folder)
+            os.close(handle)
+
+
+def _lock(handle: int, *, sure: bool = False) -> bool:
+    """Whether nobody else holds it: a lock is gone with its process. Without locks nobody can know: then not `sure`."""
+    try:
+        if fcntl is None:
+            return not sure
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return not sure
+    return True
+
+
+def sweep(path: Path) -> None:
+    """Remove the unfinished files and folders beside `path` whose process is gone. Writing `path` does so first."""
+    prefix = _prefix(path)
+    with suppress(OSError), os.scandir(path.parent) as entries:  # a folder that cannot be listed stays as it is
+        for entry in entries:
+            if entry.name.startswith(prefix) and _PART.fullmatch(entry.name[len(prefix) :]):
+                with suppress(OSError):  # a link, or another process was faster
+                    _remove_abandoned(entry)
+
+
+def _remove_abandoned(entry: os.DirEntry[str]) -> None:
+    is_folder = entry.is_dir(follow_symlinks=False)
+    how = (os.O_RDONLY if is_folder else os.O_RDWR) | os.O_NONBLOCK | os.O_NOFOLLOW
+    handle = os.open(entry.path, how)
+    try:
+        if _lock(handle, sure=True):
+            shutil.rmtree(entry.path) if is_folder else os.unlink(entry.path)
+    finally:
+        os.close(handle)
 
 
 def _mode(path: Path) -> int:

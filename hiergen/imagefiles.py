@@ -1,16 +1,20 @@
-"""Where the images of a folder, or of a tar of one, are: found by timm's readers, read without shared state."""
+"""Where the images of a folder, or of a tar of one, are: found as timm's readers do, read without shared state."""
 
 from __future__ import annotations
 
+import re
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from timm.data.readers.reader_image_folder import ReaderImageFolder
-from timm.data.readers.reader_image_in_tar import ReaderImageInTar
+from timm.data.readers.img_extensions import get_img_extensions
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.files import reason
+
+MOST_BYTES = 1 << 30  # of one image's file
+_DIGITS = 4000  # Python reads no longer numbers
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,15 @@ class ImagePlace:
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
     def read(self) -> bytes:
+        if not self.file.is_file() and self.file.exists():  # a pipe or a device may never end
+            raise OSError("is not a regular file")
         # opened anew for every image: no state that threads or forked workers could share
         with self.file.open("rb") as file:
             file.seek(self.offset)
-            return file.read(self.size)
+            raw = file.read(self.size if 0 <= self.size <= MOST_BYTES else MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise OSError(f"has more than {MOST_BYTES:,} bytes")
+        return raw
 
 
 def find_images(root: Path) -> list[tuple[ImagePlace, str]]:
@@ -55,26 +64,80 @@ def find_images(root: Path) -> list[tuple[ImagePlace, str]]:
 
 
 def _of_folder(root: Path) -> tuple[list[str], list[ImagePlace]]:
-    try:
-        samples = ReaderImageFolder(str(root)).samples
-    except RuntimeError:  # timm found none
-        return [], []
-    files = [Path(file) for file, _ in samples]
+    endings = get_img_extensions(as_set=True)
+    files = [file for folder in _folders(root) for file in _inside(folder) if file.suffix.lower() in endings]
+    files.sort(key=lambda file: _natural(str(file)))
     return [file.parent.name if file.parent != root else "" for file in files], [ImagePlace(file) for file in files]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The root and every folder below it, through links too, but none twice: links may make a loop, or double what they
+    lead to at every level."""
+    seen: dict[tuple[int, int], Path] = {}
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        found = folder.stat()
+        other = seen.setdefault((found.st_dev, found.st_ino), folder)
+        if other is not folder:
+            raise HiergenError(
+                f"is the same folder as {ImagePlace(other)}",
+                place=str(ImagePlace(folder)),
+                hint="remove the link: its images would count twice",
+            )
+        yield folder
+        waiting += [path for path in _inside(folder) if path.is_dir()]
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # as timm does: lost+found, say
+        return []
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """timm's order: numbers by their value. Its own `natural_key` fails for "²" and for numbers of 4,301 digits."""
+    parts = re.split(r"([0-9]+)", text.lower())
+    return [(int(part[:_DIGITS]) if i % 2 else 0, part) for i, part in enumerate(parts)]
+
+
+def members(file: Path) -> Iterator[tarfile.TarInfo]:
+    """The regular files of a tar; nothing is unpacked, and what a link in it leads to is not looked at.
+
+    Raises OSError or TarError for a file that cannot be read, or is made so that reading it would not end.
+    """
+    end = file.stat().st_size
+    at = -1
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for member in tar:
+                if member.offset <= at or member.size < 0:  # a negative size leads back
+                    raise tarfile.ReadError("a member's size cannot be")
+                at = member.offset
+                if not member.isfile():
+                    continue
+                if member.issparse():
+                    raise tarfile.ReadError(f"{quoted(member.name)} is sparse: its bytes do not lie in one place")
+                if member.size > end - member.offset_data:
+                    raise tarfile.ReadError(f"{quoted(member.name)} is cut off")
+                yield member
+                tar.members = []  # type: ignore[attr-defined]  # else it keeps them all
+    except RecursionError:  # tarfile's, for headers that announce headers
+        raise tarfile.ReadError("its headers are nested too deeply") from None
 
 
 def _of_tar(root: Path, place: str) -> tuple[list[str], list[ImagePlace]]:
     if root.suffix.lower() != ".tar":
         raise HiergenError("is no folder of images", place=place, expected="a folder, or a .tar (uncompressed) of one")
-    with tarfile.open(root, "r:") as tar:  # timm's reader cannot say "none", and keeps its file open
-        if not any(member.isfile() for member in tar):
-            return [], []
-    try:
-        samples = ReaderImageInTar(str(root), cache_tarfiles=False, cache_tarinfo=False).samples
-    except ValueError:  # none of the files is an image
-        return [], []
-    if any(inner is not None for _, _, inner in samples):
-        raise HiergenError("holds tars, which are not read", place=place, expected="folders of images")
-    members = [member for member, _, _ in samples]
-    names = [PurePosixPath(member.path).parent.name for member in members]
-    return names, [ImagePlace(root, member.path, member.offset_data, member.size) for member in members]
+    endings = get_img_extensions(as_set=True)
+    found: dict[str, ImagePlace] = {}
+    for member in members(root):
+        ending = PurePosixPath(member.path).suffix.lower()
+        if ending == ".tar":
+            raise HiergenError("holds tars, which are not read", place=place, expected="folders of images")
+        if ending in endings:
+            # as unpacking does: of two with one name the later counts
+            found[member.path] = ImagePlace(root, member.path, member.offset_data, member.size)
+    paths = sorted(found, key=_natural)
+    return [PurePosixPath(path).parent.name for path in paths], [found[path] for path in paths]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
@@ -284,11 +285,22 @@ def batches(images: Dataset[tuple[Tensor, int]], size: int, *, workers: int = 1)
 def rgb(image: Image.Image | bytes) -> Image.Image:
     """An RGB copy, as timm makes it. Raises what PIL does for bytes that are no image."""
     if isinstance(image, bytes):
-        with Image.open(io.BytesIO(image)) as opened:
+        with Image.open(io.BytesIO(image), formats=_formats()) as opened:
             return rgb(opened)
+    most = Image.MAX_IMAGE_PIXELS  # PIL warns there, and refuses twice as many
+    if most is not None and image.width * image.height > most:
+        raise ValueError(f"{image.width:,} × {image.height:,} pixels, more than PIL.Image.MAX_IMAGE_PIXELS, {most:,}")
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.convert("RGBA")  # the same colours; PIL would warn
     return image.convert("RGB")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of photographs that PIL has here. Others are not even tried: an EPS, whatever its name, makes PIL run
+    Ghostscript."""
+    Image.init()
+    return tuple(name for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF") if name in Image.OPEN)
 
 
 def broken(error: BaseException, place: str) -> HiergenError:

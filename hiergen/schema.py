@@ -86,4 +86,18 @@ def schema_text(schema: dict[str, Any]) -> str:
 
 def _schema(model: type[Model]) -> dict[str, Any]:
     found = model.model_json_schema(by_alias=True, schema_generator=_Generator, mode="validation")
-    return {"$schema": DRAFT, **found}
+    return {"$schema": DRAFT, **_one_spelling(found)}
+
+
+def _one_spelling(schema: Any) -> Any:
+    """As newer versions of pydantic have it: older ones wrap a lone $ref in allOf, and say a const again as enum."""
+    if isinstance(schema, list):
+        return [_one_spelling(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: _one_spelling(value) for key, value in schema.items()}
+    if "const" in plain and plain.get("enum") == [plain["const"]]:
+        del plain["enum"]
+    if isinstance(refs := plain.get("allOf"), list) and len(refs) == 1 and refs[0].keys() == {"$ref"}:
+        plain = {**plain.pop("allOf")[0], **plain}
+    return plain

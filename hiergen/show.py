@@ -14,6 +14,7 @@ from hiergen.plan.ir import Plan
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.tree import ROOT, class_sizes, info, provenance
+from hiergen.units import giga
 
 
 def amount(count: int) -> str:
@@ -36,9 +37,9 @@ def model_table(plans: list[Plan]) -> Table:
             f"{trunk.backbone} to {trunk.until}",
             " → ".join(str(level.branches) for level in plan.levels),
             f"{plan.params:,}",
-            f"{plan.macs / 1e9:.3f}",
+            giga(plan.macs),
             f"{trunk.flat_params:,}",
-            f"{trunk.flat_macs / 1e9:.3f}",
+            giga(trunk.flat_macs),
         )
     return table
 

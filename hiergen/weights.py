@@ -13,6 +13,7 @@ from torch import Tensor
 from hiergen import __version__
 from hiergen.errors import HiergenError, quoted
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.terminal import command
 from hiergen.weightsfile import FORMAT, Provenance, WeightsFile, read_weights, write_tensors
 
 _SHORT = 12  # hex digits of a hash in a message
@@ -80,9 +81,7 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
             place=place,
             expected=f"{own[:_SHORT]} ({type(network).__name__}, {len(network.classes)} classes)",
             got=f"{_word(other[:_SHORT])} ({_word(file.metadata['model'])}, {len(file.classes)} classes)",
-            hint=differs
-            or f"all shapes fit: if only names changed, 'hiergen convert {place} -o PLAIN.safetensors' "
-            "drops the taxonomy",
+            hint=differs or f"all shapes fit: if only names changed, {_convert(place)} drops the taxonomy",
         )
     if differs:
         model = f" ({_word(file.metadata['model'])})" if file.metadata else ""
@@ -91,6 +90,10 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
         )
     network.load_state_dict(dict(file.tensors))
     return file
+
+
+def _convert(place: str) -> str:
+    return command(("hiergen", "convert", place, "-o", "PLAIN.safetensors"))
 
 
 def _difference(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:

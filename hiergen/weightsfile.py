@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +17,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from hiergen import __version__
-from hiergen.errors import HiergenError, nearest, quoted
-from hiergen.files import reason, replacing
+from hiergen.errors import HiergenError, OutputError, nearest, quoted
+from hiergen.files import put, reason, staging, writing
 
 FORMAT = "hiergen"
 _WANTED = ("format", "hiergen_version", "model", "taxonomy_sha256", "classes")
@@ -65,12 +67,17 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
     metadata = dict(metadata)
     if metadata.get("format") == FORMAT:
         metadata[_CHECKSUM] = _checksum(tensors, metadata)
-    with replacing(path) as temporary:
+    if path.is_dir():
+        raise OutputError("is a directory", place=str(path), expected="a file to write")
+    # in a folder, as safetensors has unfinished files of its own, under other names
+    with staging(path) as folder, writing(path):
+        temporary = folder / "weights"
         try:
             safetensors.torch.save_file(dict(tensors), temporary, metadata)
         except SafetensorError as error:  # it holds what the system says: no space left, …
-            raise OSError(str(error)) from error
+            raise OSError(_system_says(error)) from error
         _sort_metadata(temporary)
+        put(temporary, path)
 
 
 def read_weights(path: str | Path) -> WeightsFile:
@@ -179,6 +186,12 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
         digest.update(f"{name!r} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _system_says(error: SafetensorError) -> str:
+    """'No space left on device' out of 'Error while serializing: I/O error: No space left on device (os error 28)'."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(found[1])) if found else str(error)
 
 
 def _sort_metadata(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hiergen import __version__
-from hiergen.errors import HiergenError
+from hiergen.errors import HiergenError, quoted
+from hiergen.files import reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,27 +32,41 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_BAD_PATHS = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP}
 TaxonomyFile = Annotated[Path, typer.Argument(help="A taxonomy file, such as taxonomies/imagenet100.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def main() -> None:
     """Entry point: our sentence and exit code 2 for wrong input, a traceback for our own bugs."""
-    try:
-        app()
-    except HiergenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(Exit.BAD_INPUT)
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        sys.stderr.close()
+    from hiergen.cli.stdout import printing
+    from hiergen.terminal import guarded, one_line
+
+    with printing() as flush, guarded():
+        try:
+            try:
+                app()
+            finally:
+                flush()
+        except HiergenError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            sys.exit(Exit.BAD_INPUT)
+        except BrokenPipeError:  # the reader (head, less) has seen enough
+            sys.stderr.close()
+        except OSError as error:
+            # even asking whether there is such a file fails
+            if error.errno not in _BAD_PATHS or not isinstance(error.filename, str):
+                raise
+            place = quoted(Path(error.filename))[1:-1]
+            print(f"error: {one_line(place)}: is no path to use ({reason(error)})", file=sys.stderr)
+            sys.exit(Exit.BAD_INPUT)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console; pipes and logs are 200 columns wide."""
-    from rich.console import Console
+    """A rich console on which text from outside is shown, never obeyed; pipes and logs are 200 columns wide."""
+    from hiergen.plainconsole import console
 
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=200)
+    return console(stderr=stderr)
 
 
 def _version(asked: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,8 @@ import typer
 
 from hiergen.cli.app import Json, app, console
 from hiergen.errors import HiergenError, quoted
+from hiergen.terminal import as_json as json_text
+from hiergen.units import giga
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,12 +43,11 @@ def cost(
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from hiergen.cost import cost_card as job
-    from hiergen.models import load_network
 
     batches = _batches(batch or ["1,16"])
-    network = load_network(model, weights)
+    network = _network(model, weights, counted=no_time and no_memory)
     status = console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
         task = progress.add_task("")
         card = job(
@@ -62,9 +62,22 @@ def cost(
             progress=lambda text: progress.update(task, description=text),
         )
     if as_json:
-        print(json.dumps(card.as_data(), indent=1, ensure_ascii=False))
+        print(json_text(card.as_data(), indent=1))
     else:
         print_card(card)
+
+
+def _network(model: str, weights: Path | None, *, counted: bool) -> HierarchicalNetwork:
+    """The network; one that is only counted needs no memory for its weights."""
+    import torch
+
+    from hiergen.models import find_model, load_network
+
+    found = find_model(model)
+    if not counted or weights is not None or found.weights is not None:
+        return load_network(model, weights)
+    with torch.device("meta"):
+        return found.cls().eval()
 
 
 def print_card(card: CostCard) -> None:
@@ -99,7 +112,7 @@ def card_table(card: CostCard) -> Table:
 def _cells(row: Row) -> list[str]:
     times = [f"{t.ms:.1f} ({t.low:.1f}–{t.high:.1f})" for t in row.times]
     memory = [f"{m.peak / _MB:,.0f}" for m in row.memory]
-    return [str(row.classes), f"{row.params:,}", f"{row.macs / 1e9:.3f}", *times, *memory]
+    return [str(row.classes), f"{row.params:,}", giga(row.macs), *times, *memory]
 
 
 def _parts_table(card: CostCard) -> Table:
@@ -111,7 +124,7 @@ def _parts_table(card: CostCard) -> Table:
     for row in card.rows:
         for i, part in enumerate(row.parts):
             label = "" if i else row.label
-            table.add_row(label, part.name, str(part.branches), f"{part.params:,}", f"{part.macs / 1e9:.3f}")
+            table.add_row(label, part.name, str(part.branches), f"{part.params:,}", giga(part.macs))
     return table
 
 

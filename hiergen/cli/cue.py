@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,6 +11,8 @@ import typer
 
 from hiergen.cli.app import Exit, Json, app, console
 from hiergen.errors import HiergenError, SpecError, quoted
+from hiergen.terminal import as_json as json_text
+from hiergen.terminal import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,13 +47,13 @@ def cue(
         except HiergenError as error:
             problems.append(error)
     if as_json:
-        print(json.dumps([_as_data(one, names) for one in found], indent=1, ensure_ascii=False))
+        print(json_text([_as_data(one, names) for one in found], indent=1))
     else:
         printer = console()
         for one in found:
             _show(one, names, printer)
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {one_line(problem)}", file=sys.stderr)
     if problems:
         raise typer.Exit(Exit.BAD_INPUT)
 

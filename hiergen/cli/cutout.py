@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hiergen.cli.app import app, console
+from hiergen.units import giga
 
 if TYPE_CHECKING:
     from hiergen.cutouts import Cutout
@@ -91,7 +92,7 @@ def _print(done: Cutout, *, untrained: bool) -> None:
     ]
     for label, params, macs, branches, count in rows:
         changes = (_change(full.params, params), _change(full.macs, macs)) if label != "full network" else ("", "")
-        table.add_row(label, str(count), branches, f"{params:,}", f"{macs / 1e9:.3f}", *changes)
+        table.add_row(label, str(count), branches, f"{params:,}", giga(macs), *changes)
     printer.print(table)
     if flat.flat_params <= part.params and flat.flat_macs <= part.macs:
         printer.print("the sliced flat network is smaller on both counts", style="yellow")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hiergen.cli.app import app, console
+from hiergen.errors import quoted
 
 
 @app.command()
@@ -36,7 +38,7 @@ def explore(
     from hiergen.explore import explore as job
 
     status = console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
         task = progress.add_task("")
         done = job(
@@ -58,4 +60,7 @@ def explore(
         for model in one.models:
             if model.why:
                 printer.print(f"{model.name}: {model.why}", style="yellow", markup=False, soft_wrap=True)
+    if weights is not None and not os.path.isfile(weights):
+        text = f"no file {quoted(Path(weights))} is here: the page's commands name it all the same"
+        printer.print(text, style="yellow", markup=False, soft_wrap=True)
     printer.print("next: open it in a browser; no server and no network are needed", markup=False, soft_wrap=True)

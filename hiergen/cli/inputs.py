@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hiergen.errors import HiergenError, listed, quoted
+from hiergen.terminal import one_line
 
 if TYPE_CHECKING:
     from hiergen.images import ImageSet
@@ -76,7 +77,7 @@ def labelled(network: HierarchicalNetwork, data: str, classes: list[str] | None)
     if images.left_out:
         print(f"left out: {len(images.left_out)} folders ({listed(images.left_out)})", file=sys.stderr)
     if images.note:
-        print(images.note, file=sys.stderr)
+        print(one_line(images.note), file=sys.stderr)
     return images
 
 

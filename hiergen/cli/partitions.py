@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from hiergen.cli.app import Json, app, console
 from hiergen.errors import HiergenError
+from hiergen.terminal import as_json as json_text
 
 if TYPE_CHECKING:
     from hiergen.partitions.ask import Answer
@@ -100,7 +100,7 @@ def count_partitions(
     else:
         found = ask.answer(asked, draws=draws, seed=seed)
     if as_json:
-        print(json.dumps(found.as_data(), indent=1, ensure_ascii=False))
+        print(json_text(found.as_data(), indent=1))
     else:
         _print(found, digits=digits, log10=log10)
 
@@ -149,6 +149,6 @@ def _compare(nestings: list[str], tasks: list[Path], svg: Path | None, *, as_jso
 
     found = compare_nestings(nestings, tasks=tasks, svg=svg)
     if as_json:
-        print(json.dumps(found.as_data(), indent=1, ensure_ascii=False))
+        print(json_text(found.as_data(), indent=1))
     else:
         found.table(console())

@@ -9,6 +9,7 @@ import typer
 
 from hiergen.cli.app import app
 from hiergen.errors import HiergenError, quoted
+from hiergen.terminal import one_line
 
 
 @app.command()
@@ -29,6 +30,6 @@ def schema(
     if out.suffix != ".json":
         raise HiergenError("is no file for a schema", place=quoted(out)[1:-1], expected="a name that ends in .json")
     write_text(out, text)
-    print(f"→ {out}")
+    print(f"→ {one_line(out)}")
     kind = "recipe" if recipe else "taxonomy file"
-    print(f"next: in a {kind} beside it, '# yaml-language-server: $schema={out.name}' as the first line")
+    print(f"next: in a {kind} beside it, '# yaml-language-server: $schema={one_line(out.name)}' as the first line")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from hiergen.cli.app import Json, TaxonomyFile, app, console
 from hiergen.errors import SpecError
+from hiergen.terminal import as_json as json_text
 
 if TYPE_CHECKING:
     from hiergen.suggest.asking import Asking
@@ -188,7 +188,7 @@ def suggest(
             progress=progress,
         )
     if as_json:
-        print(json.dumps(suggested.as_data(), indent=1, ensure_ascii=False))
+        print(json_text(suggested.as_data(), indent=1))
         return
     print_suggestion(suggested, console())
     if asking is not None and asking.result is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,8 @@ import typer
 
 from hiergen.cli.app import Exit, Json, TaxonomyFile, app, console
 from hiergen.errors import SpecError
+from hiergen.terminal import as_json as json_text
+from hiergen.terminal import command, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +45,7 @@ def build(
     if out is not None and out.suffix == ".py" and len(paths) > 1:
         raise SpecError("one file cannot hold several taxonomies", place=str(out), expected="a folder for --out")
     printer, drifted = console(), []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     status = console(stderr=True)
     with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
         task = progress.add_task("")
@@ -55,13 +56,13 @@ def build(
                 drifted.append(built.path)
                 printer.print(built.drift, end="", markup=False, soft_wrap=True)
             elif check:
-                printer.print(f"{built.path} is up to date", markup=False, soft_wrap=True)
+                printer.print(f"{one_line(built.path)} is up to date", markup=False, soft_wrap=True)
             else:
-                printer.print(f"{path} → {built.path}", style="bold", markup=False, soft_wrap=True)
+                printer.print(one_line(f"{path} → {built.path}"), style="bold", markup=False, soft_wrap=True)
                 printer.print(model_table(built.plans))
     if drifted:
         names = " ".join(str(path) for path in drifted)
-        print(f"out of date: {names}; run 'hiergen build' and commit the result", file=sys.stderr)
+        print(f"out of date: {one_line(names)}; run 'hiergen build' and commit the result", file=sys.stderr)
         raise typer.Exit(Exit.DRIFT)
     if not check:
         printer.print(_next_step(built), markup=False, soft_wrap=True)
@@ -75,12 +76,13 @@ def validate(taxonomy: TaxonomyFile, as_json: Json = False) -> None:
     findings = job(taxonomy)
     errors = [f for f in findings if f.is_error]
     if as_json:
-        print(json.dumps([f.as_dict() for f in findings], indent=2, ensure_ascii=False))
+        print(json_text([f.as_dict() for f in findings], indent=2))
     else:
         for f in findings:
-            print(f"{f.place}: {f.code} {f.message}")
+            print(one_line(f"{f.place}: {f.code} {f.message}"))
         warnings = len(findings) - len(errors)
-        print(f"{taxonomy}: {len(errors)} error{'s' * (len(errors) != 1)}, {warnings} warning{'s' * (warnings != 1)}")
+        counts = f"{len(errors)} error{'s' * (len(errors) != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+        print(f"{one_line(taxonomy)}: {counts}")
     if errors:
         raise typer.Exit(Exit.BAD_INPUT)
 
@@ -101,7 +103,7 @@ def show(
     loaded = load_taxonomy(taxonomy)
     printer = console()
     if as_json:
-        print(json.dumps(view.as_data(loaded, conflicts=conflicts), indent=1, ensure_ascii=False))
+        print(json_text(view.as_data(loaded, conflicts=conflicts), indent=1))
     elif conflicts:
         printer.print(view.conflict_table(loaded))
         printer.print(f"conflicts: {view.conflict_summary(loaded)}", style="bold")
@@ -130,14 +132,13 @@ def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, print
     printer.print(view.model_table(plans))
     unknown = [n for n in names if n not in {p.model for p in plans}]
     if unknown:
-        printer.print(
-            f"{', '.join(unknown)}: backbone not measured yet; run 'hiergen build {loaded.path}' once", markup=False
-        )
+        run = command(("hiergen", "build", loaded.path))
+        printer.print(f"{', '.join(unknown)}: backbone not measured yet; run {run} once", markup=False)
     printer.print(f"conflicts: {view.conflict_summary(loaded)} (--conflicts lists them)", style="dim")
 
 
 def _advance(progress: Progress, task: TaskID, path: Path, model: str) -> None:
-    progress.update(task, description=f"{path} {model}")
+    progress.update(task, description=one_line(f"{path} {model}"))
 
 
 def _all_taxonomies() -> list[Path]:
@@ -156,10 +157,11 @@ def _next_step(built: object) -> str:
     module = built.path.stem
     if not built.path.is_absolute() and ".." not in built.path.parts:
         module = ".".join(built.path.with_suffix("").parts)
+    show = command(("hiergen", "show", built.taxonomy.path))
     lines = (
-        f"next: in Python, from {'this folder' if '.' in module else built.path.parent}",
-        f"  from {module} import {last.model.replace('-', '_')}",
+        f"next: in Python, from {'this folder' if '.' in module else one_line(built.path.parent)}",
+        f"  from {one_line(module)} import {last.model.replace('-', '_')}",
         f"  model = {last.model.replace('-', '_')}()  # (B, {channels}, {height}, {width}) -> (B, {len(last.classes)})",
-        f"or read {built.path}; 'hiergen show {built.taxonomy.path}' prints its tree",
+        f"or read {one_line(built.path)}; {show} prints its tree",
     )
     return "\n".join(lines)

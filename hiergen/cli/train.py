@@ -11,6 +11,7 @@ import typer
 
 from hiergen.cli.app import Exit, app, console
 from hiergen.errors import HiergenError
+from hiergen.terminal import one_line
 
 _EMBEDDED = ("generated/digits.py:N2HL", "digits", "digits")
 _GIGA = 10**9
@@ -130,7 +131,7 @@ def _run(what: Callable[[Any], object]) -> None:
             return
     except KeyboardInterrupt as stop:
         sentence = str(stop) or "interrupted before the training began: nothing is written"
-    print(sentence, file=sys.stderr)
+    print(one_line(sentence), file=sys.stderr)
     raise typer.Exit(Exit.INTERRUPTED)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hiergen.cli.app import app, console
+from hiergen.terminal import command, one_line
 
 _SHOWN = 5
 
@@ -54,5 +55,6 @@ def import_(
         printer.print(f"… and {len(done.notes) - _SHOWN} more notes, at the top of the file", style="yellow")
     groups = f"{done.groups} group{'s' * (done.groups != 1)} on {done.levels} level{'s' * (done.levels != 1)}"
     counts = f"{done.classes} classes, {groups}; models {', '.join(done.models)}"
-    printer.print(f"→ {done.path}: {counts}", markup=False, soft_wrap=True)
-    printer.print(f"next: edit it; 'hiergen validate {done.path}' checks it", markup=False, soft_wrap=True)
+    printer.print(f"→ {one_line(done.path)}: {counts}", markup=False, soft_wrap=True)
+    check = command(("hiergen", "validate", done.path))
+    printer.print(f"next: edit it; {check} checks it", markup=False, soft_wrap=True)

@@ -28,6 +28,10 @@ def tune(
     from hiergen.models import load_network
     from hiergen.nn.tuning import cache_file
 
+    try:
+        saved = cache_file()
+    except OSError as error:
+        raise OutputError(f"cannot save the choice: {error}") from None
     sizes = batch or [1]
     if min(sizes) < 1:
         raise HiergenError("a batch holds images", expected="--batch 1 or more", got=str(min(sizes)))
@@ -38,7 +42,7 @@ def tune(
         try:
             found = network.tune(size)
         except OSError as error:
-            raise OutputError(f"cannot save the choice: {reason(error)}", place=str(cache_file())) from error
+            raise OutputError(f"cannot save the choice: {reason(error)}", place=str(saved)) from error
         for number, times in enumerate(found, 1):
             ranked = sorted(times.items(), key=lambda item: item[1])
             rows.append({"batch": size, "level": number, "ms": {str(k): round(v, 3) for k, v in ranked}})
@@ -46,7 +50,7 @@ def tune(
             cells = (f"{x}" for pair in (first, second, last) for x in (pair[0], f"{pair[1]:.1f}"))
             table.add_row(str(size), str(number), str(network.levels[number - 1].branches), *cells)
     if as_json:
-        print(json.dumps({"file": str(cache_file()), "tuned": rows}, indent=1))
+        print(json.dumps({"file": str(saved), "tuned": rows}, indent=1))
         return
     console().print(table)
-    print(f"saved to {cache_file()}; delete the file to forget it")
+    print(f"saved to {saved}; delete the file to forget it")

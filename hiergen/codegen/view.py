@@ -10,6 +10,7 @@ from hiergen import __version__
 from hiergen.codegen import literals
 from hiergen.plan.ir import LevelPlan, Plan, StagePlan
 from hiergen.taxonomy.naming import identifier
+from hiergen.units import giga
 
 _RECIPES = {
     "bottleneck": "Bottlenecks",
@@ -76,7 +77,7 @@ def module_view(plans: list[Plan], source: str) -> ModuleView:
         models,
         f"{_listed([m.name for m in models])} for the {len(first.classes)} classes of {first.taxonomy}.",
         _wrapped(
-            f"Written by hiergen {__version__} from {_file_name(source)}: to change it, edit that file and run "
+            f"Written by hiergen {__version__} from {_plain(source)}: to change it, edit that file and run "
             "`hiergen build` on it."
         )
         + f"\nplan sha256: {digest(plans)}",
@@ -87,14 +88,14 @@ def cutout_view(plan: Plan, origin: CutoutOrigin) -> ModuleView:
     """Everything the template shows of a cutout."""
     lines = (
         _wrapped(
-            f"Written by hiergen {__version__}, cut out of {origin.model} of {_file_name(origin.file)}: for other "
+            f"Written by hiergen {__version__}, cut out of {origin.model} of {_plain(origin.file)}: for other "
             "classes, run `hiergen cutout` on that."
         ),
         f"source taxonomy sha256: {origin.source_taxonomy}",
         f"source weights sha256: {origin.source_weights or 'none, they are untrained'}",
         f"taxonomy sha256: {origin.taxonomy}",
     )
-    model = replace(_model(plan, set()), registered=origin.registered)
+    model = replace(_model(plan, set()), registered=literals.text(origin.registered))
     count = len(plan.classes)
     summary = f"{model.name}: {count} of the {origin.classes} classes of {origin.model}."
     return _module([plan], (model,), summary, "\n".join(lines))
@@ -118,8 +119,8 @@ def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, orig
     )
 
 
-def _file_name(name: str) -> str:
-    """A file's name with "?" for what is not plain: it stands in a docstring."""
+def _plain(name: str) -> str:
+    """A name from outside (a file's, timm's) with "?" for what is not plain: it stands in a docstring."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "?" for c in name)
 
 
@@ -151,7 +152,7 @@ def _model(plan: Plan, shown: set[str]) -> ModelView:
     return ModelView(
         name=name,
         tree_name=_tree_name(plan),
-        registered=f"{identifier(plan.taxonomy)}_{name}".lower(),
+        registered=literals.text(f"{identifier(plan.taxonomy)}_{name}".lower()),
         summary=_summary(plan),
         costs=_costs(plan),
         tree=tree,
@@ -192,14 +193,14 @@ def _stage(stage: StagePlan) -> str:
 def _summary(plan: Plan) -> str:
     counts = " → ".join(str(level.branches) for level in plan.levels)
     noun = "branch" if plan.levels[-1].branches == 1 else "branches"
-    return f"{counts} {noun} on {plan.trunk.backbone} up to {plan.trunk.until}."
+    return f"{counts} {noun} on {_plain(plan.trunk.backbone)} up to {_plain(plan.trunk.until)}."
 
 
 def _costs(plan: Plan) -> str:
-    flat = f"{plan.trunk.flat_params:,} params, {plan.trunk.flat_macs / 1e9:.3f} GMACs"
+    flat = f"{plan.trunk.flat_params:,} params, {giga(plan.trunk.flat_macs)} GMACs"
     return (
-        f"{plan.params:,} params and {plan.macs / 1e9:.3f} GMACs at {plan.trunk.input_size[-1]} px; "
-        f"flat {plan.trunk.backbone}: {flat}."
+        f"{plan.params:,} params and {giga(plan.macs)} GMACs at {plan.trunk.input_size[-1]} px; "
+        f"flat {_plain(plan.trunk.backbone)}: {flat}."
     )
 
 

@@ -13,7 +13,7 @@ from hiergen.explore.measure import Measured, measure
 from hiergen.explore.payload import payload, same_classes
 from hiergen.explore.read import Source, read_source
 from hiergen.explore.results import read_results, trained_model
-from hiergen.files import write_text
+from hiergen.files import check_writable, write_text
 from hiergen.taxonomy.checks import Finding, merged_findings
 
 _SUFFIXES = (".html", ".htm")
@@ -52,6 +52,8 @@ def explore(
     if not 1 <= len(names) <= 2:
         raise HiergenError("a page shows one taxonomy or model, or two", got=str(len(names)))
     target = None if out is None else _target(Path(out), names)
+    if timed:  # which may take minutes
+        check_writable(target or Path("page.html"))
     sources = []
     for name in names:
         progress(f"reading {name}")

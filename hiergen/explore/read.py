@@ -12,6 +12,7 @@ from hiergen.plan.ir import Plan
 from hiergen.plan.trunks import BackboneFacts, facts
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.naming import identifier
+from hiergen.terminal import command
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
             plan = plan_if_known(taxonomy, name)
             if plan is None:
                 backbone = quoted(taxonomy.spec.models[name].trunk.backbone)
-                why = f"backbone {backbone} was never measured here; run 'hiergen build {taxonomy.path}' once"
+                run = command(("hiergen", "build", taxonomy.path))
+                why = f"backbone {backbone} was never measured here; run {run} once"
         except HiergenError as error:
             plan, why = None, str(error)
         reference = f"{file.as_posix()}:{identifier(name)}"

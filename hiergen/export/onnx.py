@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,7 +14,7 @@ from torch import Tensor
 from hiergen.errors import HiergenError, OutputError
 from hiergen.export.metadata import describe
 from hiergen.export.trace import BATCHES, Exported, batch_size, compare, program, quiet, ready
-from hiergen.files import reason
+from hiergen.files import put, staging, writing
 from hiergen.nn.network import HierarchicalNetwork
 
 if TYPE_CHECKING:
@@ -151,18 +148,9 @@ def _data(path: Path) -> Path:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A path of that name in a fresh folder beside it; what the block leaves there moves to the path's own folder."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise OutputError("is a directory", place=str(path), expected="a file to write")
-        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part"))
-        try:
-            yield folder / path.name
-            for file in sorted(folder.iterdir(), reverse=True):  # the weights before the file that names them
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
-                os.replace(file, path.parent / file.name)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"cannot be written ({reason(error)})", place=str(path)) from None
+    if path.is_dir():
+        raise OutputError("is a directory", place=str(path), expected="a file to write")
+    with writing(path), staging(path) as folder:
+        yield folder / path.name
+        for file in sorted(folder.iterdir(), reverse=True):  # the weights before the file that names them
+            put(file, path.parent / file.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,9 @@ def to_pt2(
     with ready(network) as net, replacing(path) as temporary, quiet():
         traced = program(net, batch)
         extra = {METADATA: json.dumps(describe(network, provenance), ensure_ascii=False)}
-        with temporary.open("wb") as file:
-            torch.export.save(traced, file, extra_files=extra)
+        buffer = io.BytesIO()  # torch ends the whole process where a file cannot be written
+        torch.export.save(traced, buffer, extra_files=extra)
+        temporary.write_bytes(buffer.getbuffer())
         with temporary.open("rb") as file:
             again = torch.export.load(file).module()
         found = compare(net, again, batches, "the exported program")

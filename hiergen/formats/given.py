@@ -8,11 +8,13 @@ from pathlib import Path
 
 from hiergen.data import CLASS_LISTS
 from hiergen.errors import SpecError, TaxonomyError, quoted
+from hiergen.files import user_path
 from hiergen.formats.matching import own_classes
 from hiergen.formats.tree import Tree, text
 from hiergen.taxonomy.classes import ClassEntry, read_classes
 from hiergen.taxonomy.load import fail
 from hiergen.taxonomy.spec import Spec
+from hiergen.taxonomy.synsets import guess, is_wnid, looks_like_synset
 from hiergen.taxonomy.wordnet import default
 from hiergen.taxonomy.yamlfile import Document, Key
 
@@ -31,7 +33,7 @@ def classes_value(option: str) -> Value:
         return option
     if not option.strip():
         raise SpecError("no classes named", place="--classes", expected="a list, a file, an image folder or names")
-    path = Path(option).expanduser()
+    path = user_path(option)
     try:
         there, folder = path.exists(), path.is_dir()
     except (OSError, ValueError):  # a list of names may be too long for a path
@@ -62,7 +64,7 @@ def moved(value: Value, target: Path) -> str | dict[str, str] | None:
 
 
 def _relative(path: str, target: Path) -> str:
-    full = Path(path).expanduser()
+    full = user_path(path)
     if full.is_absolute():
         return str(full)
     seen = Path(os.path.relpath(full.resolve(), target.parent.resolve())).as_posix()
@@ -80,13 +82,23 @@ class _Leaves(Document):
         return self._places[key[1]] if len(key) > 1 and isinstance(key[1], int) else str(self.path)
 
 
-def own_leaves(graph: Tree) -> tuple[dict[str, int], tuple[ClassEntry, ...]]:
-    """Leaf → class index, and the classes as a taxonomy file with these ids has them."""
+def own_leaves(graph: Tree) -> tuple[dict[str, int], tuple[ClassEntry, ...], dict[str, str]]:
+    """Leaf → class index, the classes as a taxonomy file with these ids has them, and what stands in its `synsets:`:
+    what an exported tree says of a class, where the id alone would mean something else."""
     ids = own_classes(graph, default())
     if len(ids) < 2:
         raise TaxonomyError(
             "a taxonomy needs at least two classes", place=graph.graph["path"], got="1 leaf" if ids else "none"
         )
     document = _Leaves(Path(graph.graph["path"]), [text(graph, key, "place") for key in ids])
-    spec = Spec(name="imported", classes=list(ids.values()))
-    return {key: i for i, key in enumerate(ids)}, read_classes(spec, document, default(), fail)
+    said = {own: text(graph, key, "synset") for key, own in ids.items()}
+    synsets = {own: wnid for own, wnid in said.items() if wnid and wnid != _meant(own) and default().resolve(wnid)}
+    spec = Spec(name="imported", classes=list(ids.values()), synsets=synsets)
+    return {key: i for i, key in enumerate(ids)}, read_classes(spec, document, default(), fail), synsets
+
+
+def _meant(class_id: str) -> str | None:
+    """The synset of a class of which nothing but the id is known."""
+    if is_wnid(class_id) or looks_like_synset(class_id):
+        return default().resolve(class_id)
+    return guess(class_id, default())[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,9 @@ def import_tree(
     if subset and classes is None:
         raise SpecError("--subset without classes", expected="--classes LIST or FILE")
     said: str | dict[str, str] | None = None
+    known: dict[str, str] = {}
     if classes is None:
-        which, entries = own_leaves(graph)
+        which, entries, known = own_leaves(graph)
     else:
         value = classes_value(classes)
         entries = read_given(value)
@@ -82,6 +84,7 @@ def import_tree(
     names = name_groups(tree, entries, default())
     deep = levels(tree)
     synsets, titles = _told(graph, which, entries, own=classes is None)
+    synsets = known | synsets
     groups = f"{len(names)} group{'s' * (len(names) != 1)}"
     head = f"Imported by `hiergen import {Path(source).name}` ({kind}): {len(entries)} classes, {groups}."
 
@@ -131,13 +134,15 @@ def _told(
     synsets: dict[str, str] = {}
     titles: dict[str, str] = {}
     taken: set[str] = set()
+    stand = {key: text(graph, key, "synset") or text(graph, key, "id") for key in which}
+    at = Counter(stand.values())  # a class that is only a kind of a synset stands there beside the synset's own class
     for key, i in sorted(which.items(), key=lambda item: item[1]):
         entry, name = entries[i], text(graph, key, "name")
         if own and name and name != entry.name and (graph.graph["format"] == "json" or not is_wnid(entry.id)):
             titles[entry.id] = name
-        synset = text(graph, key, "synset") or text(graph, key, "id")
+        synset = stand[key]
         plain = not is_wnid(entry.id) and not looks_like_synset(entry.id)
-        certain = entry.exact and entry.note is None and entry.synset == synset
+        certain = entry.synset == synset and (entry.note is None if entry.exact else at[synset] > 1)
         if plain and is_wnid(synset) and not certain and synset not in taken and default().resolve(synset):
             synsets[entry.id] = synset
             taken.add(synset)

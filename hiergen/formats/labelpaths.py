@@ -9,15 +9,23 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
+import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hiergen.errors import SpecError, TaxonomyError, quoted
 from hiergen.files import MAX_BYTES
 from hiergen.formats.tree import Tree, add, label, leaves, new_tree, text
 from hiergen.taxonomy.tree import parent
 
+if TYPE_CHECKING:
+    import numpy as np
+
 TOP = "0"
+# What NumPy raises for a header that is none: it is a Python literal
+_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, TypeError, tokenize.TokenError, OverflowError, MemoryError)
 _QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -43,7 +51,7 @@ def read_path_array(path: Path) -> Tree:
         )
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except _DAMAGED as error:
         hint = "save it as text: numpy.save(file, numpy.array(y, dtype=str))" if "bject" in str(error) else None
         raise SpecError("is no NumPy array of text or numbers", place=str(path), hint=hint) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "USiu" or array.ndim not in (1, 2):
@@ -56,8 +64,18 @@ def read_path_array(path: Path) -> Tree:
             array = np.char.decode(array, "utf-8")
         except UnicodeDecodeError:
             raise SpecError("has labels that are not UTF-8", place=str(path)) from None
+    if array.dtype.kind == "U" and _beyond_unicode(array):
+        raise SpecError("has labels that are no text", place=str(path), expected="characters of Unicode")
     table = array.reshape(len(array), -1)
     return _tree(((f"{path}:{i}", [str(cell) for cell in row]) for i, row in enumerate(table, 1)), path)
+
+
+def _beyond_unicode(array: np.ndarray[Any, Any]) -> bool:
+    """Whether there is a number that stands for no character, with which Python's own functions on text fail."""
+    import numpy as np
+
+    codes = np.frombuffer(array.tobytes(), array.dtype.byteorder.replace("|", "=") + "u4")
+    return bool((codes > sys.maxunicode).any())
 
 
 def _rows(source: str, path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -15,6 +15,7 @@ from hiergen.errors import TaxonomyError, quoted
 from hiergen.formats.tree import Tree, add, label, new_tree, root, text
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|[()\[\],:;]|[^\s()\[\]':;,]+|'")
+_BRACKET = re.compile(r"[\[\]]")  # all that counts in a comment
 _PLAIN = re.compile(r"[^\s()\[\]':;,_]+")
 
 
@@ -76,7 +77,7 @@ def _tokens(source: str, path: Path) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     line, at, depth, opened = 1, 0, 0, 0
     position = 0
-    while match := _TOKEN.search(source, position):
+    while match := (_BRACKET if depth else _TOKEN).search(source, position):
         line += source.count("\n", at, match.start())
         at, position = match.start(), match.end()
         token = match[0]
@@ -84,10 +85,7 @@ def _tokens(source: str, path: Path) -> list[tuple[str, int]]:
             opened = line if not depth else opened
             depth += 1
         elif depth:
-            if token == "]":
-                depth -= 1
-            elif token[0] == "'":
-                position = match.start() + 1  # a quote in a comment is only a character
+            depth -= 1
         elif token == "'":
             raise TaxonomyError("a quote is never closed", place=f"{path}:{line}")
         elif token == "]":

@@ -103,9 +103,12 @@ class TimmContract(nn.Module):
         return self.pretrained_cfg
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Checkpoint the trunk, as timm does it; HiergenError for a backbone that cannot. Branches are kept whole:
-        recomputing them would count their batch statistics twice."""
+        """Keep less for the backward pass and compute it once more there: the trunk as timm does it, of the levels only
+        their answers, a few branches at a time. Gradients and the branches' running statistics stay as they were.
+        Raises HiergenError for a backbone that cannot."""
         self.trunk.set_grad_checkpointing(enable)
+        for level in self.levels:
+            level.grad_checkpointing = enable
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], tuple[int, int]]:
         """Maps a parameter's name to its depth, for timm's layer-wise learning rates: the trunk's own groups, then one

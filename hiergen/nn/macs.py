@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +58,7 @@ def branch_macs(network: HierarchicalNetwork) -> list[int]:
 
 def count_macs(module: nn.Module, x: Tensor) -> int:
     """MACs of convolutions and linear layers in one forward pass, as torch's FLOP counter sees them."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), _frozen(module):
         module(x)
     total: int = sum(
         flops
@@ -73,6 +75,20 @@ def count_params(module: nn.Module) -> int:
 
 def _all_macs(module: nn.Module, x: Tensor) -> int:
     """MACs of all products: in branches, batched ones are layers too."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), _frozen(module):
         module(x)
     return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Without gradients: the counter wants to follow them into a module that is called on a parameter (the class token
+    of CaiT and PiT), which fails without autograd."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    for p in trained:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in trained:
+            p.requires_grad_(True)

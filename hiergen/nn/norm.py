@@ -3,12 +3,32 @@ with the statistics of several."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+_RECOMPUTING: ContextVar[bool] = ContextVar("recomputing", default=False)
+
+
+@contextmanager
+def recomputing() -> Iterator[None]:
+    """While gradient checkpointing computes maps once more: batch norms leave their running statistics alone."""
+    token = _RECOMPUTING.set(True)
+    try:
+        yield
+    finally:
+        _RECOMPUTING.reset(token)
+
+
+def is_recomputing() -> bool:
+    """Whether this batch has been counted already."""
+    return _RECOMPUTING.get()
 
 
 class Group:

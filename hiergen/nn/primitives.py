@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run, is_traced
-from hiergen.nn.norm import Group, batch_norm
+from hiergen.nn.norm import Group, batch_norm, is_recomputing
 
 
 class BranchConv2d(nn.Module):
@@ -109,11 +109,13 @@ class BranchBatchNorm2d(nn.Module):
         if not self.training:
             scale, shift = self.affine(run)
             return finished(torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype), skip, relu, cap)
-        run.pick(self.num_batches_tracked).add_(1)
-        running = run.pick(self.running_mean), run.pick(self.running_var)
         weight, bias = run.pick(self.weight), run.pick(self.bias)
-        if is_traced() and self.group is None:
-            return finished(self._traced(x, *running, weight, bias), skip, relu, cap)
+        running = None
+        if is_traced() or not is_recomputing():
+            run.pick(self.num_batches_tracked).add_(1)
+            running = run.pick(self.running_mean), run.pick(self.running_var)
+            if is_traced() and self.group is None:
+                return finished(self._traced(x, *running, weight, bias), skip, relu, cap)
         options = {"momentum": self.momentum, "eps": self.eps, "dims": (1, 2, 3), "group": self.group}
         y: Tensor = batch_norm(x, weight, bias, running, skip=skip, relu=relu, cap=cap, **options)
         return y

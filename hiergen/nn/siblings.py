@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hiergen.nn.arguments import parent_indices, positive
 from hiergen.nn.lowering import Lowering, Run, Stack, is_exported, is_traced, select_maps, spans
+from hiergen.nn.norm import recomputing
 from hiergen.nn.stage import Block, Stage, StageRecipe
 from hiergen.nn.tuning import Case, candidates, choose, default, fastest, remember
 
@@ -44,6 +49,7 @@ class Siblings(nn.Module):
         self.in_channels, self.out_channels = self.recipes[0].in_channels, self.recipes[-1].out
         self.stages = nn.Sequential(*(recipe.build(branches) for recipe in self.recipes))
         self.lowering: Lowering | Literal["auto"] = "auto"
+        self.grad_checkpointing = False  # see `TimmContract.set_grad_checkpointing`
 
     @property
     def blocks(self) -> list[Block]:
@@ -79,9 +85,12 @@ class Siblings(nn.Module):
             raise ValueError(f"expected a map of {max(maps) + 1} parents or more, got {rows.shape[1]}")
         rows = rows.permute(1, 0, 3, 4, 2).contiguous()
         lowering = self.lowering_for(rows, len(branches))
-        runs = spans(branches, maps, 1 if lowering.kind == "loop" else lowering.chunk or self.branches)
-        stack, steps = Stack(runs), self.blocks
-        done = [self._run(rows, Run(lowering.kind, span, stack), steps, gains, after, pool) for span in runs]
+        chunk = 1 if lowering.kind == "loop" else lowering.chunk or self.branches
+        saving = self.grad_checkpointing and torch.is_grad_enabled() and not is_traced()
+        # one run is recomputed at a time, so that its maps are a small part of the level's
+        runs = spans(branches, maps, min(chunk, math.isqrt(len(branches))) if saving else chunk)
+        stack, steps, work = Stack(runs), self.blocks, self._recomputed if saving else self._run
+        done = [work(rows, Run(lowering.kind, span, stack), steps, gains, after, pool) for span in runs]
         y = done[0] if len(done) == 1 else torch.cat(done)
         return y.transpose(0, 1) if pool else y.permute(1, 0, 4, 2, 3)
 
@@ -96,6 +105,21 @@ class Siblings(nn.Module):
             if gains is not None and number == at:
                 y = y * gains[:, run.span.lo : run.span.hi].t()[:, :, None, None, None].to(y.dtype)
         return y.mean((2, 3)) if pool else y
+
+    def _recomputed(
+        self, rows: Tensor, run: Run, steps: list[Block], gains: Tensor | None, after: int | None, pool: bool
+    ) -> Tensor:
+        """`_run` that keeps nothing but its answer: the backward pass computes the rest once more."""
+
+        def work(rows: Tensor) -> Tensor:
+            again = Run(run.kind, run.span, replace(run.stack, memos={}))  # what the first pass kept, it would save
+            return self._run(rows, again, steps, gains, after, pool)
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), recomputing()
+
+        y: Tensor = checkpoint(work, rows, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+        return y
 
     @property
     def default_block(self) -> int:

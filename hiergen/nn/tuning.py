@@ -12,9 +12,11 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -57,7 +59,7 @@ class Case:
 @lru_cache(maxsize=4096)
 def choose(case: Case) -> Lowering:
     """The lowering that was measured for this case, or the recorded default."""
-    return _saved(cache_file()).get(str(case)) or default(case)
+    return _recorded(case) or default(case)
 
 
 def default(case: Case) -> Lowering:
@@ -112,21 +114,58 @@ def _timed(run: Callable[[], object], device: torch.device) -> float:
 def remember(case: Case, lowering: Lowering) -> None:
     """Save a measured choice; "auto" takes it from now on. Raises OSError where the file cannot be written."""
     path = cache_file()
-    _saved.cache_clear()  # another process may have saved meanwhile
-    entries = {**_saved(path), str(case): lowering}
-    text = json.dumps({k: [v.kind, v.chunk] for k, v in sorted(entries.items())}, indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    with _alone(path.parent) as sure:
+        _saved.cache_clear()  # another process may have saved meanwhile
+        entries = {**_saved(path), str(case): lowering}
+        text = json.dumps({k: [v.kind, v.chunk] for k, v in sorted(entries.items())}, indent=1)
+        # one name for all who take turns: what a killed process left is written over
+        beside = path.with_name(f".{path.name}.{'' if sure else f'{os.getpid()}.'}part")
+        try:
+            with beside.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            with suppress(OSError):  # the error before it says more
+                beside.unlink()
+            raise
     _saved.cache_clear()
     choose.cache_clear()
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """One process at a time, if there are locks; whether there are."""
+    handle = os.open(folder, os.O_RDONLY)
+    sure = True
+    try:
+        try:
+            locks = import_module("fcntl")
+            locks.flock(handle, locks.LOCK_EX)
+        except (ImportError, OSError):
+            sure = False
+        yield sure
+    finally:
+        os.close(handle)
+
+
 def cache_file() -> Path:
-    """Where measured choices are kept."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Where measured choices are kept. Raises OSError for a user without a home."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise OSError("there is no home folder: set HOME or XDG_CACHE_HOME") from None
     return base / "hiergen" / "lowerings.json"
+
+
+def _recorded(case: Case) -> Lowering | None:
+    try:
+        path = cache_file()
+    except OSError:
+        return None
+    return _saved(path).get(str(case))
 
 
 @lru_cache(maxsize=8)
@@ -134,9 +173,9 @@ def _saved(path: Path) -> dict[str, Lowering]:
     """All saved choices; a file that is damaged is reported and then ignored."""
     try:
         return {key: Lowering(*value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         warnings.warn(f"{path} is damaged and ignored ({error}); tune again to replace it", stacklevel=2)
         return {}
 

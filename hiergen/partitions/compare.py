@@ -21,6 +21,7 @@ from hiergen.partitions.tasks import Task, read_tasks
 from hiergen.partitions.treedistance import TreeDistance, tree_distance
 from hiergen.plan.ir import Plan
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
+from hiergen.terminal import command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -234,7 +235,7 @@ def _cost(
     except PlanError as error:
         return None, str(error)
     if plan is None:
-        return None, f"the backbone was never measured here; 'hiergen build {taxonomy.path}' does it"
+        return None, f"the backbone was never measured here; {command(('hiergen', 'build', taxonomy.path))} does it"
     return _costs(plan, grouping, tasks), None
 
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from hiergen.partitions.compare import Comparison, LevelPair, Nest, sizes
+from hiergen.units import giga
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +71,7 @@ def _table(comparison: Comparison) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     for nest in nests:
-        table.add_column(escape(nest.title), justify="right")
+        table.add_column(Text(nest.title), justify="right")
     rows = _Rows(table, comparison)
     rows.alone()
     rows.costs()
@@ -89,10 +90,10 @@ class _Rows:
 
     def _head(self, text: str) -> None:
         self._table.add_row()
-        self._table.add_row(escape(text), style="bold")
+        self._table.add_row(Text(text), style="bold")
 
     def _row(self, label: str, cells: Iterable[str]) -> None:
-        self._table.add_row(escape(label), *map(escape, cells))
+        self._table.add_row(Text(label), *map(Text, cells))
 
     def alone(self) -> None:
         nests = self._nests
@@ -119,7 +120,7 @@ class _Rows:
         self._head("Cost on the first file's trunk and budget")
         self._row("as model", (cost.model if cost else NONE for cost in costs))
         self._row("params, M", (f"{cost.params / 1e6:.2f}" if cost else NONE for cost in costs))
-        self._row("GMACs", (f"{cost.macs / 1e9:.3f}" if cost else NONE for cost in costs))
+        self._row("GMACs", (giga(cost.macs) if cost else NONE for cost in costs))
         if not self._tasks:
             return
         self._head("Cutouts of the tasks: params, M; GMACs")
@@ -164,14 +165,14 @@ def _matrix(comparison: Comparison) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     for nest in nests:
-        table.add_column(escape(nest.title), justify="right")
+        table.add_column(Text(nest.title), justify="right")
     for i, nest in enumerate(nests):
         cells = []
         for j in range(len(nests)):
             pair = pairs.get((min(i, j), max(i, j)))
             value = None if pair is None else pair.mean("ari") if i < j else pair.distance.triplets
             cells.append(NONE if value is None else _real(value))
-        table.add_row(escape(nest.title), *cells)
+        table.add_row(Text(nest.title), *cells)
     return table
 
 
@@ -190,14 +191,14 @@ def _moved(comparison: Comparison, console: Console, most: int) -> None:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(f"moved ({len(moved)} of {len(home.of)} classes)")
     for nest in nests:
-        table.add_column(escape(nest.title))
+        table.add_column(Text(nest.title))
     order = sorted(moved, key=lambda c: (home.of[c], c))
     for c in order[:most]:
         cells = [home.names[home.of[c]]]
         for i in range(1, len(nests)):
             level = nests[i].grouping.levels[levels[i].second] if i in levels else None
             cells.append(level.names[level.of[c]] if level and i in moved[c] else "·" if level else NONE)
-        table.add_row(*(escape(text) for text in (nests[0].grouping.labels[c], *cells)))
+        table.add_row(*(Text(text) for text in (nests[0].grouping.labels[c], *cells)))
     console.print(table)
     console.print("·: in the best match of its group", style="dim")
     if len(order) > most:
@@ -214,7 +215,7 @@ def _scored(value: float, z: float) -> str:
 
 
 def _amounts(params: float, macs: float) -> str:
-    return f"{params / 1e6:.2f}  {macs / 1e9:.3f}"
+    return f"{params / 1e6:.2f}  {giga(macs)}"
 
 
 def _power(exponent: float | None) -> str:

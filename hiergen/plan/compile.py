@@ -8,7 +8,7 @@ from hiergen.errors import PlanError
 from hiergen.plan.budget import Cost, Widths, solve_widths
 from hiergen.plan.cost import KERNEL
 from hiergen.plan.ir import LevelPlan, Plan, StagePlan, TrunkPlan
-from hiergen.plan.parts import level_plan, trunk_plan
+from hiergen.plan.parts import level_cost, level_plan, trunk_plan
 from hiergen.plan.trunks import BackboneFacts, StageFacts, default_stage, find_stage
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.nesting import Nesting
@@ -136,12 +136,18 @@ class _Layout:
             return self._chain(wished)
 
         def cost(widths: Widths) -> Cost:
-            levels = self.levels(chain(widths))
-            head = self._classes * levels[-1].channels
+            # thousands of these are asked for, so that no name of a class is touched
+            height, width = self._trunk.height, self._trunk.width
+            levels: list[tuple[int, int]] = []
+            for number, (names, stages) in enumerate(zip(self._names, chain(widths), strict=True), 1):
+                one = level_cost(number, stages, height, width)
+                levels.append((len(names) * one.params, len(names) * one.macs))
+                height, width = one.height, one.width
+            head = self._classes * widths[-1][1]
             return Cost(
-                self._trunk.params + sum(level.params for level in levels) + head + self._classes,
-                self._trunk.macs + sum(level.macs for level in levels) + head,
-                tuple((level.params, level.macs) for level in levels),
+                self._trunk.params + sum(params for params, _ in levels) + head + self._classes,
+                self._trunk.macs + sum(macs for _, macs in levels) + head,
+                tuple(levels),
             )
 
         return chain(solve_widths(cost, len(shapes), ratio, max_params, max_macs))

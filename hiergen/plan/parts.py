@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hiergen.errors import PlanError
-from hiergen.plan.cost import stage_cost
+from hiergen.plan.cost import StageCost, stage_cost
 from hiergen.plan.ir import LevelPlan, StagePlan, TrunkPlan
 from hiergen.plan.trunks import BackboneFacts, StageFacts
 
@@ -28,15 +28,8 @@ def trunk_plan(backbone: str, known: BackboneFacts, cut: StageFacts, classes: in
     )
 
 
-def level_plan(
-    number: int,
-    names: tuple[str, ...],
-    parents: tuple[int, ...],
-    stages: Sequence[StagePlan],
-    height: int,
-    width: int,
-) -> LevelPlan:
-    """Level `number` on maps of this size, px, with its costs. Raises `PlanError` where a map would vanish."""
+def level_cost(number: int, stages: Sequence[StagePlan], height: int, width: int) -> StageCost:
+    """One branch of level `number` on maps of this size, px. Raises `PlanError` where a map would vanish."""
     params = macs = 0
     for stage in stages:
         cost = stage_cost(stage, height, width)
@@ -47,13 +40,26 @@ def level_plan(
                 expected="a smaller stride or a larger input_size",
                 code="E504",
             )
+    return StageCost(params, macs, height, width)
+
+
+def level_plan(
+    number: int,
+    names: tuple[str, ...],
+    parents: tuple[int, ...],
+    stages: Sequence[StagePlan],
+    height: int,
+    width: int,
+) -> LevelPlan:
+    """Level `number` on maps of this size, px, with its costs. Raises `PlanError` where a map would vanish."""
+    cost = level_cost(number, stages, height, width)
     return LevelPlan(
         names=names,
         parents=parents,
         stages=tuple(stages),
         channels=stages[-1].out,
-        height=height,
-        width=width,
-        branch_params=params,
-        branch_macs=macs,
+        height=cost.height,
+        width=cost.width,
+        branch_params=cost.params,
+        branch_macs=cost.macs,
     )

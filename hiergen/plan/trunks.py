@@ -8,8 +8,8 @@ cache folder.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
-import os
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -68,16 +68,16 @@ def facts(backbone: str, input_size: int | None = None, *, measure: bool = True)
     key = f"{name}@{input_size}" if input_size else table["default"].get(name, "")
     if key in table["facts"]:
         return BackboneFacts.model_validate(table["facts"][key])
-    cached = _cache_file(backbone, input_size)
-    if (known := _read_cache(cached)) is not None:
-        return known
+    with suppress(OutputError):  # no home: measured each time
+        if (known := _read_cache(_cache_file(backbone, input_size))) is not None:
+            return known
     if not measure:
         return None
     from hiergen.plan.measure import measure_backbone
 
     found = measure_backbone(backbone, input_size)
     with suppress(OutputError):  # a read-only home: measured again next time
-        io.write_text(cached, found.model_dump_json())
+        _write_cache(_cache_file(backbone, input_size), found)
     return found
 
 
@@ -92,14 +92,21 @@ def shipped() -> dict[str, Any]:
 def _cache_file(backbone: str, input_size: int | None) -> Path:
     from importlib.metadata import version
 
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in backbone)[:100]
-    return base / "hiergen" / f"timm-{version('timm')}" / f"{safe}@{input_size or 'default'}.json"
+    return io.cache_home() / f"timm-{version('timm')}" / f"{safe}@{input_size or 'default'}.json"
+
+
+def _write_cache(path: Path, found: BackboneFacts) -> None:
+    text = found.model_dump_json()
+    io.write_text(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
 
 
 def _read_cache(path: Path) -> BackboneFacts | None:
     try:
-        return BackboneFacts.model_validate_json(path.read_bytes())
+        digest, _, text = path.read_bytes().partition(b"\n")
+        if digest.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
+            return None
+        return BackboneFacts.model_validate_json(text)
     except (OSError, ValidationError):  # absent, or not whole: measure again
         return None
 

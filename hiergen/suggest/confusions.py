@@ -90,7 +90,7 @@ def _table(data: Mapping[str, Any], classes: list[Any], ids: Sequence[str], plac
 def _rivals(classes: Sequence[Mapping[str, Any]], ids: Sequence[str], place: str) -> Floats:
     """From a report's scores by class: images, accuracy and the most frequent mistake."""
     at = {name: i for i, name in enumerate(ids)}
-    key = next((k for k in ("id", "class", "name") if k in classes[0]), None)
+    key = next((k for k in ("id", "class", "name") if all(k in entry for entry in classes)), None)
     if key is None:
         raise HiergenError("says not which class is which", place=place, expected=_FORMS)
     found = {str(entry[key]): entry for entry in classes}
@@ -110,7 +110,7 @@ def _rivals(classes: Sequence[Mapping[str, Any]], ids: Sequence[str], place: str
 def _count(value: Any, place: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # no float is as large as JSON's numbers may be
         number = -1.0
     if not 0 <= number < 1e15:
         raise HiergenError(f"{quoted(value)} is no count", place=place, expected="numbers from 0")

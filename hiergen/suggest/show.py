@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hiergen.partitions.coherence import Coherence
 from hiergen.partitions.grouping import Grouping
 from hiergen.suggest.job import Suggested, shown_z
+from hiergen.terminal import command, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +44,13 @@ def print_suggestion(suggested: Suggested, printer: Console) -> None:
     if written.left_out:
         printer.print(f"left out, having more levels: {', '.join(written.left_out)}", markup=False, soft_wrap=True)
     printer.print(
-        f"written: {written.path} (the nesting of {written.model})", style="bold", markup=False, soft_wrap=True
+        f"written: {one_line(written.path)} (the nesting of {written.model})",
+        style="bold",
+        markup=False,
+        soft_wrap=True,
     )
-    printer.print(f"next: edit it, then 'hiergen build {written.path}'", markup=False, soft_wrap=True)
+    build = command(("hiergen", "build", written.path))
+    printer.print(f"next: edit it, then {build}", markup=False, soft_wrap=True)
 
 
 def group_tree(grouping: Grouping) -> Tree:

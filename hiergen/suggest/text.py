@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def taxonomy_text(
     grouping = clean_names(taxonomy, grouping.reordered([c.id for c in taxonomy.classes]))
     data = dict(taxonomy.document.data)
     kept, left_out = models_for(taxonomy, grouping)
-    told = [f"Suggested by `{command or f'hiergen suggest {taxonomy.path.name} --by {by}'}`."]
+    told = [f"Suggested by `{command or shlex.join(['hiergen', 'suggest', taxonomy.path.name, '--by', by])}`."]
     told += [f"{key}: {value}" for key, value in (origin or {}).items()]
     told += list(notes)
     if marks:
@@ -54,7 +55,8 @@ def taxonomy_text(
         lines += table(key, data.get(key) or {})
     if not grouping.levels:  # the groups are then still the old sources'
         lines += [f"{key}: {flow(data[key])}" for key in ("hypernyms", "unplaced") if data.get(key)]
-    lines += ["sources:", *_sources(taxonomy, grouping, marks or {}, folder, keep_wordnet)]
+    sources = list(_sources(taxonomy, grouping, marks or {}, folder, keep_wordnet))
+    lines += ["sources:", *sources] if sources else ["sources: []"]
     if grouping.levels:
         lines.append(f"nesting: {{{options}}}  # exactly these groups")
     lines += models(kept)

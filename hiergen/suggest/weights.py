@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGENET = 1000
+_LONGEST = 1000  # characters of the names of the mappings that a tensor lies in
 
 
 def weights_evidence(
@@ -119,40 +120,39 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]
 
     A torch file is read without running code. Raises HiergenError for a file that is neither.
     """
-    import torch
+    from hiergen.checkpoint import check_amount, read_pickle
+    from hiergen.weightsfile import is_pickle, read_bytes, read_weights
 
-    from hiergen.weightsfile import read_weights
-
-    if path.suffix == ".safetensors" or not path.is_file():
+    raw = read_bytes(path)
+    if not is_pickle(raw):
         file = read_weights(path)
         return dict(file.tensors), file.classes or None
-    place = quoted(path)[1:-1]
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 whatever a foreign file makes torch's unpickler raise
-        reason = quoted(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": "))[1:-1]
-        raise HiergenError(
-            "cannot be read as weights",
-            place=place,
-            expected="a .safetensors or a state dict",
-            hint=f"torch says: {reason}",
-        ) from None
-    return dict(_flattened(data)), None
+    found = _flattened(read_pickle(raw, path))
+    check_amount(found.values(), len(raw), path)
+    return found, None
 
 
-def _flattened(data: Any, above: str = "") -> Mapping[str, Tensor]:
-    """Tensors in nested mappings: {"state_dict": {…}} too; a wrapper's name is no part of theirs."""
+def _flattened(data: Any) -> dict[str, Tensor]:
+    """Tensors in nested mappings: {"state_dict": {…}} too; a wrapper's name is no part of theirs. A mapping that stands
+    in several places, or in itself, is read once."""
     import torch
 
     found: dict[str, Tensor] = {}
-    if isinstance(data, Mapping):
-        for name, value in data.items():
+    seen: set[int] = set()
+    waiting = [("", data)]
+    while waiting:
+        above, inside = waiting.pop()
+        if not isinstance(inside, Mapping) or id(inside) in seen:
+            continue
+        seen.add(id(inside))
+        below = []
+        for name, value in inside.items():
             if isinstance(value, torch.Tensor):
-                found[f"{above}{name}"] = value
-            elif isinstance(value, Mapping):
-                prefix = "" if name in {"state_dict", "model", "state_dict_ema", "module"} else f"{above}{name}."
-                for inner, tensor in _flattened(value, prefix).items():
-                    found.setdefault(inner, tensor)
+                found.setdefault(f"{above}{name}", value)
+            else:
+                wrapper = name in {"state_dict", "model", "state_dict_ema", "module"}
+                below.append(("" if wrapper else f"{above}{name}."[:_LONGEST], value))
+        waiting += reversed(below)
     return found
 
 

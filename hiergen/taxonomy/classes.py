@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hiergen.data import CLASS_LISTS, class_list
 from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, named_at, nearest, quoted
-from hiergen.files import read_text
+from hiergen.files import read_text, reason, user_path
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.spec import ImageFolder, Spec
 from hiergen.taxonomy.synsets import guess, is_wnid, looks_like_synset
@@ -64,10 +64,14 @@ def _ids(spec: Spec, document: Document) -> list[tuple[str, str | None, str]]:
         return [(str(c), None, document.place(("classes", i))) for i, c in enumerate(classes)]
     here = document.path.parent
     if isinstance(classes, ImageFolder):
-        return _folder(here / Path(classes.imagefolder).expanduser(), document.place(("classes", "imagefolder")))
+        place = document.place(("classes", "imagefolder"))
+        with named_at(place):
+            folder = here / user_path(classes.imagefolder)
+        return _folder(folder, place)
     if classes in CLASS_LISTS:
         return [(wnid, None, f"class list {classes}") for wnid in class_list(classes)]
-    path = here / Path(classes).expanduser()
+    with named_at(document.place(("classes",))):
+        path = here / user_path(classes)
     if "/" not in classes and "." not in classes and not os.path.exists(path):  # False for a name too long, too
         raise SpecError(
             f"no class list {quoted(classes)}",
@@ -98,9 +102,9 @@ def _lines(text: str, place: str) -> list[tuple[str, str | None, str]]:
 def _folder(path: Path, place: str) -> list[tuple[str, str | None, str]]:
     try:
         names = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL in it, …
         raise SpecError(
-            f"image folder {quoted(path)} cannot be read ({(error.strerror or str(error)).lower()})",
+            f"image folder {quoted(path)} cannot be read ({reason(error)})",
             place=place,
             expected="a folder with one sub-folder per class",
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from graphlib import CycleError, TopologicalSorter
 
 from hiergen.errors import TaxonomyError, quoted
 from hiergen.taxonomy.classes import ClassEntry, resolve_synset
@@ -82,7 +83,19 @@ def _rank(
     if options.rule == "most-classes":
         return lambda synset: (-counts[synset],)
     sign = -1 if options.rule == "deepest" else 1
-    return lambda synset: (sign * wordnet.depth(synset), -counts[synset])
+    depth = _depths(closure, wordnet)
+    return lambda synset: (sign * depth(synset), -counts[synset])
+
+
+def _depths(closure: Closure, wordnet: WordNet) -> Callable[[str], int]:
+    """Steps on the longest path to the root, found for all synsets at once."""
+    found: dict[str, int] = {}
+    try:
+        for synset in TopologicalSorter(closure).static_order():
+            found[synset] = max((found[above] + 1 for above in closure[synset]), default=0)
+    except CycleError:
+        return wordnet.depth  # which says where the cycle is
+    return found.__getitem__
 
 
 def _class_counts(closure: Closure, classes: tuple[ClassEntry, ...]) -> dict[str, int]:

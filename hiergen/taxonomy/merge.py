@@ -70,6 +70,10 @@ class _Refiner:
         self._weak_depth = depths(self._weak)
         self._weak_size = class_sizes(self._weak)
         self._spot = self._spots()
+        self._known: dict[str, int] = {}  # strong node → its classes that the weak source knows
+        for node in bottom_up(strong):
+            below = sum(self._known[child] for child in strong.succ[node])
+            self._known[node] = below + (node in strong.graph["order"] and node in source.tree)
         self._weak_key: dict[str, str] = {}  # inserted group → the weak node that it stands for
         self.conflicts: list[Conflict] = []
 
@@ -128,8 +132,9 @@ class _Refiner:
             group = top[0]  # gathers all of them: says no more than `node` does
             top = list(done.succ[group])
             done.remove_node(group)
+        stay = set(top)
         for child in children:
-            if self._spot[child] is not None and child not in top:
+            if self._spot[child] is not None and child not in stay:
                 done.remove_edge(node, child)
         for child in top:
             if child not in self._strong or done.edges[node, child]["why"].source == "classes":
@@ -184,7 +189,7 @@ class _Refiner:
     def _report_straddling(self, node: str) -> None:
         """Weak groups that hold some of `node`'s classes, not all of them, and others besides."""
         spot = self._spot[node]
-        if spot is None or spot in self._weak.graph["order"]:
+        if spot is None or self._known[node] == self._weak_size[spot]:  # a class, or all that is below `spot`
             return
         torn: dict[str, list[str]] = {}
         for key in leaves(self._strong, node):

@@ -5,9 +5,19 @@ The descriptions here are what docs/taxonomy-reference.md and editors show.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from hiergen.taxonomy.specparts import Amount, Model, Width, by_shape, given, is_, only_with
 
@@ -54,12 +64,31 @@ class Stage(Model):
         return self
 
 
+BACKBONE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)?$"
+
+
+def _timm_name(backbone: str) -> str:
+    # it stands in generated source, and hiergen's own table is asked without its tag
+    if len(backbone) > 100 or not re.fullmatch(BACKBONE_PATTERN.strip("^$"), backbone):
+        raise ValueError(
+            "expected a name of timm's: letters, digits, '_', and perhaps a tag after a dot, as in resnet50.a1_in1k"
+        )
+    return backbone
+
+
+Backbone = Annotated[
+    str,
+    AfterValidator(_timm_name),
+    WithJsonSchema({"type": "string", "pattern": BACKBONE_PATTERN, "maxLength": 100}),
+]
+
+
 class TrunkSpec(Model):
     """A timm backbone, cut after one of its stages: what all classes share."""
 
     model_config = ConfigDict(title="trunk")
 
-    backbone: str = Field(
+    backbone: Backbone = Field(
         default="resnet50",
         description="Any timm model with `feature_info`; a pretrained tag may follow.",
         examples=["resnet50.a1_in1k", "convnextv2_tiny"],

@@ -29,12 +29,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hiergen.taxonomy.knapsack import Alike, Knapsack, Part, Table, Tables
 from hiergen.taxonomy.spec import Nesting
 from hiergen.taxonomy.tree import ROOT, Node, Tree, bottom_up, class_sizes, info, sort_children
 
 SINGLE = 1e4
 OTHER = "\0other"  # no name of a user contains a NUL
-Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,21 @@ class Cut:
     classes: tuple[str, ...]
 
 
-def solve(tree: Tree, levels: int, options: Nesting, top: str = ROOT, scale: int | None = None) -> Cut:
+def solve(
+    tree: Tree,
+    levels: int,
+    options: Nesting,
+    top: str = ROOT,
+    scale: int | None = None,
+    *,
+    completed: Tree | None = None,
+) -> Cut:
     """The optimal nesting of `tree` (sorted, contracted) with `levels` levels, as one `Cut` for the root.
 
     `top` restricts the problem to the classes below one node; `scale` is then the n of the whole. The nodes of the
-    result that end in OTHER are those that `complete` adds.
+    result that end in OTHER are those that `complete` adds; `completed` is its answer, where that is at hand.
     """
-    return _Solver(complete(tree), levels, options, top, scale).cut
+    return _Solver(complete(tree) if completed is None else completed, levels, options, top, scale).cut
 
 
 def complete(tree: Tree) -> Tree:
@@ -113,6 +121,8 @@ class _Solver:
         widest = max(len(tree.succ[node]) for node in bottom_up(tree, top))
         self._cap = max(cap(self._size[top], levels, options), widest)
         self.cost = math.inf
+        self._rest_costs: dict[int, Table] = {}
+        self._alike: dict[tuple[int, float, float], Alike] = {}
         self._best: dict[str, list[Table]] = {}
         self._whole: dict[str, list[float]] = {}
         for node in bottom_up(tree, top):
@@ -150,7 +160,7 @@ class _Solver:
                 self._best[node].append(np.array([np.inf, cost]))
                 continue
             whole = self._whole_cost(node, below)[0]
-            table = _close_rest(self._knapsack(node, below), self._rest_cost(below))[0]
+            table = self._knapsack(node, below).closed(self._rest_cost(below))[0]
             table[1] = min(table[1], whole) if len(table) > 1 else whole
             self._whole[node].append(whole)
             self._best[node].append(table)
@@ -169,7 +179,9 @@ class _Solver:
 
     def _rest_cost(self, below: int) -> Table:
         """Cost of a rest by its number of children, without looseness (its classes pay that one by one)."""
-        return self._balance(np.arange(self._cap + 1), below)
+        if below not in self._rest_costs:
+            self._rest_costs[below] = self._balance(np.arange(self._cap + 1), below)
+        return self._rest_costs[below]
 
     def _joined(self, child: str, below: int, node: str) -> Table:
         """Cost by number of children that `child` brings into the rest of `node`."""
@@ -181,25 +193,20 @@ class _Solver:
             return table
         return self._best[child][below - 1] + price
 
-    def _knapsack(self, node: str, below: int) -> list[Table]:
-        """Tables [own groups, children of the rest] after 0, 1, 2 … of the node's children."""
-        steps = [np.zeros((1, 1))]
-        for child in self._tree.succ[node]:
-            own, joined = self._best[child][below], self._joined(child, below, node)
-            old = steps[-1]
-            rows = min(old.shape[0] + len(own) - 1, self._cap + 1)
-            columns = min(old.shape[1] + len(joined) - 1, self._cap + 1)
-            new = np.full((rows, columns), np.inf)
-            for count in np.flatnonzero(np.isfinite(own)):
-                part = old[: max(rows - count, 0), :columns]
-                target = new[count : count + part.shape[0], : part.shape[1]]
-                np.minimum(target, part + own[count], out=target)
-            for count in np.flatnonzero(np.isfinite(joined)):
-                part = old[:rows, : max(columns - count, 0)]
-                target = new[: part.shape[0], count : count + part.shape[1]]
-                np.minimum(target, part + joined[count], out=target)
-            steps.append(new)
-        return steps
+    def _knapsack(self, node: str, below: int, *, trace: bool = False) -> Knapsack:
+        """What the node's children can bring; with `trace` it can be undone."""
+        children = list(self._tree.succ[node])
+
+        def part(i: int) -> Part:
+            return self._best[children[i]][below], self._joined(children[i], below, node)
+
+        if any(self._tree.succ[child] for child in children):
+            return Tables(len(children), part, self._cap, trace=trace)
+        alone, joined = part(0)  # classes only, and one is as good as another
+        key = len(children), float(alone[1]), float(joined[1])  # thousands of groups have as many classes
+        if key not in self._alike:
+            self._alike[key] = Alike(*key)
+        return self._alike[key]
 
     # the way back ----------------------------------------------------------------------------------------------
 
@@ -207,8 +214,8 @@ class _Solver:
         if levels == 1:
             self.cost = float(self._balance(np.array([self._size[top]]), 1)[0])
             return self._leaf_group(top, False, [top])
-        steps = self._knapsack(top, levels - 1)
-        table, rests = _close_rest(steps, self._rest_cost(levels - 1))
+        steps = self._knapsack(top, levels - 1, trace=True)
+        table, rests = steps.closed(self._rest_cost(levels - 1))
         counts = np.arange(len(table))
         costs = table + self._balance(counts, levels) + np.where(counts == 1, self._single * self._size[top], 0.0)
         count = int(np.argmin(costs))
@@ -223,8 +230,8 @@ class _Solver:
             return (self._pass_through(node, below),)
         if count == 1 and self._best[node][below][1] == self._whole[node][below]:
             return (self._whole_group(node, below),)
-        steps = self._knapsack(node, below)
-        rest = int(_close_rest(steps, self._rest_cost(below))[1][count])
+        steps = self._knapsack(node, below, trace=True)
+        rest = int(steps.closed(self._rest_cost(below))[1][count])
         return self._trace(node, below, count, steps, rest)
 
     def _whole_group(self, node: str, below: int) -> Cut:
@@ -233,29 +240,17 @@ class _Solver:
         count = self._whole_cost(node, below)[1]
         return Cut(node, False, self._groups(node, below - 1, count), ())
 
-    def _trace(self, node: str, below: int, count: int, steps: list[Table], rest: int) -> tuple[Cut, ...]:
+    def _trace(self, node: str, below: int, count: int, steps: Knapsack, rest: int) -> tuple[Cut, ...]:
         """Undo the knapsack: which child brought how many groups, or joined the rest with how many."""
-        own_groups: list[tuple[Cut, ...]] = []
+        groups: list[Cut] = []
         rest_parts: list[tuple[str, int]] = []
-        own_left, rest_left = count - (rest > 0), rest
-        for child, old, new in zip(
-            reversed(list(self._tree.succ[node])), reversed(steps[:-1]), reversed(steps[1:]), strict=True
-        ):
-            target = new[own_left, rest_left]
-            own, joined = self._best[child][below], self._joined(child, below, node)
-            brought = _find(old, own, own_left, rest_left, target, axis=0)
-            if brought is not None:
-                own_groups.append(self._groups(child, below, brought))
-                own_left -= brought
-                continue
-            brought = _find(old, joined, own_left, rest_left, target, axis=1)
-            assert brought is not None
-            rest_parts.append((child, brought))
-            rest_left -= brought
-        assert own_left == rest_left == 0
-        groups = [cut for cuts in reversed(own_groups) for cut in cuts]
+        for child, (own, joined) in zip(self._tree.succ[node], steps.undo(count - (rest > 0), rest), strict=True):
+            if own:
+                groups.extend(self._groups(child, below, own))
+            else:
+                rest_parts.append((child, joined))
         if rest:
-            groups.append(self._rest_group(node, below, rest_parts[::-1]))
+            groups.append(self._rest_group(node, below, rest_parts))
         return tuple(groups)
 
     def _rest_group(self, node: str, below: int, parts: list[tuple[str, int]]) -> Cut:
@@ -287,36 +282,3 @@ def cap(classes: int, levels: int, options: Nesting) -> int:
     """Largest number of children per group that is considered: far above what balance allows."""
     usual: float = classes ** (1 / levels)
     return min(classes, max(4 * options.max_children, 3 * math.ceil(usual)))
-
-
-def _close_rest(steps: list[Table], rest_cost: Table) -> tuple[Table, NDArray[np.int64]]:
-    """Turn [own groups, children of the rest] into [groups]: a rest with two or more children is one more group.
-
-    Returns the table and, per number of groups, the number of children of its rest (0: no rest).
-    """
-    last = steps[-1]
-    rows, columns = last.shape
-    table = np.full(rows + 1, np.inf)
-    rests = np.zeros(rows + 1, dtype=np.int64)
-    table[:rows] = last[:, 0]
-    table[0] = np.inf
-    if columns > 2:
-        closed = last[:, 2:] + rest_cost[2:columns]
-        chosen = np.argmin(closed, axis=1)
-        costs = closed[np.arange(rows), chosen]
-        better = costs < table[1:]
-        better[0] = False  # all in the rest is the whole node, which is counted as itself
-        table[1:][better] = costs[better]
-        rests[1:][better] = chosen[better] + 2
-    return table, rests
-
-
-def _find(old: Table, part: Table, own: int, rest: int, target: float, axis: int) -> int | None:
-    """The number that a child brought, if `target` was reached through it."""
-    limit = (own, rest)[axis]
-    for count in range(min(len(part) - 1, limit) + 1):
-        row, column = (own - count, rest) if axis == 0 else (own, rest - count)
-        inside = row < old.shape[0] and column < old.shape[1]
-        if inside and np.isfinite(part[count]) and old[row, column] + part[count] == target:
-            return count
-    return None

@@ -6,11 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+import networkx as nx
+
 from hiergen.errors import TaxonomyError
 from hiergen.taxonomy import nest
 from hiergen.taxonomy.nest import Cut
 from hiergen.taxonomy.spec import Nesting as Options
-from hiergen.taxonomy.tree import ROOT, Tree, bottom_up, contract, depths, info, provenance
+from hiergen.taxonomy.tree import ROOT, Tree, ancestors, contract, depths, info, parent, provenance
 from hiergen.taxonomy.wordnet import WordNet
 
 Kind = Literal["node", "rest", "pass"]
@@ -77,10 +79,19 @@ class _Block:
     kind: Kind
 
 
-def nest_tree(tree: Tree, levels: int, options: Options, wordnet: WordNet, *, base: Nesting | None = None) -> Nesting:
+def nest_tree(
+    tree: Tree,
+    levels: int,
+    options: Options,
+    wordnet: WordNet,
+    *,
+    base: Nesting | None = None,
+    completed: Tree | None = None,
+) -> Nesting:
     """The optimal nesting of a merged tree with `levels` levels.
 
     With `base`, a nesting with fewer levels, its groups are kept and the last of them split further, level by level.
+    `completed` is `nest.complete(tree)`, for callers that ask for several nestings of one tree.
     Raises `TaxonomyError` if the tree has fewer levels than asked for.
     """
     deepest = max(depths(tree).values())
@@ -91,12 +102,15 @@ def nest_tree(tree: Tree, levels: int, options: Options, wordnet: WordNet, *, ba
             hint="add groups, or use fewer levels",
             code="E401",
         )
-    named = nest.complete(tree)
+    named = nest.complete(tree) if completed is None else completed
     if base is None:
-        return _finish(_layers(nest.solve(tree, levels, options), tree), tree, named, wordnet, ())
+        return _finish(_layers(nest.solve(tree, levels, options, completed=named), tree), tree, named, wordnet, ())
     nesting = base
     while nesting.levels < levels:
-        layer = _split(nesting, tree, options) if nesting.groups else _layers(nest.solve(tree, 2, options), tree)[0]
+        if nesting.groups:
+            layer = _split(nesting, tree, named, options)
+        else:
+            layer = _layers(nest.solve(tree, 2, options, completed=named), tree)[0]
         nesting = _finish([layer], tree, named, wordnet, nesting.groups)
     return nesting
 
@@ -123,7 +137,7 @@ def _block(cut: Cut, tree: Tree) -> _Block:
     return _Block(tuple(sorted(order[key] for key in keys)), cut.node, kind)
 
 
-def _split(nesting: Nesting, tree: Tree, options: Options) -> list[_Block]:
+def _split(nesting: Nesting, tree: Tree, named: Tree, options: Options) -> list[_Block]:
     """Each of the last groups cut in two levels, optimally, on the part of the tree that it holds."""
     order = tree.graph["order"]
     keys = {index: key for key, index in order.items()}
@@ -132,15 +146,37 @@ def _split(nesting: Nesting, tree: Tree, options: Options) -> list[_Block]:
         if len(group.classes) == 1:
             blocks.append(_Block(group.classes, keys[group.classes[0]], "pass"))
             continue
-        inside = {keys[c] for c in group.classes}
-        part = tree.copy()
-        part.remove_nodes_from([key for key in order if key not in inside])
-        part = _below_top(contract(part))
+        part = _below_top(contract(_above(tree, [keys[c] for c in group.classes])))
         for cut in nest.solve(part, 2, options, scale=len(order)).children:
             block = _block(cut, part)
-            top = cut.node == ROOT or cut.node == ROOT + nest.OTHER
-            blocks.append(_Block(block.classes, _cover(tree, block.classes, keys) if top else cut.node, block.kind))
+            top = _inner(cut.node, named) == ROOT
+            node = _cover(tree, block.classes, keys) if top else _inner(cut.node, named)
+            blocks.append(_Block(block.classes, node, block.kind))
     return blocks
+
+
+def _above(tree: Tree, classes: list[str]) -> Tree:
+    """These classes and what is above them, without a look at the rest of the tree."""
+    part: Tree = nx.DiGraph(**tree.graph)
+    for key in classes:
+        for node in ancestors(tree, key):
+            if node in part:
+                break
+            part.add_node(node, **tree.nodes[node])
+    part.add_edges_from([(above, node, tree.edges[above, node]) for node in part if (above := parent(tree, node))])
+    return part
+
+
+def _inner(node: str, named: Tree) -> str:
+    """A node of a completed part of the tree as one of the whole completed tree; ROOT if it stands for the part."""
+    plain = node
+    while plain.endswith(nest.OTHER):
+        plain = plain.removesuffix(nest.OTHER)
+    if plain == ROOT:
+        return ROOT
+    while node not in named:  # nothing had to be gathered here in the whole tree
+        node = node.removesuffix(nest.OTHER)
+    return node
 
 
 def _below_top(tree: Tree) -> Tree:
@@ -154,13 +190,11 @@ def _below_top(tree: Tree) -> Tree:
 
 def _cover(tree: Tree, classes: tuple[int, ...], keys: dict[int, str]) -> str:
     """The lowest node of the merged tree over all these classes."""
-    inside = {keys[c] for c in classes}
-    best = ROOT
-    while True:
-        deeper = [c for c in tree.succ[best] if inside <= set(bottom_up(tree, c))]
-        if not deeper:
-            return best
-        best = deeper[0]
+    common = list(ancestors(tree, keys[classes[0]]))[::-1]  # from the root down
+    for c in classes[1:]:
+        path = list(ancestors(tree, keys[c]))[::-1]
+        common = [a for a, b in zip(common, path, strict=False) if a == b]
+    return common[-1]
 
 
 def _finish(
@@ -187,21 +221,25 @@ def _names(layer: list[_Block], named: Tree, wordnet: WordNet) -> list[str]:
     if len(set(plain)) == len(plain):
         return plain
     exact = list(plain)
-    for name in {p for p, count in Counter(plain).items() if count > 1}:
-        twins = [i for i, p in enumerate(plain) if p == name]
+    alike: dict[str, list[int]] = {}
+    for i, name in enumerate(plain):
+        alike.setdefault(name, []).append(i)
+    for twins in alike.values():
+        if len(twins) == 1:
+            continue
         full = [_name(layer[i], named, wordnet) for i in twins]
         if len(set(full)) == len(full):
             for i, synset_name in zip(twins, full, strict=True):
                 exact[i] = synset_name
     taken = set(exact)
-    done: list[str] = []
+    done: dict[str, None] = {}
     for name in exact:
         unique, number = name, 1
         while unique in done or (number > 1 and unique in taken):
             number += 1
             unique = f"{name} ({number})"
-        done.append(unique)
-    return done
+        done[unique] = None
+    return list(done)
 
 
 def _name(block: _Block, named: Tree, wordnet: WordNet | None) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from hiergen.errors import HiergenError, named_at
+from hiergen.files import user_path
 from hiergen.taxonomy import superclass
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.conflicts import Conflict
@@ -30,9 +30,8 @@ def open_wordnet(spec: Spec, document: Document) -> WordNet:
     """The WordNet that the file names, else the one that ships with hiergen."""
     for i, source in enumerate(spec.sources):
         if isinstance(source, WordNetCopy):
-            path = document.path.parent / Path(source.wordnet).expanduser()
             with named_at(document.place(("sources", i))):
-                return WordNet(path)
+                return WordNet(document.path.parent / user_path(source.wordnet))
     return default()
 
 
@@ -59,8 +58,8 @@ def read_sources(
             parents, ambiguous = choose_parents(closure, classes, spec.hypernyms, document, wordnet)
             conflicts += ambiguous
         if isinstance(source, SuperclassFiles):
-            folder = document.path.parent / Path(source.superclass_files).expanduser()
             with named_at(document.place(key)):
+                folder = document.path.parent / user_path(source.superclass_files)
                 table = superclass.read_superclass_files(folder, wordnet)
             found.append(SourceTree("superclass-files", _superclass_tree(table, classes, parents, wordnet)))
         elif source == "imagenet-superclass":

@@ -92,7 +92,7 @@ def _lines(file: Path, count: int) -> list[str]:
         raise TaxonomyError("not UTF-8", place=f"{file}:{line}", hint="save it as UTF-8") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise TaxonomyError(f"cannot read ({reason})", place=str(file), hint=_HINT) from error
+        raise TaxonomyError(f"cannot read ({reason})", place=quoted(file)[1:-1], hint=_HINT) from error
     if len(lines) != count:
         raise TaxonomyError(
             "wrong number of lines",

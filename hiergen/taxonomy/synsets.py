@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hiergen.taxonomy.wordnet import WordNet
 
-_PHYSICAL = "n00001930"  # physical_entity.n.01
+_PHYSICAL = "physical_entity.n.01"
 
 
 def is_wnid(text: str) -> bool:
@@ -26,6 +26,7 @@ def guess(name: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
     A compound WordNet lacks goes below its head word: 'aquarium_fish' is a kind of 'fish'. With it: whether the name
     is that synset itself, and a note on what was guessed.
     """
+    physical = wordnet.resolve(_PHYSICAL)  # a WordNet of one's own may have another wnid for it, or none
     words = name.replace("_", " ").replace("-", " ").split()
     for start in range(len(words)):
         phrase = " ".join(words[start:])
@@ -34,7 +35,8 @@ def guess(name: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
         senses = wordnet.senses(phrase)
         if not senses:
             continue
-        things = [s for s in senses if wordnet.is_ancestor(_PHYSICAL, s) and not wordnet.synset(s).instance_hypernyms()]
+        kinds = [s for s in senses if not wordnet.synset(s).instance_hypernyms()]
+        things = [s for s in kinds if physical is None or wordnet.is_ancestor(physical, s)]
         chosen = (things or list(senses))[0]
         synset = wordnet.synset_name(chosen)
         if start:

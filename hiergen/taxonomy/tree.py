@@ -55,7 +55,7 @@ def info(tree: Tree, key: str) -> Node:
 
 
 def parent(tree: Tree, key: str) -> str | None:
-    return next(iter(tree.pred[key]), None)
+    return next(tree.predecessors(key), None)  # `tree.pred[key]` would make two views first
 
 
 def provenance(tree: Tree, key: str) -> Provenance | None:
@@ -73,7 +73,7 @@ def bottom_up(tree: Tree, top: str = ROOT) -> list[str]:
     while stack:
         key = stack.pop()
         order.append(key)
-        stack.extend(tree.succ[key])
+        stack.extend(tree.successors(key))
     return order[::-1]
 
 
@@ -82,7 +82,7 @@ def first_class(tree: Tree) -> dict[str, int]:
     order: dict[str, int] = tree.graph["order"]
     first: dict[str, int] = {}
     for key in bottom_up(tree):
-        first[key] = min((first[child] for child in tree.succ[key]), default=order.get(key, len(order)))
+        first[key] = min((first[child] for child in tree.successors(key)), default=order.get(key, len(order)))
     return first
 
 
@@ -94,7 +94,7 @@ def sort_children(tree: Tree) -> Tree:
     done.add_node(ROOT, **tree.nodes[ROOT])
     while stack:
         key = stack.pop()
-        for child in sorted(tree.succ[key], key=lambda c: (first[c], c)):
+        for child in sorted(tree.successors(key), key=lambda c: (first[c], c)):
             done.add_node(child, **tree.nodes[child])
             done.add_edge(key, child, **tree.edges[key, child])
             stack.append(child)
@@ -106,7 +106,7 @@ def class_sizes(tree: Tree) -> dict[str, int]:
     order = tree.graph["order"]
     sizes: dict[str, int] = {}
     for key in bottom_up(tree):
-        sizes[key] = (key in order) + sum(sizes[child] for child in tree.succ[key])
+        sizes[key] = (key in order) + sum(sizes[child] for child in tree.successors(key))
     return sizes
 
 
@@ -114,7 +114,7 @@ def depths(tree: Tree) -> dict[str, int]:
     """Node → number of edges from the root."""
     depth = {ROOT: 0}
     for key in reversed(bottom_up(tree)):
-        for child in tree.succ[key]:
+        for child in tree.successors(key):
             depth[child] = depth[key] + 1
     return depth
 

@@ -26,7 +26,7 @@ SHIPPED = "WordNet 3.0 of hiergen"
 _NEEDED = FILES[:2]
 _LARGEST = 200_000_000  # bytes of one file; Princeton's largest has 16 million
 _SYNSET_LINE = re.compile(rb"([0-9]{8}) [0-9]{2} n [0-9a-f]{2} [^ ]+ [0-9a-f] [^|]*\|[^|]*\n")
-_INDEX_LINE = re.compile(rb"[^ ]+ n ([0-9]+) [^\n]*?((?: [0-9]{8})+) *\n")
+_COUNT, _OFFSET = re.compile(rb"[0-9]{1,6}"), re.compile(rb"[0-9]{8}")
 _LEXNAME_LINE = re.compile(rb"[0-9]{2}\t[^\s]+\t[0-9] *\n")
 _PathT = TypeVar("_PathT", Path, PurePosixPath)
 _HINT = "give a folder or zip with Princeton's data.noun and index.noun"
@@ -55,12 +55,12 @@ def read(path: str | os.PathLike[str]) -> NounFiles:
     Carriage returns are dropped, an unsorted `index.noun` is sorted, missing `lexnames` come from hiergen's
     own. Raises TaxonomyError where files are missing, unreadable, or do not fit together.
     """
-    place = os.fspath(path)
+    place = quoted(Path(path))[1:-1]
     try:
-        if os.path.isdir(place):
-            files = _from_folder(place)
+        if os.path.isdir(path):
+            files = _from_folder(Path(path), place)
         else:
-            with open(place, "rb") as file:
+            with open(path, "rb") as file:
                 files = _from_zip(place, file)
     # zipfile's own list: RuntimeError is a password, NotImplementedError an unknown compression
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -85,9 +85,8 @@ def check(files: NounFiles) -> NounFiles:
     for number, line in enumerate(io.BytesIO(files.index), 1):
         if line.startswith(b"  "):
             continue
-        found = _INDEX_LINE.fullmatch(line)
-        offsets = found[2].split() if found else []
-        if not found or int(found[1]) != len(offsets):
+        offsets = _index_offsets(line)
+        if not offsets:
             raise _wrong(files, "index.noun", number, "not an index line", line, "a lemma with its offsets")
         if lost := [offset for offset in offsets if int(offset) not in starts]:
             raise TaxonomyError(
@@ -99,8 +98,36 @@ def check(files: NounFiles) -> NounFiles:
         lines.append(line)
     if not lines:
         raise TaxonomyError("no lemma at all", place=f"{files.place}/index.noun", hint=_HINT)
+    for name, raw in zip(FILES[:3], (files.data, files.index, files.lexnames), strict=True):
+        _check_text(files, name, raw)
     lines.sort(key=lambda line: line.split(b" ", 1)[0])
     return replace(files, index=b"".join(lines))
+
+
+def _index_offsets(line: bytes) -> list[bytes]:
+    """The synsets of "LEMMA n COUNT … OFFSET …", as many as it says; [] for any other line."""
+    words = line[:-1].rstrip(b" ").split(b" ")
+    if line[-1:] != b"\n" or len(words) < 5 or not words[0] or words[1] != b"n" or not _COUNT.fullmatch(words[2]):
+        return []
+    count = int(words[2])
+    first = len(words) - count
+    if (
+        not 3 < first < len(words)
+        or _OFFSET.fullmatch(words[first - 1])
+        or not all(map(_OFFSET.fullmatch, words[first:]))
+    ):
+        return []
+    return words[first:]
+
+
+def _check_text(files: NounFiles, name: str, raw: bytes) -> None:
+    if raw.isascii():  # Princeton's are
+        return
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise TaxonomyError("not UTF-8", place=f"{files.place}/{name}:{line}", hint=_HINT) from None
 
 
 def _checked_starts(files: NounFiles) -> set[int]:
@@ -141,8 +168,7 @@ def _wrong(files: NounFiles, name: str, number: int, problem: str, line: bytes, 
     )
 
 
-def _from_folder(place: str) -> NounFiles:
-    top = Path(place)
+def _from_folder(top: Path, place: str) -> NounFiles:
     files = [*top.glob("data.noun"), *sorted(top.glob("*/data.noun"))]
     home = _home(place, [file.parent for file in files])
     found = {name: home / name for name in FILES if (home / name).is_file()}

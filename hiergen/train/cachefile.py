@@ -116,8 +116,7 @@ class CacheFile:
             if record["crc"] is None:  # found damaged later
                 self.entries.pop(record["chunk"], None)
             else:
-                broken = tuple((int(row), str(place), str(why)) for row, place, why in record["broken"])
-                self.entries[record["chunk"]] = Entry(record["crc"], broken)
+                self.entries[record["chunk"]] = Entry(record["crc"], tuple(record["broken"]))
 
     @property
     def missing(self) -> list[int]:
@@ -232,9 +231,11 @@ def read_layout(home: Path) -> Layout | None:
     """The layout of the cache in a folder; None where there is no whole one."""
     try:
         header = json.loads((home / HEADER).read_text("utf-8"))
+        if header.pop("crc") != _crc(header):
+            return None
         layout = Layout(**{**header["layout"], "shape": tuple(header["layout"]["shape"])})
         whole = header["format"] == FORMAT and (home / MAPS).stat().st_size == layout.bytes
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return layout if whole else None
 
@@ -253,7 +254,12 @@ def create(home: Path, layout: Layout, about: dict[str, Any]) -> None:
     except OSError as error:
         raise _unwritable(home / MAPS, error) from None
     # last: a cache without its header is none
-    write_text(home / HEADER, json.dumps({"format": FORMAT, "layout": asdict(layout), "about": about}, indent=1) + "\n")
+    header = {"format": FORMAT, "layout": asdict(layout), "about": about}
+    write_text(home / HEADER, json.dumps({**header, "crc": _crc(header)}, indent=1) + "\n")
+
+
+def _crc(header: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(header, sort_keys=True).encode())
 
 
 def allocate(handle: int, size: int) -> None:
@@ -272,9 +278,12 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         if int(checksum, 16) != zlib.crc32(text):
             return None
         record: dict[str, Any] = json.loads(text)
-    except ValueError:
+        if record["crc"] is not None:
+            record["broken"] = [(int(row), str(place), str(why)) for row, place, why in record["broken"]]
+        known = all(type(record[key]) is int for key in ("chunk", "crc") if record[key] is not None)
+        return record if known and record["chunk"] >= 0 else None
+    except (ValueError, RecursionError, KeyError, TypeError, OverflowError):  # not what this version writes
         return None
-    return record
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hiergen.errors import HiergenError, OutputError
-from hiergen.files import reason
+from hiergen.errors import HiergenError
+from hiergen.files import cache_home, writing
 from hiergen.train.cachefile import CLAIM, HEADER, JOURNAL, MAPS, USE, CacheFile, Layout, create, read_layout
 from hiergen.train.cachelock import Lock
 
@@ -37,7 +37,7 @@ class Usage:
 
 def default_folder() -> Path:
     """`hiergen/features` in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hiergen" / "features"
+    return cache_home() / "features"
 
 
 def open_cache(folder: Path, key: str, layout: Layout, about: dict[str, Any], *, limit: int = LIMIT) -> CacheFile:
@@ -47,7 +47,7 @@ def open_cache(folder: Path, key: str, layout: Layout, about: dict[str, Any], *,
     OutputError where it cannot be written.
     """
     home = folder / f"{key}.maps"
-    with _folder_lock(folder):
+    with writing(folder), _folder_lock(folder):
         found = read_layout(home)
         if found is None or (found.rows, found.shape, found.dtype) != (layout.rows, layout.shape, layout.dtype):
             if home.exists():  # the creation was interrupted, or a file is damaged
@@ -56,7 +56,8 @@ def open_cache(folder: Path, key: str, layout: Layout, about: dict[str, Any], *,
             try:
                 create(home, layout, about)
             except BaseException:
-                _remove(home)
+                with suppress(OSError):  # the error before it says more; without a header it is no cache
+                    _remove(home)
                 raise
             found = layout
         use = Lock.acquire(home / USE, shared=True)
@@ -73,10 +74,19 @@ def usage(folder: Path | None = None) -> list[Usage]:
     for home in sorted(folder.iterdir()) if folder.is_dir() else []:
         if _NAME.fullmatch(home.name) and home.is_dir():
             files = [path for path in home.iterdir() if _FILES.fullmatch(path.name)]
-            sizes = [path.stat().st_size for path in files if path.exists()]
-            last = home / USE if (home / USE).exists() else home
-            found.append(Usage(home, sum(sizes), last.stat().st_mtime))
+            sizes = [size for path in files if (size := _of(path, "st_size")) is not None]
+            times = [when for path in (home / USE, home) if (when := _of(path, "st_mtime")) is not None]
+            if times:
+                found.append(Usage(home, int(sum(sizes)), times[0]))
     return sorted(found, key=lambda cache: (cache.used, cache.path))
+
+
+def _of(path: Path, fact: str) -> float | None:
+    """Of a file that another process may be removing."""
+    try:
+        return float(getattr(path.stat(), fact))
+    except FileNotFoundError:
+        return None
 
 
 def clear(folder: Path | None = None) -> int:
@@ -84,7 +94,7 @@ def clear(folder: Path | None = None) -> int:
     folder = folder or default_folder()
     if not folder.is_dir():
         return 0
-    with _folder_lock(folder):
+    with writing(folder), _folder_lock(folder):
         return _removed(_idle(usage(folder)))
 
 
@@ -173,11 +183,8 @@ def _remove(home: Path) -> None:
 @contextmanager
 def _folder_lock(folder: Path) -> Iterator[None]:
     """One process at a time makes, opens or removes caches."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = Lock.acquire(folder / ".lock")
-    except OSError as error:
-        raise OutputError(f"cannot be written ({reason(error)})", place=str(folder)) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock.acquire(folder / ".lock")
     assert lock is not None
     with lock:
         yield

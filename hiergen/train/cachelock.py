@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -47,13 +48,16 @@ class Lock:
             os.close(handle)  # the one who held it removed the file: this lock is on nothing
 
     def release(self, *, remove: bool = False) -> None:
-        """Free it, now: a forked worker may still hold a copy of the handle. `remove` takes the file away too."""
+        """Free it, now: a forked worker may still hold a copy of the handle. `remove` takes the file away too, if that
+        can be: a file that stays is no lock."""
         if self.handle < 0:
             return
         if remove:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
         if self.held:
-            fcntl.flock(self.handle, fcntl.LOCK_UN)
+            with suppress(OSError):  # closing it frees it too, but for copies
+                fcntl.flock(self.handle, fcntl.LOCK_UN)
         os.close(self.handle)
         self.handle = -1
 

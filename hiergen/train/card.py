@@ -19,6 +19,7 @@ from hiergen.train.loop import BEST
 from hiergen.train.markdown import escaped, fenced, from_rich, table, writable
 from hiergen.train.metrics_table import class_table, group_table, summary_table
 from hiergen.train.recipefile import dump_recipe
+from hiergen.units import giga
 from hiergen.weights import taxonomy_hash
 
 _LISTED = 40  # names in a row
@@ -115,7 +116,7 @@ def _costs(facts: CardFacts) -> Iterator[str]:
                 escaped(row.label),
                 f"{row.classes:,}",
                 f"{row.params:,}",
-                f"{row.macs / 1e9:.3f}",
+                giga(row.macs),
                 *(f"{t.ms:.1f} ({t.low:.1f}–{t.high:.1f})" for t in row.times),
                 *(f"{m.peak / 1e6:,.0f}" for m in row.memory),
             ]

@@ -72,9 +72,15 @@ def load_checkpoint(path: Path, network: HierarchicalNetwork) -> Checkpoint:
         )
     parts: dict[str, dict[str, Tensor]] = {prefix: {} for prefix in (_NETWORK, _AVERAGE, _OPTIMIZER)}
     for name, tensor in file.tensors.items():
-        prefix = next(p for p in parts if name.startswith(p))
+        prefix = next((p for p in parts if name.startswith(p)), None)
+        if prefix is None:
+            raise HiergenError(f"is corrupt: {quoted(name)} belongs to nothing", place=place)
         parts[prefix][name.removeprefix(prefix)] = tensor
-    return Checkpoint(json.loads(file.metadata[_STATE]), *parts.values())
+    try:
+        state = json.loads(file.metadata[_STATE])
+    except (ValueError, RecursionError):
+        raise HiergenError("is corrupt: its state is no JSON", place=place) from None
+    return Checkpoint(state, *parts.values())
 
 
 def optimizer_state(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os  # os.path answers False for a name too long, where Path raises
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -60,7 +61,7 @@ def open_data(
     asked = Asked(network, split, classes, transform, None if root is None else Path(root), download)
     text = str(data)
     prefix, _, rest = text.partition("/")
-    match prefix.lower() if rest and not Path(text).exists() else "":
+    match prefix.lower() if rest and not os.path.exists(text) else "":
         case "torch":
             from hiergen.train.timmdata import open_torch
 
@@ -77,7 +78,7 @@ def open_data(
             raise HiergenError(
                 f"{quoted(text)} is a stream, which has no fixed order of images", expected=FORMS, hint="try hfds/NAME"
             )
-    if text == DIGITS and not Path(text).exists():
+    if text == DIGITS and not os.path.exists(text):
         from hiergen.train.digits import open_digits
 
         return open_digits(network, split=split, classes=classes, transform=transform)
@@ -92,7 +93,7 @@ def has_validation(data: str | Path, *, root: str | Path | None = None) -> bool:
     text = str(data)
     prefix, _, rest = text.partition("/")
     where = None if root is None else Path(root)
-    match prefix.lower() if rest and not Path(text).exists() else "":
+    match prefix.lower() if rest and not os.path.exists(text) else "":
         case "torch":
             from hiergen.train.timmdata import torch_has_validation
 
@@ -105,22 +106,22 @@ def has_validation(data: str | Path, *, root: str | Path | None = None) -> bool:
             from hiergen.train.shards import shards_have_validation
 
             return shards_have_validation(rest, where)
-    if text == DIGITS and not Path(text).exists():
+    if text == DIGITS and not os.path.exists(text):
         return True
     path = Path(data)
-    if path.is_dir():
+    if os.path.isdir(path):
         return len(folder_parts(path)) == len(PARTS)
-    return path.is_file() and len(_tar_parts(find_images(path))) == len(PARTS)
+    return os.path.isfile(path) and len(_tar_parts(find_images(path))) == len(PARTS)
 
 
 def open_folder(root: Path, asked: Asked) -> LabelledImages:
     """The images of a folder or a tar, of its part for the split if it has parts."""
-    if not root.exists() and not root.is_absolute() and root.parent == Path():
+    if not os.path.exists(root) and not root.is_absolute() and root.parent == Path():
         raise HiergenError(
             f"no data {quoted(root)}", expected=FORMS, nearest=nearest(str(root), [DIGITS, *_names_here()])
         )
     note, found = "", None
-    if root.is_dir():
+    if os.path.isdir(root):
         if parts := folder_parts(root):
             top, root = root, _part(parts, root, asked.split)
             note = _said(root.name, f"{quoted(top)[1:-1]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from hiergen.train.parallel import Parallel, peers
 from hiergen.train.predict import predict
 from hiergen.train.recipe import Recipe
 from hiergen.train.recipefile import load_recipe
-from hiergen.train.runfolder import RECIPE, Request, begin, check_changes, check_folder, record, recorded
+from hiergen.train.runfolder import RECIPE, Request, begin, check_changes, check_folder, held, record, recorded
 from hiergen.train.samples import Samples, default_workers
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def train(
     if parallel.main:
         check_folder(wanted, force=force)
     job = Job(request, chosen, parallel, console, quiet)
-    return _run(job, lambda: begin(wanted, f"{job.found.name}-{name}", request, chosen, force=force))
+    called = f"{job.found.name}-{name}"
+    return _run(job, lambda hold: begin(wanted, called, request, chosen, force=force, hold=hold))
 
 
 def resume(
@@ -108,7 +110,8 @@ def resume(
     parallel = Parallel(recipe.precision, request.device)
     job = Job(request, recipe, parallel, console, quiet, folder / CHECKPOINT if going else None)
 
-    def place() -> Path:
+    def place(hold: Callable[[Path], object]) -> Path:
+        hold(folder)
         record(folder, request, recipe)
         return folder
 
@@ -121,8 +124,14 @@ def _known(function: str, options: Mapping[str, Any]) -> None:
         raise TypeError(f"{function}() got unexpected arguments: {', '.join(unknown)}")
 
 
-def _run(job: Job, place: Callable[[], Path]) -> Trained:
-    """`place` makes the folder, on the main process, when all that can be wrong before has been looked at."""
+def _run(job: Job, place: Callable[[Callable[[Path], object]], Path]) -> Trained:
+    """`place` makes the folder, on the main process, when all that can be wrong before has been looked at, and calls
+    what it is given as soon as nobody else may be in it."""
+    with ExitStack() as stack:
+        return _trained(job, lambda: place(lambda folder: stack.enter_context(held(folder))))
+
+
+def _trained(job: Job, place: Callable[[], Path]) -> Trained:
     parallel = job.parallel
     folder: Path | None = None
     try:

@@ -16,6 +16,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from hiergen.errors import HiergenError, OutputError
+from hiergen.files import sweep
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.sync import sync_norms
 from hiergen.train.augment import mixer
@@ -117,7 +118,7 @@ class Training:
         total = self.recipe.epochs * self.updates_per_epoch
         with Stopping() as stopping:
             if self.watch:
-                self.watch.start(self.progress.step, total, self.batch)
+                self.watch.start(self.progress.step, total, self.batch, self.progress.history)
             try:
                 with peers():
                     while self.progress.step < total:
@@ -250,8 +251,8 @@ class Training:
     # what is kept
 
     def _save(self, *, weights: bool = False, better: bool = False) -> None:
-        """The checkpoint; with `weights` also the weights of their own, which come first: beside a checkpoint that says
-        an epoch is done they lie already."""
+        """The checkpoint; with `weights` also, after it, the weights of their own: none is ahead of what the training
+        goes on from, and what a killed one did not come to is written again (`_load`)."""
         found = self._weights()
         optimizer = self.parallel.optimizer_state(self.model, self.optimizer)
         if not all(bool(torch.isfinite(t).all()) for t in found.values() if t.is_floating_point()):
@@ -260,8 +261,6 @@ class Training:
             return
         average = dict(self.average.module.state_dict()) if self.average is not None else None
         try:
-            if weights:
-                self._export(average or found, better=better)
             save_checkpoint(
                 self.folder / CHECKPOINT,
                 self.network,
@@ -270,11 +269,13 @@ class Training:
                 optimizer=optimizer,
                 state=self.state(),
             )
+            self._kept = True
+            if weights:
+                self._export(average or found, better=better)
         except OutputError as error:
             kept = f"what was saved before is whole; make room, then {self._how_to_go_on()}"
             error.hint = kept if self._kept else "make room and start again"
             raise
-        self._kept = True
 
     def _export(self, state: dict[str, Tensor], *, better: bool) -> None:
         name = self.facts.get("name") or type(self.network).__name__
@@ -316,6 +317,11 @@ class Training:
             self.parallel.accelerator.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
         self._kept = True
+        if parallel.main:
+            sweep(self.folder / CHECKPOINT)  # after the last epoch it is not written again
+        epoch, rest = divmod(self.progress.step, self.updates_per_epoch)
+        if epoch and not rest and parallel.main:
+            self._export(checkpoint.average or checkpoint.network, better=self.progress.best_epoch == epoch)
 
     # what may go wrong
 

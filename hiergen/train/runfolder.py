@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from hiergen.errors import HiergenError, OutputError, quoted
-from hiergen.files import read_text, reason, write_text
+from hiergen.files import read_text, reason, write_text, writing
 from hiergen.train.recipe import Recipe
 from hiergen.train.recipefile import dump_recipe, load_recipe
 
@@ -28,6 +31,9 @@ _FIXED = (
     *("seed", "hold_out", "batch_size", "accumulate", "trunk.mode", "trunk.lr_scale"),
     *("optimizer.name", "optimizer.weight_decay", "optimizer.momentum", "optimizer.layer_decay"),
 )
+
+
+_UNFINISHED = re.compile(rf"\.({re.escape(REQUEST)}|{re.escape(RECIPE)})\.[a-z0-9_]{{8}}\.part")
 
 
 class Request(BaseModel):
@@ -61,9 +67,10 @@ def check_folder(wanted: Path | None, *, force: bool = False) -> None:
     if wanted is None or not (wanted.exists() or wanted.is_symlink()):
         return
     place = quoted(wanted)[1:-1]
-    if not wanted.is_dir() or (any(wanted.iterdir()) and not _holds_training(wanted)):
+    there = _contents(wanted) if wanted.is_dir() else []
+    if not wanted.is_dir() or (there and not _holds_training(wanted)):
         raise OutputError("is no folder of a training", place=place, expected="a new or empty folder")
-    if any(wanted.iterdir()) and not force:
+    if set(there) - {REQUEST} and not force:
         raise OutputError(
             "holds a training already",
             place=place,
@@ -71,16 +78,26 @@ def check_folder(wanted: Path | None, *, force: bool = False) -> None:
         )
 
 
-def begin(wanted: Path | None, name: str, request: Request, recipe: Recipe, *, force: bool = False) -> Path:
+def begin(
+    wanted: Path | None,
+    name: str,
+    request: Request,
+    recipe: Recipe,
+    *,
+    force: bool = False,
+    hold: Callable[[Path], object] = lambda _: None,
+) -> Path:
     """Make the folder `wanted`, or the next free runs/NAME, runs/NAME-2, …, with the request and the whole recipe.
 
-    With `force` the files of a training that is there are removed, and no others. Raises OutputError as `check_folder`
-    does, and where the folder cannot be written.
+    With `force` the files of a training that is there are removed, and no others. `hold` is called once it is made,
+    before anything in it is touched. Raises OutputError as `check_folder` does, and where the folder cannot be written.
     """
     check_folder(wanted, force=force)
     try:
         folder = _next_folder(name) if wanted is None else wanted
         folder.mkdir(parents=True, exist_ok=True)
+        hold(folder)
+        check_folder(folder, force=force)  # another training may have come and gone since
         for pattern in _WRITTEN:
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
@@ -90,10 +107,31 @@ def begin(wanted: Path | None, name: str, request: Request, recipe: Recipe, *, f
     return folder
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """One training at a time is in a folder, until its process ends. Raises OutputError where another one is; without
+    locks nobody can know."""
+    with writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                "another process trains in this folder", place=quoted(folder)[1:-1], hint="wait for it, or stop it"
+            ) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
 def record(folder: Path, request: Request, recipe: Recipe) -> None:
     """Write what a folder is a training of."""
-    write_text(folder / RECIPE, dump_recipe(recipe))
+    # by the first of them a folder is known as ours
     write_text(folder / REQUEST, request.model_dump_json(indent=2) + "\n")
+    write_text(folder / RECIPE, dump_recipe(recipe))
 
 
 def _next_folder(name: str) -> Path:
@@ -111,12 +149,18 @@ def _next_folder(name: str) -> Path:
 
 
 def _holds_training(folder: Path) -> bool:
-    """Whether its run.json is ours: other programs have files of that name."""
+    """Whether its run.json is ours: other programs have files of that name. Alone it is a training that was ended as it
+    began."""
     try:
         Request.model_validate_json(read_text(folder / REQUEST))
     except (HiergenError, ValidationError):
         return False
-    return (folder / RECIPE).is_file()
+    return (folder / RECIPE).is_file() or _contents(folder) == [REQUEST]
+
+
+def _contents(folder: Path) -> list[str]:
+    """Names in it, but for what a training that was killed as it began left unfinished."""
+    return [path.name for path in folder.iterdir() if not _UNFINISHED.fullmatch(path.name)]
 
 
 def check_changes(before: Recipe, after: Recipe, folder: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from timm.utils.misc import natural_key
 
 from hiergen.errors import HiergenError, listed, quoted
 from hiergen.files import read_text, reason
-from hiergen.imagefiles import ImagePlace
+from hiergen.imagefiles import ImagePlace, members
 from hiergen.images import LabelledImages, label_images
 from hiergen.taxonomy.synsets import is_wnid
 from hiergen.train.data import PARTS, Asked, pick
@@ -24,6 +25,7 @@ _NAME_FILES = ("classes.txt", "classnames.txt", "class_names.txt", "labels.txt",
 _NAME_KEYS = ("classes", "class_names", "classnames", "label_names", "labels", "names")
 _LABEL_KEYS = ("label", "cls", "class", "target", "class_name")
 _MOST_LABEL = 1_000_000  # bytes
+_MOST_SHARDS = 100_000
 
 
 def open_shards(pattern: str, asked: Asked) -> LabelledImages:
@@ -70,7 +72,7 @@ def open_shards(pattern: str, asked: Asked) -> LabelledImages:
 def shards_have_validation(pattern: str, root: Path | None) -> bool:
     """Whether shards of a folder are named by their parts; a pattern names one part."""
     folder = _joined(pattern, root)
-    return folder.is_dir() and len(_folder_parts(folder)) == len(PARTS)
+    return os.path.isdir(folder) and len(_folder_parts(folder)) == len(PARTS)
 
 
 def _joined(pattern: str, root: Path | None) -> Path:
@@ -84,7 +86,7 @@ def _shards(pattern: str, root: Path | None, split: Any) -> tuple[list[Path], st
             "is not on this disk, and shards are not read over a network", place=place, hint="copy them to a folder"
         )
     path = _joined(pattern, root)
-    if path.is_dir():
+    if os.path.isdir(path):
         parts = _folder_parts(path)
         if not parts:
             files, note = sorted(path.glob("*.tar"), key=lambda file: natural_key(file.name)), ""
@@ -105,7 +107,7 @@ def _shards(pattern: str, root: Path | None, split: Any) -> tuple[list[Path], st
             (found for file in files for found in Path(file.anchor or ".").glob(str(file.relative_to(file.anchor)))),
             key=lambda file: natural_key(str(file)),
         )
-    if missing := [file for file in files if not file.is_file()]:
+    if missing := [file for file in files if not os.path.isfile(file)]:
         raise HiergenError(
             f"no shard {quoted(missing[0])}" + (f", and {len(missing) - 1} more" * (len(missing) > 1)), place=place
         )
@@ -116,16 +118,22 @@ def _shards(pattern: str, root: Path | None, split: Any) -> tuple[list[Path], st
 
 def _expanded(text: str) -> list[str]:
     """ "a-{08..10}-{x,y}.tar" → six names, as a shell would."""
-    found = re.search(r"\{([^{}]*)\}", text)
-    if not found:
-        return [text]
-    body = found[1]
-    if numbers := re.fullmatch(r"(\d+)\.\.(\d+)", body):
-        low, high, width = int(numbers[1]), int(numbers[2]), len(numbers[1])
-        middle = [f"{i:0{width}d}" for i in range(low, high + 1)]
-    else:
-        middle = body.split(",")
-    return [text[: found.start()] + piece + rest for piece in middle for rest in _expanded(text[found.end() :])]
+    done, waiting = [""], text
+    while found := re.search(r"\{([^{}]*)\}", waiting):
+        body = found[1]
+        if numbers := re.fullmatch(r"([0-9]{1,9})\.\.([0-9]{1,9})", body):
+            low, high, width = int(numbers[1]), int(numbers[2]), len(numbers[1])
+            count = max(high - low + 1, 0)
+            middle: Iterable[str] = (f"{i:0{width}d}" for i in range(low, high + 1))
+        else:
+            middle = body.split(",")
+            count = len(middle)
+        if count * len(done) > _MOST_SHARDS:
+            raise HiergenError("names too many shards", place=quoted(text)[1:-1], expected=f"at most {_MOST_SHARDS:,}")
+        before, waiting = waiting[: found.start()], waiting[found.end() :]
+        ends = list(middle)
+        done = [f"{start}{before}{end}" for start in done for end in ends]
+    return [start + waiting for start in done]
 
 
 def _folder_parts(folder: Path) -> dict[str, list[Path]]:
@@ -143,24 +151,22 @@ def _samples(file: Path) -> Iterator[tuple[ImagePlace, int | str]]:
     """Each image of a shard with its label: a number, or a name."""
     place = quoted(file)[1:-1]
     try:
-        with tarfile.open(file, "r:") as tar:
-            key, image = "", None
-            labels: dict[str, bytes] = {}
-            for member in (*tar, None):
-                stem, _, extension = ("", "", "") if member is None else _key(member.name)
-                if stem != key or member is None:
-                    if image is not None:
-                        yield image, _label(labels, f"{place}:{quoted(key)[1:-1]}")
-                    key, image, labels = stem, None, {}
-                if member is None or not member.isfile():
-                    continue
-                ending = extension.rpartition(".")[2]
-                if ending in _IMAGES:
-                    image = ImagePlace(file, member.name, member.offset_data, member.size)
-                elif ending in {"cls", "json", "txt"} and member.size <= _MOST_LABEL:
-                    stream = tar.extractfile(member)
-                    assert stream is not None
-                    labels[ending] = stream.read()
+        key, image = "", None
+        labels: dict[str, bytes] = {}
+        for member in (*members(file), None):
+            stem, _, extension = ("", "", "") if member is None else _key(member.name)
+            if stem != key or member is None:
+                if image is not None:
+                    yield image, _label(labels, f"{place}:{quoted(key)[1:-1]}")
+                key, image, labels = stem, None, {}
+            if member is None:
+                continue
+            ending = extension.rpartition(".")[2]
+            where = ImagePlace(file, member.name, member.offset_data, member.size)
+            if ending in _IMAGES:
+                image = where
+            elif ending in {"cls", "json", "txt"} and member.size <= _MOST_LABEL:
+                labels[ending] = where.read()
     except (OSError, tarfile.TarError) as error:
         raise HiergenError(f"cannot be read ({reason(error)})", place=place) from None
 
@@ -179,7 +185,7 @@ def _label(raw: dict[str, bytes], place: str) -> int | str:
     elif "json" in raw:
         try:
             fields = json.loads(raw["json"])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HiergenError("its .json is no JSON", place=place) from None
         if isinstance(fields, dict):
             found = next((fields[key] for key in _LABEL_KEYS if fields.get(key) is not None), None)
@@ -206,7 +212,7 @@ def _names(folder: Path) -> tuple[list[str], str | None]:
             continue
         try:
             info = json.loads(read_text(file))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HiergenError("is no JSON", place=quoted(file)[1:-1]) from None
         found = next((info[key] for key in _NAME_KEYS if key in info), None) if isinstance(info, dict) else None
         if isinstance(found, dict):

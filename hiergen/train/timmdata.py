@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from PIL import Image
@@ -114,7 +115,7 @@ def _made(kind: str, root: Path, asked: Asked, options: dict[str, Any]) -> Any:
     cls = getattr(datasets, kind)
     try:
         return cls(root=str(root), download=asked.download, **options)
-    except (RuntimeError, OSError, ValueError) as error:
+    except (RuntimeError, OSError, ValueError, UnpicklingError) as error:
         files = root / getattr(cls, "base_folder", f"{kind}/raw" if "MNIST" in kind else "")
         arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
         call = f"torchvision.datasets.{kind}({str(root)!r}, download=True, {arguments})"
@@ -199,7 +200,7 @@ class HfRows:
         found = self.dataset[row][self.column]
         if found is None:
             raise ValueError("no image in this row")
-        raw: bytes = found["bytes"] or Path(found["path"]).read_bytes()
+        raw: bytes = found["bytes"] or ImagePlace(Path(found["path"])).read()
         return raw
 
     def place(self, row: int) -> str:
@@ -218,6 +219,13 @@ def _hf_splits(name: str, root: Path | None) -> dict[str, Callable[[], Any]]:
             f"reading {quoted(f'hfds/{name}')} needs the package datasets", hint="pip install datasets"
         ) from None
     place = f"hfds/{quoted(name)[1:-1]}"
+    if int(datasets.__version__.partition(".")[0]) < 4:
+        raise HiergenError(
+            f"reading {quoted(f'hfds/{name}')} needs a newer datasets: earlier ones run a script in the data's folder",
+            expected="4 or later",
+            got=datasets.__version__,
+            hint="pip install -U datasets",
+        )
     folder = next((path for path in (Path(name), (root or Path()) / name) if path.is_dir()), None)
     try:
         if folder and any((folder / file).is_file() for file in ("dataset_dict.json", "state.json")):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiergen.files import write_text
+from hiergen.files import reason, write_text
+from hiergen.train.board import Board
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,19 +28,23 @@ class Watch:
         self, folder: Path, console: Console | None, *, epochs: int, quiet: bool = False, board: bool = True
     ) -> None:
         self.folder, self.console, self.epochs = folder, None if quiet else console, epochs
-        self._board = _writer(folder / TENSORBOARD) if board else None
+        self._board: Board | None = None
+        if board:
+            self._open_board()
         self._bar: Any = None
         self._loss: float | None = None
         self._batch = 0
         self._began = time.monotonic()
 
-    def start(self, done: int, total: int, batch: int) -> None:
-        """A training of `total` updates of `batch` images, of which some are done."""
+    def start(self, done: int, total: int, batch: int, rows: Sequence[dict[str, float]] = ()) -> None:
+        """A training of `total` updates of `batch` images, of which some are done, with these rows of epochs."""
+        if rows:  # it may have been killed before they were written
+            write_history(self.folder / HISTORY, rows)
         self._batch, self._began = batch, time.monotonic()
         if self._board is not None and done:
             # what was logged after the checkpoint comes again
-            self._board.close()
-            self._board = _writer(self.folder / TENSORBOARD, purge_step=done)
+            self._close_board()
+            self._open_board(purge_step=done)
         if self.console is None or not self.console.is_terminal:
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -66,8 +71,10 @@ class Watch:
         # for the eye: smoothed
         self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
         if self._board is not None and step % _LOGGED_EVERY == 0:
-            self._board.add_scalar("train/loss", loss, step)
-            self._board.add_scalar("train/lr", rate, step)
+            with self._logging():
+                self._board.scalar("train/loss", loss, step)
+                self._board.scalar("train/lr", rate, step)
+                self._board.flush()
         if self._bar is not None:
             pace = (step - self._done) * self._batch / max(time.monotonic() - self._began, 1e-9)
             self._bar.update(
@@ -79,10 +86,11 @@ class Watch:
         row = rows[-1]
         write_history(self.folder / HISTORY, rows)
         if self._board is not None:
-            for name, value in row.items():
-                if name.startswith("val_") and value is not None:
-                    self._board.add_scalar(name.replace("_", "/", 1), value, int(row["step"]))
-            self._board.flush()
+            with self._logging():
+                for name, value in row.items():
+                    if name.startswith("val_") and value is not None:
+                        self._board.scalar(name.replace("_", "/", 1), value, int(row["step"]))
+                self._board.flush()
         if self.console is not None:
             text = (
                 f"epoch {int(row['epoch']):>{len(str(self.epochs))}}/{self.epochs}"
@@ -96,10 +104,31 @@ class Watch:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        self._close_board()
+
+    def _open_board(self, *, purge_step: int | None = None) -> None:
+        with self._logging():
+            try:
+                self._board = Board(self.folder / TENSORBOARD, purge_step=purge_step)
+            except ImportError:
+                return
+
+    def _close_board(self) -> None:
         if self._board is not None:
-            with suppress(OSError):  # a full disk has been told of already
+            with self._logging():
                 self._board.close()
             self._board = None
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """A log that cannot be written is said once, and is no reason to lose a training."""
+        try:
+            yield
+        except OSError as error:
+            self._board = None
+            if self.console is not None:
+                text = f"TensorBoard's log cannot be written ({reason(error)}): {self.folder / TENSORBOARD}"
+                self.console.print(text, markup=False, soft_wrap=True, style="yellow")
 
     def _epoch_of(self, step: int) -> int:
         return min(self.epochs, 1 + (step - 1) * self.epochs // max(self._updates, 1))
@@ -112,12 +141,3 @@ def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-def _writer(folder: Path, **options: Any) -> Any:
-    """A TensorBoard writer, or None where the package is not there."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), **options)

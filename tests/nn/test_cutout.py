@@ -160,6 +160,13 @@ def test_settings_of_each_part_stay(net: HierarchicalNetwork) -> None:
     assert part.levels[0].lowering == Lowering("matmul")
     assert difference(net, part, X.double()) == 0
     assert {name: module.training for name, module in net.named_modules()} == flags
+    assert {level.lowering for level in (*net.levels, *part.levels)} == {Lowering("matmul")}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_cutout_trains_where_the_network_does(net: HierarchicalNetwork, training: bool) -> None:
+    part = cut(net.train(training), [0, 3, 4])
+    assert {module.training for module in part.modules()} == {training}
 
 
 def test_no_random_numbers_are_taken_and_the_network_stays(net: HierarchicalNetwork) -> None:
@@ -202,10 +209,11 @@ def test_by_name_and_whatever_is_active(net: HierarchicalNetwork) -> None:
     assert part.taxonomy == {"cat & dog": {"dog": {"pug": "pug", "beagle": "beagle"}}}
 
 
-def test_a_difference_is_seen(net: HierarchicalNetwork) -> None:
+@pytest.mark.parametrize("off", [0.25, -0.25])
+def test_a_difference_is_seen(net: HierarchicalNetwork, off: float) -> None:
     part = cut(net, [0, 5])
     with torch.no_grad():
-        part.head.bias[1] += 0.25
+        part.head.bias[1] += off
     assert difference(net, part, X) == pytest.approx(0.25, abs=1e-5)
     assert difference(part, cut(part, [0]), X) == 0
     with pytest.raises(HiergenError, match="class 'tabby' of the cutout is none of the network's"):

@@ -85,7 +85,7 @@ def brute(word: str, ids: list[str]) -> set[int]:
         ("motor vehicle", (4,)),
         (["tabby", 0, "frog"], (0, 1, 2)),
         ({"tabby"}, (1,)),
-        ((c for c in ("tabby", "tabby", 1)), (1,)),
+        pytest.param((c for c in ("tabby", "tabby", 1)), (1,), id="generator"),
         (range(2), (0, 1)),
         (np.array([5, 1, 5]), (1, 5)),
         (torch.tensor([5, 1]), (1, 5)),
@@ -242,6 +242,29 @@ def test_names_that_differ_in_case_only() -> None:
     assert select.classes("polish") == (1,)
     assert select.classes("Polish") == (0,)
     assert "'/Polish', '/polish'" in message(lambda: select.classes("POLISH"))
+
+
+def test_labels_that_differ_in_case_only() -> None:
+    selector = Selector(Nest({"x": {"q1": "Crane", "q2": "crane"}, "y": {"q3": "zorb"}}, ["q1", "q2", "q3"]))
+    assert (selector.classes("crane"), selector.classes("Crane")) == ((1,), (0,))
+    assert "'CRANE' names 2 classes" in message(lambda: selector.classes("CRANE"))
+
+
+def test_wide_letters_and_ligatures_are_plain_ones() -> None:
+    select = Selector(Nest({"c1": "caf\u00e9 fish", "c2": "tea"}, ["c1", "c2"]))
+    assert select.classes("\uff34\uff25\uff21") == (1,)
+    assert select.classes("cafe\u0301 \ufb01sh") == (0,)
+
+
+def test_a_path_is_first_what_was_typed() -> None:
+    select = Selector(Nest({"/a": {"b": {"c1": "x"}}, "a": {"b": {"c2": "y"}}}, ["c1", "c2"]))
+    assert (select.classes("/a/b"), select.classes("a/b")) == ((0,), (1,))
+
+
+def test_a_wordnet_term_with_a_groups_classes_is_the_highest_such_group() -> None:
+    cats = {"n02123045": "tabby", "n02123159": "tiger cat"}
+    nest = Nest({"x": {"y": cats}, "z": {"w": {"n02085620": "chihuahua"}}}, [*cats, "n02085620"])
+    assert Selector(nest).nodes("cat.n.01") == (Node(1, 0, "x"),)
 
 
 def test_paths_alike_by_slashes() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import toy
 
+from hiergen import validate
 from hiergen.errors import TaxonomyError
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.tree import ROOT, info, parent, provenance
@@ -140,3 +142,39 @@ def test_a_word_or_name_that_means_two_things(load: Load) -> None:
     with pytest.raises(TaxonomyError, match="'same' in group 'a' names 2 classes; expected one of 'qqa', 'qqb'"):
         load(twins.replace("MEMBER", "same") + tail)
     assert load(twins.replace("MEMBER", "qqa") + tail).merged.unplaced == ()
+
+
+# a block, and all errors of it: what follows from one of them is not said again
+ALONE = [
+    ("{a: [tabby], b: [tabby]}", ["E202"]),  # b is empty for that
+    ("{a: [tabbi]}", ["E201"]),
+    ("{out: {in: [tabbi]}}", ["E201"]),  # nor that `out` is empty too
+    ("{out: {in: [tabby, tiger cat]}, a: [n02123045, n02123159]}", ["E202", "E202"]),
+    ("{out: {in: [cat.n.01]}, a: [tabby, tiger cat]}", ["E203", "E203"]),  # two empty groups
+]
+
+
+@pytest.mark.parametrize(("block", "codes"), ALONE)
+def test_each_mistake_is_reported_once(block: str, codes: list[str], write: Callable[[str], Path]) -> None:
+    found = [finding for finding in validate(write(text(block))) if finding.is_error]
+    assert [finding.code for finding in found] == codes, found
+
+
+def test_a_chain_of_groups_says_what_it_says_once(load: Load) -> None:
+    weaker = "{p: {q: [tiger cat, beagle.n.01]}, r: [tabby, toucan]}"
+    block = text("{a: [tabby, tiger cat]}").replace("models:", f"  - groups: {weaker}\nmodels:")
+    assert [(c.kept, c.lost) for c in load(block).conflicts] == [("a", "q"), ("a", "r")]
+
+
+def test_a_class_below_its_head_word_is_a_step_from_it(load: Load) -> None:
+    head = "name: t\nclasses: [aquarium_fish, goldfish, toucan]\nunplaced: root\nmodels: {PHL: {}}\n"
+    taxonomy = load(head + "sources: [{groups: {a: [fish.n.01], b: [aquarium_fish, toucan]}}]\n")
+    assert group_of(taxonomy, "aquarium_fish") == "b"
+    (conflict,) = taxonomy.conflicts
+    assert conflict.lost == "a (fish.n.01)"
+
+
+def test_an_id_outweighs_a_name(load: Load) -> None:
+    head = "name: t\nclasses: [qqa, qqb, qqc]\nnames: {qqa: qqb}\nunplaced: root\nmodels: {PHL: {}}\n"
+    taxonomy = load(head + "sources: [{groups: {a: [qqb, qqc]}}]\n")
+    assert [info(taxonomy.tree, key).id for key in taxonomy.tree.succ["group:a"]] == ["qqb", "qqc"]

@@ -184,3 +184,10 @@ def test_names_with_trailing_apostrophes_keep_their_own_provenance() -> None:
     assert provenance(tree, "class:d'") == Provenance("w", "d'.yaml:1")
     tree = merge(toy.entries("a b c d"), [toy.source("s", "X(a b) c d"), toy.source("w", "a b X(c d)", "a b c d")]).tree
     assert [str(provenance(tree, key)) for key in tree.succ[ROOT]] == ["s (X.yaml:1)", "w (X.yaml:1)"]
+
+
+def test_conflicts_of_a_source_come_by_what_was_kept_then_by_what_was_lost() -> None:
+    names = "a b c d e f g"
+    sources = [toy.source("s", "A(a b) B(c d) e f g", names), toy.source("w", "Z(a e) Y(c f) X(d g) b", names)]
+    found = merge(toy.entries(names), sources).conflicts
+    assert [(c.kept, c.lost) for c in found] == [("A", "Z"), ("B", "X"), ("B", "Y")]

@@ -80,10 +80,10 @@ def held(cut: Cut) -> list[str]:
     return [*cut.classes, *itertools.chain.from_iterable(map(held, cut.children))]
 
 
-def objective(cut: Cut, tree: Tree, levels: int, options: Nesting) -> float:
+def objective(cut: Cut, tree: Tree, levels: int, options: Nesting, scale: int | None = None) -> float:
     """The sum of the docstring, read off a finished nesting."""
     sizes = class_sizes(tree)
-    n = sizes[ROOT]
+    n = scale or sizes[ROOT]
     single = nest.SINGLE * max(1, options.closeness, options.balance)
     if options.single_child is not None:
         single = options.single_child / n
@@ -118,13 +118,13 @@ def check_shape(cut: Cut, tree: Tree, levels: int) -> None:
     assert all(group.classes and not group.children for group in layer)
 
 
-def check_exact(tree: Tree, levels: int, options: Nesting) -> None:
+def check_exact(tree: Tree, levels: int, options: Nesting, scale: int | None = None) -> None:
     completed = complete(tree)
-    solver = nest._Solver(completed, levels, options, ROOT, None)
+    solver = nest._Solver(completed, levels, options, ROOT, scale)
     check_shape(solver.cut, completed, levels)
-    costs = [objective(cut, completed, levels, options) for cut in all_nestings(completed, levels)]
+    costs = [objective(cut, completed, levels, options, scale) for cut in all_nestings(completed, levels)]
     assert solver.cost == pytest.approx(min(costs), rel=1e-9, abs=1e-9)
-    assert objective(solver.cut, completed, levels, options) == pytest.approx(solver.cost, rel=1e-9, abs=1e-9)
+    assert objective(solver.cut, completed, levels, options, scale) == pytest.approx(solver.cost, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -179,6 +179,8 @@ COMPLETED = [
     ("a A(b c)", "a (b c)"),
     ("a A(b c d)", "a (b c d)"),
     ("a A(b c B(d e f))", "(a b) (c (d e f))"),
+    ("a A(B(b c) C(d e))", "a ((b c) (d e))"),
+    ("a A(B(b c) C(d e) D(f g))", "(a (b c)) ((d e) (f g))"),
     ("A(a b B(c d)) e f", "((a b) (c d)) (e f)"),
 ]
 
@@ -204,3 +206,45 @@ def test_a_star_above_the_cap_is_still_cut() -> None:
     tree = toy.tree_of(f"A({names}) B(C(a b) D(e f))")
     cut = nest.solve(tree, 3, options)
     check_shape(cut, tree, 3)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_part_is_cut_at_the_least_cost_on_the_scale_of_the_whole(options: Nesting) -> None:
+    check_exact(toy.tree_of("A(a b) B(c d e) f"), 2, options, scale=50)
+
+
+def test_one_class_has_a_path_of_its_own() -> None:
+    tree = toy.tree_of("a")
+    check_shape(nest.solve(tree, 3, Nesting()), tree, 3)
+
+
+def test_gathered_classes_are_as_far_apart_as_those_of_the_node_they_were_gathered_in() -> None:
+    tree = complete(toy.tree_of("a A(b c C(d e)) B(f g h i j k)"))
+    assert toy.drawn(tree) == "((a b) (c (d e))) (f g h i j k)"
+    twice = ROOT + OTHER + OTHER
+    assert {toy.info(tree, key).name for key in tree.succ[twice]} == {"a", "b"}
+    solver = nest._Solver(tree, 3, Nesting(closeness=2.0), ROOT, None)
+    for node in (ROOT, ROOT + OTHER, twice):
+        assert solver.looseness(node) == pytest.approx(2.0 / 11)
+
+
+def test_the_rest_of_a_node_is_never_all_of_it() -> None:
+    check_exact(toy.tree_of("a b c"), 2, Nesting(max_children=2, closeness=0.0, single_child=0.0))
+    free = Nesting(closeness=0.0, balance=0.0, single_child=0.0)
+    assert [held(g) for g in nest.solve(toy.tree_of("a b G(c d) e f"), 2, free).children] == [
+        ["class:a", "class:b", "class:e", "class:f"],
+        ["class:c", "class:d"],
+    ]
+
+
+def test_of_equal_costs_nodes_are_taken_before_a_rest() -> None:
+    for text in ("a b c d G(e f)", "F(a b) G(c d e f) g", "a F(b c) G(d e)"):
+        cut = nest.solve(toy.tree_of(text), 2, Nesting(max_children=4, closeness=0.5))
+        assert not any(group.rest for group in cut.children), text
+
+
+def test_more_groups_side_by_side_than_the_cap_are_still_cut() -> None:
+    tree = toy.tree_of(" ".join(f"G{i}(a{i} b{i})" for i in range(60)))
+    options = Nesting(max_children=2)
+    assert nest.cap(120, 2, options) < 40
+    check_shape(nest.solve(tree, 2, options), tree, 2)

@@ -100,6 +100,12 @@ def test_where_each_group_comes_from() -> None:
     assert all("root" in origin or "toy" in origin or origin == "path too short" for origin in origins.values())
 
 
+def test_what_was_gathered_twice_comes_from_the_node_it_was_gathered_in() -> None:
+    nesting = nest_tree(toy.tree_of("X(a A(b c C(d e)) B(f g h i j k)) Y(l m)"), 3, Options(max_children=2), default())
+    (group,) = (g for g in nesting.groups[1] if g.classes == (0, 1))
+    assert (group.name, group.origin) == ("other X", "what is left of toy (X.yaml:1)")
+
+
 @pytest.mark.parametrize("name", ["A/other", "other A", "other", "A'", "root"])
 def test_a_users_group_may_be_called_like_a_part_of_ours(name: str) -> None:
     key = name.replace(" ", "_")
@@ -121,6 +127,13 @@ def test_wordnet_twins_get_their_synset_names() -> None:
     for key, synset in (("A", "n02012849"), ("B", "n03126707")):
         tree.nodes[f"group:{key}"]["info"] = toy.Node("group", synset, "crane", synset)
     assert shown(nest_tree(tree, 2, Options(), default()))[0][:2] == ["crane.n.05/node/0", "crane.n.04/node/0"]
+
+
+def test_twins_of_one_synset_are_numbered() -> None:
+    tree = toy.tree_of("A(a b) B(c d) C(e f)")
+    for key, synset in (("A", "n02012849"), ("B", "n03126707"), ("C", "n02012849")):
+        tree.nodes[f"group:{key}"]["info"] = toy.Node("group", synset, "crane", synset)
+    assert shown(nest_tree(tree, 2, Options(), default())) == [["crane/node/0", "crane (2)/node/0", "crane (3)/node/0"]]
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +167,17 @@ def test_refine_keeps_the_groups_of_shallower_models(load: Callable[[str], Taxon
         check_nesting(nesting, nesting.levels, 100)
     kept = (three.groups[:1], four.groups[:2]) == (two.groups, three.groups)
     assert kept == (refine == "true")
+
+
+def test_refined_groups_are_weighed_on_the_scale_of_all_classes() -> None:
+    drawing = "G8(c0 G7(G2(c1 G1(c2 c3 c4)) G6(G3(c5 c6) G4(c7 c8) G5(c9 c10)))) G10(G9(c11 c12) c13)"
+    tree, options = toy.tree_of(drawing), Options(max_children=4)
+    base = nest_tree(tree, 2, options, default())
+    refined = nest_tree(tree, 3, options, default(), base=base)
+    assert [[g.name for g in groups] for groups in refined.groups] == [
+        ["G8", "G10"],
+        ["c0", "G2", "other G6", "G5", "G9", "c13"],  # on the scale of G8's 11 classes G3 and G4 would stay apart
+    ]
 
 
 def test_the_same_on_every_hash_seed() -> None:

@@ -9,6 +9,7 @@ import toy
 
 from hiergen.taxonomy.tree import (
     ROOT,
+    Provenance,
     ancestors,
     bottom_up,
     class_sizes,
@@ -77,3 +78,22 @@ def test_deep_trees_need_no_recursion() -> None:
     tree = toy.tree_of("".join(f"G{i}(c{i} " for i in range(depth)) + "z" + ")" * depth)
     assert max(depths(contract(tree)).values()) == depth + 1 - 0
     assert class_sizes(tree)[ROOT] == depth + 1
+
+
+def test_contracting_leaves_the_tree_as_it_was() -> None:
+    tree = toy.tree_of("A(B(a)) C() D(b c)")
+    before = list(tree.edges(data=True)), list(tree.nodes(data=True))
+    contract(tree)
+    assert (list(tree.edges(data=True)), list(tree.nodes(data=True))) == before
+
+
+def test_groups_without_classes_come_last_by_their_keys() -> None:
+    for drawing in ("Y() X() b a", "X() b Y() a", "a X() Y() b"):
+        tree = sort_children(toy.tree_of(drawing, order="a b"))
+        assert list(tree.succ[ROOT]) == ["class:a", "class:b", "group:X", "group:Y"]
+        assert first_class(tree)["group:X"] == 2
+
+
+def test_a_provenance_without_a_place_is_its_source() -> None:
+    assert str(Provenance("groups", "t.yaml:3")) == "groups (t.yaml:3)"
+    assert str(Provenance("groups", "")) == "groups"

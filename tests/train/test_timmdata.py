@@ -168,6 +168,7 @@ def test_the_package_datasets(network: HierarchicalNetwork, monkeypatch: pytest.
     module = SimpleNamespace(
         load_dataset=load, load_dataset_builder=builder, Image=lambda decode: None, load_from_disk=None
     )
+    module.__version__ = "4.0.0"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", module)
     assert has_validation("hfds/some/cats")
     images = open_data("hfds/some/cats", network, split="validation")

@@ -4,7 +4,10 @@
   const grouped = (n) => Math.round(n).toLocaleString("en-US");
   Explore.format = {
     whole: grouped,
-    giga: (n) => (n / 1e9).toFixed(3),
+    giga(n) { // as hiergen/units.py
+      const leading = n > 0 ? -Math.floor(Math.log10(n / 1e9)) : 0;
+      return (n / 1e9).toFixed(Math.min(Math.max(3, leading + 2), 6));
+    },
     amount(n) {
       for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
         if (n >= size) return `${(n / size).toFixed(2)} ${unit}`;

@@ -7,6 +7,7 @@ otherwise. Nothing of that thread's stack, where the key is, gets into a traceba
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import socket
 import ssl
 import threading
@@ -140,4 +141,7 @@ def _failure(error: Exception, url: str) -> Outcome:
 def is_local(url: str) -> bool:
     """Whether the server is this machine: the key stays on it, and no proxy is needed."""
     host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, such as 127.0.0.1.example.org
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hiergen.errors import SpecError, quoted
 from hiergen.files import read_text, write_text
 
-FORMAT = "hiergen search 1"
+FORMAT = "hiergen search 2"
 LARGEST = 100_000_000  # bytes
 Numbers = list[list[int]]
 
@@ -69,6 +70,7 @@ class _File(BaseModel):
     best_value: float | None
     seconds: float
     rounds: tuple[float, ...]
+    sha256: str
 
 
 def save(path: Path, identity: Identity, state: State) -> None:
@@ -76,7 +78,8 @@ def save(path: Path, identity: Identity, state: State) -> None:
     data = asdict(state)
     for key in ("leader_value", "best_value"):
         data[key] = None if data[key] == float("-inf") else data[key]
-    write_text(path, json.dumps({"format": FORMAT, "search": asdict(identity), **data}) + "\n")
+    found = {"format": FORMAT, "search": asdict(identity), **data}
+    write_text(path, json.dumps({**found, "sha256": _checksum(found)}) + "\n")
 
 
 def load(path: Path, identity: Identity, classes: int) -> State | None:
@@ -98,6 +101,8 @@ def load(path: Path, identity: Identity, classes: int) -> State | None:
         ) from None
     if found.format != FORMAT:
         raise SpecError("is of another version", place=str(path), expected=FORMAT, got=quoted(found.format))
+    if _checksum(found.model_dump(exclude={"sha256"})) != found.sha256:
+        raise SpecError("is damaged: its checksum does not fit", place=str(path), hint="remove it, and search anew")
     wanted = json.loads(json.dumps(asdict(identity)))
     for key, value in wanted.items():
         if found.search.get(key) != value:
@@ -116,10 +121,14 @@ def load(path: Path, identity: Identity, classes: int) -> State | None:
         raise SpecError("is damaged: it stands nowhere", place=str(path), hint="remove it")
     if (found.block > 0) != (found.now is not None) or (found.leader is None) != (found.leader_value is None):
         raise SpecError("is damaged: it lacks where it stands", place=str(path), hint="remove it")
-    data = found.model_dump(exclude={"format", "search"})
+    data = found.model_dump(exclude={"format", "search", "sha256"})
     for key in ("leader_value", "best_value"):
         data[key] = float("-inf") if data[key] is None else data[key]
     return State(**data)
+
+
+def _checksum(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def _sound(labels: Numbers, counts: list[int], classes: int) -> bool:
@@ -130,4 +139,4 @@ def _sound(labels: Numbers, counts: list[int], classes: int) -> bool:
 
 
 def _shown(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else quoted(value)
+    return quoted(",".join(map(str, value)))[1:-1] if isinstance(value, list) else quoted(value)

@@ -1,0 +1,168 @@
+"""Random trees through the nesting: the promises of docs/nesting.md, checked on plain nested lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hiergen.taxonomy.nest import OTHER, Cut, solve
+from hiergen.taxonomy.nesting import Nesting, nest_tree
+from hiergen.taxonomy.spec import Nesting as Options
+from hiergen.taxonomy.wordnet import default
+from tests.fuzz.profiles import examples
+from tests.fuzz.trees import (
+    Shape,
+    classes_of,
+    completed,
+    depth_of,
+    groups_of,
+    nodes_of,
+    options,
+    shape_of,
+    shapes,
+    tree_of,
+)
+
+
+def levels_below(shape: Shape) -> st.SearchStrategy[int]:
+    return st.integers(1, min(depth_of(shape), 5))
+
+
+def check_levels(nesting: Nesting, n: int, k: int) -> None:
+    """Exactly k levels; each is a partition of the classes, and refines the one above by `parent`."""
+    assert nesting.levels == k
+    assert len(nesting.groups) == k - 1
+    above = [frozenset(range(n))]
+    for groups in nesting.groups:
+        assert Counter(c for group in groups for c in group.classes) == Counter(range(n))
+        for group in groups:
+            assert list(group.classes) == sorted(group.classes)
+            assert frozenset(group.classes) <= above[group.parent]
+        assert {group.parent for group in groups} == set(range(len(above)))  # no group without children
+        order = [(group.parent, group.classes) for group in groups]
+        assert order == sorted(order)  # tree order: siblings side by side, by their first class
+        names = [group.name for group in groups]
+        assert len(set(names)) == len(names)
+        above = [frozenset(group.classes) for group in groups]
+    assert Counter(nesting.leaves) == Counter(range(n))
+    homes = nesting.parents(k)
+    assert all(c in above[home] for c, home in enumerate(homes)) if k > 1 else set(homes) == {0}
+
+
+def check_groups(nesting: Nesting, shape: Shape) -> None:
+    """A group is a node of the completed tree, or some children of one, or a class alone."""
+    whole = completed(shape)
+    inner = {classes_of(node) for node in nodes_of(whole)}
+    families = [[classes_of(part) for part in node] for node in nodes_of(whole)]
+    for groups in nesting.groups:
+        for group in groups:
+            inside = frozenset(group.classes)
+            if group.kind == "pass":
+                assert len(inside) == 1
+            elif group.kind == "node":
+                assert inside in inner
+            else:
+                parts = [[part for part in family if part <= inside] for family in families]
+                assert any(frozenset().union(*gathered) == inside for gathered in parts)
+
+
+@examples(100, 0.16)
+@given(st.data())
+def test_every_class_once_on_exactly_k_levels_in_nodes_and_rests(data: st.DataObject) -> None:
+    shape = data.draw(shapes(most=24))
+    k = data.draw(levels_below(shape))
+    nesting = nest_tree(tree_of(shape), k, data.draw(options()), default())
+    check_levels(nesting, len(classes_of(shape)), k)
+    check_groups(nesting, shape)
+
+
+@examples(60, 0.08)
+@given(st.data())
+def test_one_rest_of_a_node_on_each_level(data: st.DataObject) -> None:
+    """The cut itself: what is whole is whole, a rest is some of a node's children, and there is one of each node."""
+    shape = data.draw(shapes(most=20))
+    k = data.draw(levels_below(shape))
+    tree = tree_of(shape)
+    cut = solve(tree, k, data.draw(options()))
+    layer = [cut]
+    for _ in range(k - 1):
+        layer = [child for group in layer for child in group.children]
+        assert len(rests := [group.node for group in layer if group.rest]) == len(set(rests))
+        for group in layer:
+            if not group.rest and not group.node.endswith(OTHER) and group.node in tree.graph["order"]:
+                assert held(group) == [group.node]
+
+
+def held(cut: Cut) -> list[str]:
+    return [*cut.classes, *(c for child in cut.children for c in held(child))]
+
+
+@examples(50, 0.08)
+@given(st.data())
+def test_refining_keeps_the_groups_above(data: st.DataObject) -> None:
+    shape = data.draw(shapes(least=3, most=20))
+    assume(depth_of(shape) > 1)
+    k = data.draw(st.integers(1, depth_of(shape) - 1))
+    more = data.draw(st.integers(k + 1, min(depth_of(shape), k + 3)))
+    tree, chosen = tree_of(shape), data.draw(options())
+    base = nest_tree(tree, k, chosen, default())
+    deeper = nest_tree(tree, more, chosen, default(), base=base)
+    assert deeper.groups[: k - 1] == base.groups
+    check_levels(deeper, len(classes_of(shape)), more)
+
+
+@examples(50, 0.09)
+@given(st.data())
+def test_nesting_a_nesting_again_is_the_identity(data: st.DataObject) -> None:
+    """With `balance: 0`, as docs/taxonomy-file.md says, and without groups of one member, which contract."""
+    shape = data.draw(shapes(most=24))
+    k = data.draw(levels_below(shape))
+    nesting = nest_tree(tree_of(shape), k, data.draw(options()), default())
+    assume(all(count > 1 for level in range(1, k) for count in nesting.children(level)))
+    assume(k == 1 or len(nesting.groups[0]) > 1)
+    again = nest_tree(tree_of(nested(nesting)), k, Options(balance=0), default())
+    assert [[g.classes for g in groups] for groups in again.groups] == [
+        [g.classes for g in groups] for groups in nesting.groups
+    ]
+
+
+def nested(nesting: Nesting) -> Shape:
+    """A nesting as a tree of its own."""
+    below: list[Shape] = [[] for _ in nesting.groups[-1]] if nesting.groups else [[]]
+    for c, home in enumerate(nesting.parents(nesting.levels)):
+        below[home].append(c)
+    for level in range(len(nesting.groups) - 1, -1, -1):
+        gathered: list[Shape] = [[] for _ in (nesting.groups[level - 1] if level else [0])]
+        for group, inner in zip(nesting.groups[level], below, strict=True):
+            gathered[group.parent].append(inner)
+        below = gathered
+    return below[0]
+
+
+@examples(40, 0.05)
+@given(st.data())
+def test_the_order_in_which_children_stand_is_nothing(data: st.DataObject) -> None:
+    shape = data.draw(shapes(most=16))
+    k = data.draw(levels_below(shape))
+    chosen = data.draw(options())
+
+    def turned(part: Shape | int) -> Shape | int:
+        return part if isinstance(part, int) else [turned(p) for p in data.draw(st.permutations(part))]
+
+    first, second = (nest_tree(tree_of(t), k, chosen, default()) for t in (shape, turned(shape)))
+    assert [[(g.classes, g.parent, g.kind) for g in groups] for groups in first.groups] == [
+        [(g.classes, g.parent, g.kind) for g in groups] for groups in second.groups
+    ]
+
+
+@examples(20, 0.01)
+@given(shapes(most=30, steps=9))
+def test_shapes_are_trees_without_single_children(shape: Shape) -> None:
+    """Of the strategy itself."""
+    assert Counter(c for node in nodes_of(shape) for c in node if isinstance(c, int)) == Counter(classes_of(shape))
+    assert all(len(node) > 1 for node in nodes_of(shape))
+    assert all(len(group) > 1 for group in groups_of(shape) | groups_of(completed(shape)))
+    assert classes_of(completed(shape)) == classes_of(shape)
+    assert shape_of([3, 4, 5], [0, 1]) == [3, [4, 5]]
