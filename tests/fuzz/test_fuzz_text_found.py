@@ -124,6 +124,17 @@ def test_a_search_state_whose_numbers_are_text(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 600
 
 
+def test_a_search_state_whose_best_value_is_no_number(tmp_path: Path) -> None:
+    """Nothing is better than it: the search would have gone on and kept what it had."""
+    identity = statefile.Identity("coherence", "names", "abc", "def", (2,), (2, 3), False, 0)
+    path, found = tmp_path / "s.json", [[0, 0, 0, 1, 1]]
+    statefile.save(path, identity, statefile.State(10, round=1, best=found, best_value=0.5))
+    assert statefile.load(path, identity, 5) is not None
+    statefile.save(path, identity, statefile.State(10, round=1, best=found, best_value=float("nan")))
+    with pytest.raises(SpecError, match="best_value.*finite"):
+        statefile.load(path, identity, 5)
+
+
 def test_a_confusion_that_no_float_holds(hiergen: Run, write: Write) -> None:
     classes = ["tabby", "pug", "beagle", "minivan"]
     table = [[10**400 if i == j else 1 for j in range(4)] for i in range(4)]

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from hiergen.errors import SpecError, quoted
 from hiergen.files import read_text, write_text
@@ -65,9 +65,9 @@ class _File(BaseModel):
     block: int
     now: Numbers | None
     leader: Numbers | None
-    leader_value: float | None
+    leader_value: FiniteFloat | None
     best: Numbers | None
-    best_value: float | None
+    best_value: FiniteFloat | None
     seconds: float
     rounds: tuple[float, ...]
     sha256: str
