@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 
 _SHOWN = 80  # characters of a user's own text that a message repeats
+_PATH = 400  # of a path, which may be in a command to copy
 
 
 class HiergenError(Exception):
@@ -89,9 +90,9 @@ def named_at(place: str) -> Iterator[None]:
 def quoted(text: object) -> str:
     """A user's text as one printable line: control and non-ASCII-safe characters escaped, shortened (of a path, the end
     is kept)."""
-    shown = str(text)
-    if len(shown) > _SHOWN:
-        shown = f"…{shown[1 - _SHOWN :]}" if isinstance(text, PurePath) else f"{shown[: _SHOWN - 1]}…"
+    shown, path = str(text), isinstance(text, PurePath)
+    if len(shown) > (limit := _PATH if path else _SHOWN):
+        shown = f"…{shown[1 - limit :]}" if path else f"{shown[: limit - 1]}…"
     return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown) + "'"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +10,21 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes; before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from hiergen import cli
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 
 Write = Callable[..., Path]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs in several processes; files and tests named on the command line in this one."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return (os.cpu_count() or 1) if whole else 0
 
 
 @dataclass(frozen=True)

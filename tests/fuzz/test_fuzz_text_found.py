@@ -131,7 +131,7 @@ def test_a_search_state_whose_best_value_is_no_number(tmp_path: Path) -> None:
     statefile.save(path, identity, statefile.State(10, round=1, best=found, best_value=0.5))
     assert statefile.load(path, identity, 5) is not None
     statefile.save(path, identity, statefile.State(10, round=1, best=found, best_value=float("nan")))
-    with pytest.raises(SpecError, match="best_value.*finite"):
+    with pytest.raises(SpecError, match=r"best_value.*finite"):
         statefile.load(path, identity, 5)
 
 
