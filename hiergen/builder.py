@@ -11,7 +11,7 @@ from hiergen.codegen.render import render
 from hiergen.codegen.standalone import STANDS_ALONE
 from hiergen.codegen.standalone import standalone as inlined
 from hiergen.errors import HiergenError, OutputError, quoted
-from hiergen.files import reason, write_text
+from hiergen.files import check_replaceable, reason, write_text
 from hiergen.plan.compile import compile_plan
 from hiergen.plan.ir import Plan
 from hiergen.plan.trunks import BackboneFacts, facts
@@ -135,6 +135,7 @@ def _checked_output(target: Path, taxonomy: Taxonomy, standalone: bool) -> Path:
         if target.is_file():
             raise OutputError("is not a folder", place=str(target), expected="a folder, or a file that ends in .py")
         target = target / f"{identifier(taxonomy.spec.name)}.py"
+    check_replaceable(target)
     if not target.is_file() or not (head := _head(target).strip()):
         return target
     if "Written by hiergen " not in head:

@@ -40,6 +40,8 @@ _DAMAGED = (
     ),
     *(AssertionError, struct.error),
 )
+# What torch's unpickler calls with anything: one number makes it as large as that, ten codecs a thousand times larger
+_GROWING = {b"builtins\nbytearray\n", b"__builtin__\nbytearray\n", b"_codecs\nencode\n"}
 _PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")  # torch.compile around or inside DistributedDataParallel
 
 
@@ -81,6 +83,9 @@ def read_pickle(raw: bytes, source: Path) -> Any:
     """What a checkpoint's bytes hold, without running code. Raises HiergenError for anything but tensors and plain
     values, and for a file that unpacks to more than it has."""
     _check_sizes(raw, source)
+    for name in _GROWING:
+        if name in raw:
+            raise _more_than_weights(quoted(source)[1:-1], name.decode().strip().replace("\n", "."))
     return _unpickled(raw, source)
 
 
@@ -101,8 +106,8 @@ def _check_sizes(raw: bytes, source: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
-        return  # torch says what is wrong with it
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise _broken(quoted(source)[1:-1], error, "zipfile") from None  # torch is less strict, and would unpack it
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > len(raw):
         raise HiergenError(
             "is a compressed zip, which may unpack to any size",
@@ -119,20 +124,24 @@ def _unpickled(raw: bytes, source: Path) -> Any:
             return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
-        raise HiergenError(
-            "holds more than weights or is not whole, and hiergen runs no code from a pickle",
-            place=place,
-            expected="tensors and plain values",
-            got=quoted(named[1]) if named else None,
-            hint="where it was made, save its state_dict() alone",
-        ) from None
+        raise _more_than_weights(place, named[1] if named else None) from None
     except _DAMAGED as error:
-        raise _broken(place, error) from None
+        raise _broken(place, error, "torch") from None
 
 
-def _broken(place: str, error: Exception) -> HiergenError:
+def _more_than_weights(place: str, name: str | None) -> HiergenError:
+    return HiergenError(
+        "holds more than weights or is not whole, and hiergen runs no code from a pickle",
+        place=place,
+        expected="tensors and plain values",
+        got=quoted(name) if name else None,
+        hint="where it was made, save its state_dict() alone",
+    )
+
+
+def _broken(place: str, error: Exception, who: str) -> HiergenError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return HiergenError("is a truncated or corrupt checkpoint", place=place, hint=f"torch says: {quoted(reason)[1:-1]}")
+    return HiergenError("is a truncated or corrupt checkpoint", place=place, hint=f"{who} says: {quoted(reason)[1:-1]}")
 
 
 def _weights(checkpoint: Any, source: Path, use_ema: bool, size: int) -> tuple[dict[str, Tensor], str | None]:

@@ -17,7 +17,7 @@ from hiergen.codegen.render import render_cutout
 from hiergen.codegen.standalone import standalone
 from hiergen.codegen.view import CutoutOrigin
 from hiergen.errors import HiergenError, OutputError, quoted
-from hiergen.files import reason, staging, write_text, writing
+from hiergen.files import reason, set_mode, staging, umask, write_text, writing
 from hiergen.models import CUTOUT_SOURCE, CUTOUT_WEIGHTS, ModelRef, find_model, network_in, run_source
 from hiergen.nn.cutout import cut, difference
 from hiergen.nn.network import HierarchicalNetwork
@@ -185,7 +185,12 @@ def _is_cutout(folder: Path) -> bool:
 def _staged(target: Path) -> Iterator[Path]:
     """A folder beside the target that becomes it at the end of the block; after an error it is gone."""
     with staging(target) as made:
-        yield made
+        try:
+            yield made
+        except OutputError as error:  # which names a file of the folder that the user did not name
+            if error.place is not None and Path(error.place).is_relative_to(made):
+                error.place = str(target / Path(error.place).relative_to(made))
+            raise
         with writing(target):
             _moved(made, target)
 
@@ -193,9 +198,7 @@ def _staged(target: Path) -> Iterator[Path]:
 def _moved(made: Path, target: Path) -> None:
     for left in made.glob(".*.part"):  # what a disk did not let go at once would stay for ever
         shutil.rmtree(left, ignore_errors=True)
-    mask = os.umask(0)
-    os.umask(mask)
-    made.chmod(0o777 & ~mask)
+    set_mode(made, 0o777 & ~umask())
     if not target.exists():
         os.rename(made, target)
         return

@@ -74,13 +74,22 @@ def check_writable(path: Path) -> None:
     with writing(path):
         if "\0" in str(path):
             raise OSError("embedded null byte")
-        if path.is_dir():
-            raise OutputError("is a directory", place=str(path), expected="a file to write")
+        check_replaceable(path)
         above = next(folder for folder in path.absolute().parents if folder.exists())
         if not above.is_dir():
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(above, os.W_OK | os.X_OK):
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises OutputError for what a file must not take the place of: a folder, a pipe, a device such as /dev/null."""
+    with writing(path):
+        if path.is_dir():
+            raise OutputError("is a directory", place=str(path), expected="a file to write")
+        # /dev/stdout is a link, to a file at times
+        if (path.exists() and not path.is_file()) or path.absolute().parent == Path("/dev"):
+            raise OutputError("is a pipe or a device, which a file would replace", place=str(path), expected="a file")
 
 
 def cache_home() -> Path:
@@ -100,8 +109,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         _prepare(path)
-        if path.is_dir():
-            raise OutputError("is a directory", place=str(path), expected="a file to write")
+        check_replaceable(path)
         handle, name = _locked_file(path)
         try:
             yield Path(name)
@@ -144,7 +152,7 @@ def put(temporary: Path, path: Path) -> None:
     """Sync a file that lies on the same disk, and let it take the place of `path`. Raises OSError."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
-    os.chmod(temporary, _mode(path))
+    set_mode(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask())
     os.replace(temporary, path)
     with suppress(OSError):  # so that the name outlasts a power cut; not every disk can
         handle = os.open(path.parent, os.O_RDONLY)
@@ -169,7 +177,7 @@ def _prefix(path: Path) -> str:
 def _locked_file(path: Path) -> tuple[int, str]:
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
-        if _lock(handle) and os.fstat(handle).st_nlink:
+        if lock(handle) and os.fstat(handle).st_nlink:
             return handle, name
         os.close(handle)  # another process has just taken it for a leftover
 
@@ -179,12 +187,12 @@ def _locked_folder(path: Path) -> tuple[int, Path]:
         folder = tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
         with suppress(FileNotFoundError):
             handle = os.open(folder, os.O_RDONLY)
-            if _lock(handle) and os.path.exists(folder):
+            if lock(handle) and os.path.exists(folder):
                 return handle, Path(folder)
             os.close(handle)
 
 
-def _lock(handle: int, *, sure: bool = False) -> bool:
+def lock(handle: int, *, sure: bool = False) -> bool:
     """Whether nobody else holds it: a lock is gone with its process. Without locks nobody can know: then not `sure`."""
     try:
         if fcntl is None:
@@ -212,18 +220,23 @@ def _remove_abandoned(entry: os.DirEntry[str]) -> None:
     how = (os.O_RDONLY if is_folder else os.O_RDWR) | os.O_NONBLOCK | os.O_NOFOLLOW
     handle = os.open(entry.path, how)
     try:
-        if _lock(handle, sure=True):
+        if lock(handle, sure=True):
             shutil.rmtree(entry.path) if is_folder else os.unlink(entry.path)
     finally:
         os.close(handle)
 
 
-def _mode(path: Path) -> int:
-    if path.exists():
-        return path.stat().st_mode & 0o777
+def set_mode(path: Path, mode: int) -> None:
+    """Its permissions, on a disk that has any: FAT and SMB may say that changing them is not permitted."""
+    with suppress(PermissionError):
+        os.chmod(path, mode)
+
+
+def umask() -> int:
+    """What the user takes away from the permissions of new files."""
     mask = os.umask(0)
     os.umask(mask)
-    return 0o666 & ~mask
+    return mask
 
 
 def reason(error: Exception) -> str:

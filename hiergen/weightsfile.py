@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from hiergen import __version__
-from hiergen.errors import HiergenError, OutputError, nearest, quoted
-from hiergen.files import put, reason, staging, writing
+from hiergen.errors import HiergenError, nearest, quoted
+from hiergen.files import check_replaceable, put, reason, staging, writing
 
 FORMAT = "hiergen"
 _WANTED = ("format", "hiergen_version", "model", "taxonomy_sha256", "classes")
@@ -67,8 +67,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
     metadata = dict(metadata)
     if metadata.get("format") == FORMAT:
         metadata[_CHECKSUM] = _checksum(tensors, metadata)
-    if path.is_dir():
-        raise OutputError("is a directory", place=str(path), expected="a file to write")
+    check_replaceable(path)
     # in a folder, as safetensors has unfinished files of its own, under other names
     with staging(path) as folder, writing(path):
         temporary = folder / "weights"

@@ -168,6 +168,7 @@ N3HL = ("toycommand_n3hl", "--weights", "N3HL.safetensors")
         ((*N3HL, "--except", "pug,9"), "no class has the index 9; expected 0..8; or name the class"),
         (N3HL, "no classes named; expected --classes or --except"),
         ((*N3HL, "--classes", ","), "an empty class name; expected a class id, name, group, WordNet term or index"),
+        ((*N3HL, "--except", " "), "an empty class name; expected a class id, name, group, WordNet term or index"),
         (
             (*N3HL, "--classes", "pug", "--except", "dog"),
             "a cutout needs a class to keep; expected 1 to 8 of the 9 classes",

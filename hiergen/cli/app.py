@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ class Exit(IntEnum):
     DRIFT = 1
     BAD_INPUT = 2
     INTERRUPTED = 130  # as shells have it after Ctrl-C
+    UNREAD = 141  # and after SIGPIPE
 
 
 app = typer.Typer(
@@ -39,27 +41,34 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 def main() -> None:
     """Entry point: our sentence and exit code 2 for wrong input, a traceback for our own bugs."""
-    from hiergen.cli.stdout import printing
-    from hiergen.terminal import guarded, one_line
+    from hiergen.cli.stdout import ReaderGone, printing
+    from hiergen.terminal import guarded
 
-    with printing() as flush, guarded():
+    try:
+        with printing() as flush, guarded():
+            _main(flush)
+    except ReaderGone:  # not 1, which is drift
+        sys.exit(Exit.UNREAD)
+
+
+def _main(flush: Callable[[], None]) -> None:
+    from hiergen.terminal import one_line
+
+    try:
         try:
-            try:
-                app()
-            finally:
-                flush()
-        except HiergenError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
-            sys.exit(Exit.BAD_INPUT)
-        except BrokenPipeError:  # the reader (head, less) has seen enough
-            sys.stderr.close()
-        except OSError as error:
-            # even asking whether there is such a file fails
-            if error.errno not in _BAD_PATHS or not isinstance(error.filename, str):
-                raise
-            place = quoted(Path(error.filename))[1:-1]
-            print(f"error: {one_line(place)}: is no path to use ({reason(error)})", file=sys.stderr)
-            sys.exit(Exit.BAD_INPUT)
+            app()
+        finally:
+            flush()
+    except HiergenError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(Exit.BAD_INPUT)
+    except OSError as error:
+        # even asking whether there is such a file fails
+        if error.errno not in _BAD_PATHS or not isinstance(error.filename, str):
+            raise
+        place = quoted(Path(error.filename))[1:-1]
+        print(f"error: {one_line(place)}: is no path to use ({reason(error)})", file=sys.stderr)
+        sys.exit(Exit.BAD_INPUT)
 
 
 def console(*, stderr: bool = False) -> Console:

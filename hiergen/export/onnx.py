@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from hiergen.errors import HiergenError, OutputError
+from hiergen.errors import HiergenError
 from hiergen.export.metadata import describe
 from hiergen.export.trace import BATCHES, Exported, batch_size, compare, program, quiet, ready
-from hiergen.files import put, staging, writing
+from hiergen.files import check_replaceable, put, staging, writing
 from hiergen.nn.network import HierarchicalNetwork
 
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ def _data(path: Path) -> Path:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A path of that name in a fresh folder beside it; what the block leaves there moves to the path's own folder."""
-    if path.is_dir():
-        raise OutputError("is a directory", place=str(path), expected="a file to write")
+    check_replaceable(path)
     with writing(path), staging(path) as folder:
         yield folder / path.name
         for file in sorted(folder.iterdir(), reverse=True):  # the weights before the file that names them

@@ -36,7 +36,9 @@ def to_pt2(
         extra = {METADATA: json.dumps(describe(network, provenance), ensure_ascii=False)}
         buffer = io.BytesIO()  # torch ends the whole process where a file cannot be written
         torch.export.save(traced, buffer, extra_files=extra)
-        temporary.write_bytes(buffer.getbuffer())
+        # no view of it is left in an error's frames: the garbage collector of Python 3.12.1 crashes on those
+        with temporary.open("wb") as out, buffer.getbuffer() as written:
+            out.write(written)
         with temporary.open("rb") as file:
             again = torch.export.load(file).module()
         found = compare(net, again, batches, "the exported program")

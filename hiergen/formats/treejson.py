@@ -14,6 +14,7 @@ from hiergen.errors import SpecError, TaxonomyError, quoted
 from hiergen.formats.jsontext import Lines, parse_json, rows, word
 from hiergen.formats.tree import Tree, add, new_tree, top_down
 from hiergen.taxonomy.tree import parent
+from hiergen.terminal import as_json
 
 FORMAT = "hiergen-tree"
 VERSION = 1
@@ -66,6 +67,6 @@ def tree_json(tree: Tree) -> str:
         node |= {
             name: tree.nodes[key][name] for name in (*TEXTS, "index", "why") if tree.nodes[key].get(name, "") != ""
         }
-        lines.append(json.dumps(node, ensure_ascii=False))
+        lines.append(as_json(node))
     shown = "".join(f"{json.dumps(name)}: {json.dumps(value)},\n" for name, value in head.items() if value is not None)
     return "{" + shown + '"nodes": [\n' + ",\n".join(lines) + "\n]}\n"

@@ -14,6 +14,7 @@ import timm
 import torch
 
 from hiergen.errors import PlanError, quoted
+from hiergen.files import replacing
 from hiergen.nn import Trunk, stages
 from hiergen.nn.macs import count_macs, count_params
 from hiergen.plan.trunks import BackboneFacts, StageFacts
@@ -106,7 +107,8 @@ def write_table(path: Path = TABLE) -> None:
                 default[backbone] = key
             facts[key] = found.model_dump()
     table |= {"default": default, "facts": facts}
-    path.write_bytes(gzip.compress(json.dumps(table, sort_keys=True).encode(), mtime=0))
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(json.dumps(table, sort_keys=True).encode(), mtime=0))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hiergen.errors import HiergenError, OutputError, listed, quoted
-from hiergen.files import check_yaml_name, replacing
+from hiergen.files import check_replaceable, check_yaml_name, replacing
 from hiergen.partitions.grouping import Grouping, grouping_of
 from hiergen.suggest.naming import clean_names
 from hiergen.suggest.text import PLAIN, models_for, suggestion_name, taxonomy_text
@@ -99,8 +99,7 @@ def default_path(taxonomy: Taxonomy, by: str) -> Path:
 
 def check_target(taxonomy: Taxonomy, path: Path, *, force: bool) -> None:
     """Raises OutputError where `write_suggestion` would refuse `path`: asked before the work, not after it."""
-    if path.is_dir():
-        raise OutputError("is a directory", place=str(path), expected="a file to write")
+    check_replaceable(path)
     check_yaml_name(path)
     if path.exists() and taxonomy.path.exists() and path.samefile(taxonomy.path):
         raise OutputError("is the file that the suggestion is made from", place=str(path), expected="another --out")

@@ -100,7 +100,7 @@ class Alike:
         self._last = self._run(None)
 
     def _run(self, choices: list[NDArray[np.uint8]] | None) -> Table:
-        """The last diagonal, by number of own groups; `choices` gets a bit for each: the last child came alone."""
+        """The last diagonal, by number of own groups; `choices` gets a bit for each: the last child joined the rest."""
         row = np.zeros(1)
         for count in range(1, self._count + 1):
             new = np.full(count + 1, np.inf)

@@ -89,12 +89,12 @@ def complete(tree: Tree) -> Tree:
             elif len(loose) == 1:
                 loose.append(groups[0])
             if len(loose) > 1:
-                _gather(done, node, home, loose, sizes)
+                _gather(done, node, home, loose)
         queue.extend(done.succ[node])
     return sort_children(done)
 
 
-def _gather(tree: Tree, node: str, home: str, loose: list[str], sizes: dict[str, int]) -> None:
+def _gather(tree: Tree, node: str, home: str, loose: list[str]) -> None:
     """Move `loose`, children of `node` or of its child `home`, under a new child of `node`."""
     other = f"{node}{OTHER}"
     name = info(tree, node).name.removeprefix("other ")
@@ -105,9 +105,6 @@ def _gather(tree: Tree, node: str, home: str, loose: list[str], sizes: dict[str,
                 tree.remove_edge(above, child)
         tree.add_edge(other, child)
     tree.add_edge(node, other)
-    sizes[other] = sum(sizes[child] for child in loose)
-    if home != node:
-        sizes[home] -= sum(sizes[child] for child in loose[1:])
 
 
 class _Solver:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from importlib import resources
 from pathlib import Path
 
 from hiergen.data import class_list
 from hiergen.errors import TaxonomyError, quoted
+from hiergen.files import MAX_BYTES
 from hiergen.taxonomy.wordnet import WordNet
 
 NUMBERS = "superclass.txt"
@@ -86,6 +88,11 @@ def _disagreement(problem: str, place: str, got: str) -> TaxonomyError:
 
 def _lines(file: Path, count: int) -> list[str]:
     try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device may never end
+            raise ValueError("not a regular file")
+        if found.st_size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES:,} bytes")
         lines = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1

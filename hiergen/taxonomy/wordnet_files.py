@@ -59,6 +59,8 @@ def read(path: str | os.PathLike[str]) -> NounFiles:
     try:
         if os.path.isdir(path):
             files = _from_folder(Path(path), place)
+        elif os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device may never end
+            raise TaxonomyError("is not a regular file", place=place, hint=_HINT)
         else:
             with open(path, "rb") as file:
                 files = _from_zip(place, file)

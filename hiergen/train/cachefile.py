@@ -266,10 +266,10 @@ def allocate(handle: int, size: int) -> None:
     """Take the disk space of a file now; a full disk is an OSError here, rather than a crash of the reader later."""
     try:
         os.posix_fallocate(handle, 0, size)
-    except OSError as error:
-        if error.errno in _FULL:
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
             raise
-        os.ftruncate(handle, size)  # a file system that cannot: writing tells
+        os.ftruncate(handle, size)  # a system (macOS) or a file system that cannot: writing tells
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +118,12 @@ def _make_room(folder: Path, wanted: int, limit: int) -> None:
     chosen: list[tuple[Usage, Lock]] = []
     while idle and sum(cache.bytes for cache, _ in chosen) < needed:
         chosen.append(idle.pop(0))
-    for _, lock in idle:
-        lock.release()
+    _release(idle)
     could = sum(cache.bytes for cache, _ in chosen)
     if could >= needed:
         _removed(chosen)
         return
-    for _, lock in chosen:
-        lock.release()
+    _release(chosen)
     if short > could:
         raise HiergenError(
             "the disk has no room for the trunk's maps of all images and views",
@@ -145,29 +143,40 @@ def _make_room(folder: Path, wanted: int, limit: int) -> None:
 
 def _idle(caches: Sequence[Usage]) -> list[tuple[Usage, Lock]]:
     """The caches that nobody uses, locked. Where there are no locks nobody can know, and none is."""
-    found = []
-    for cache in caches:
-        lock = Lock.acquire(cache.path / USE, wait=False)
-        if lock is not None and lock.held:
-            found.append((cache, lock))
-        elif lock is not None:
-            lock.release()
+    found: list[tuple[Usage, Lock]] = []
+    try:
+        for cache in caches:
+            lock = Lock.acquire(cache.path / USE, wait=False)
+            if lock is not None and lock.held:
+                found.append((cache, lock))
+            elif lock is not None:
+                lock.release()
+    except BaseException:  # locks that stay would keep this very process out
+        _release(found)
+        raise
     return found
 
 
 def _removed(caches: Sequence[tuple[Usage, Lock]]) -> int:
-    for cache, lock in caches:
-        _remove(cache.path)
-        lock.release()
+    try:
+        for cache, _ in caches:
+            _remove(cache.path)
+    finally:
+        _release(caches)
     return sum(cache.bytes for cache, _ in caches)
+
+
+def _release(caches: Iterable[tuple[Usage, Lock]]) -> None:
+    for _, lock in caches:
+        lock.release()
 
 
 def _start_over(home: Path) -> None:
     lock = Lock.acquire(home / USE, wait=False)
     if lock is None:
         raise HiergenError("is damaged, and another process still uses it", place=str(home), hint="stop that first")
-    _remove(home)
-    lock.release()
+    with lock:
+        _remove(home)
 
 
 def _remove(home: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
 import re
 import shlex
@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from hiergen.errors import HiergenError, OutputError, quoted
-from hiergen.files import read_text, reason, write_text, writing
+from hiergen.files import lock, read_text, reason, write_text, writing
+from hiergen.terminal import as_json
 from hiergen.train.recipe import Recipe
 from hiergen.train.recipefile import dump_recipe, load_recipe
 
@@ -114,14 +115,10 @@ def held(folder: Path) -> Iterator[None]:
     with writing(folder):
         handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(handle):
             raise OutputError(
                 "another process trains in this folder", place=quoted(folder)[1:-1], hint="wait for it, or stop it"
-            ) from None
-        except OSError:
-            pass
+            )
         yield
     finally:
         os.close(handle)
@@ -130,7 +127,7 @@ def held(folder: Path) -> Iterator[None]:
 def record(folder: Path, request: Request, recipe: Recipe) -> None:
     """Write what a folder is a training of."""
     # by the first of them a folder is known as ours
-    write_text(folder / REQUEST, request.model_dump_json(indent=2) + "\n")
+    write_text(folder / REQUEST, as_json(request.model_dump(), indent=2) + "\n")
     write_text(folder / RECIPE, dump_recipe(recipe))
 
 
@@ -152,8 +149,8 @@ def _holds_training(folder: Path) -> bool:
     """Whether its run.json is ours: other programs have files of that name. Alone it is a training that was ended as it
     began."""
     try:
-        Request.model_validate_json(read_text(folder / REQUEST))
-    except (HiergenError, ValidationError):
+        Request.model_validate(json.loads(read_text(folder / REQUEST)))
+    except (HiergenError, ValueError, RecursionError):
         return False
     return (folder / RECIPE).is_file() or _contents(folder) == [REQUEST]
 
@@ -195,7 +192,8 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
             "holds no training to go on with", place=place, expected="a folder that 'hiergen train' wrote"
         )
     try:
-        request = Request.model_validate_json(read_text(folder / REQUEST))
+        # not by pydantic, which knows no file names that are no UTF-8
+        request = Request.model_validate(json.loads(read_text(folder / REQUEST)))
         request = Request(**{**request.model_dump(), **changes})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -203,4 +201,6 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
             f"cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}",
             place=f"{place}/{REQUEST}",
         ) from None
+    except (ValueError, RecursionError) as error:
+        raise HiergenError(f"cannot be read: no JSON ({error})", place=f"{place}/{REQUEST}") from None
     return request, load_recipe(folder / RECIPE, settings)

@@ -68,6 +68,7 @@ def test_a_full_disk(name: str, disk: Path, hiergen: Run) -> None:
     ran = hiergen(*COMMANDS[name])
     assert ran.code == 2, ran.err
     assert ran.err.startswith("error: disk/"), ran.err
+    assert ".part" not in ran.err, "a place that the user did not name"
     assert "cannot be written (no space left on device)" in ran.err
     assert ran.err.count("\n") == 1
     assert contents(disk) == before

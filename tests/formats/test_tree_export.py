@@ -52,6 +52,18 @@ def test_a_merged_tree_in_each_format(write: Callable[..., Path], hiergen: Any) 
     assert nodes[3]["why"].startswith("groups (")
 
 
+@pytest.mark.parametrize("format", formats.WRITE)
+def test_a_file_name_that_is_no_text_is_no_obstacle(write: Callable[..., Path], tmp_path: Path, format: str) -> None:
+    """A tree's JSON says which file each edge is from."""
+    source = tmp_path / "t\udcff.yaml"
+    write(PETS, "t.yaml").rename(source)
+    path, _ = formats.export_tree(source, tmp_path / "tree", format=format)
+    assert path.read_text("utf-8")
+    if format == "json":
+        whys = [node["why"] for node in json.loads(path.read_text("utf-8"))["nodes"] if "why" in node]
+        assert any("t\udcff.yaml" in str(why) for why in whys)
+
+
 def test_only_a_file_that_was_named_is_replaced(
     write: Callable[..., Path], hiergen: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,9 @@ from hiergen.errors import HiergenError
 from hiergen.models import find_model
 from hiergen.nn import Lowering
 from hiergen.nn.cutout import cut, difference, prune
+from hiergen.nn.heads import ClassHeads
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.siblings import Siblings
 from hiergen.plan.live import plan_of
 
 KEEPS = ([0], [7], [0, 1], [2, 5], [0, 3, 4, 6], [1, 2, 3, 4, 5, 6, 7, 8])
@@ -74,6 +76,17 @@ def test_every_choice_of_classes(networks: dict[str, HierarchicalNetwork]) -> No
 def test_order_and_repetition_of_the_indices_do_not_matter(net: HierarchicalNetwork) -> None:
     assert cut(net, (6, 1, 6)).classes == cut(net, torch.tensor([1, 6]).tolist()).classes
     assert cut(net, [6, 1]).classes == (net.classes[1], net.classes[6])
+    assert cut(net, [4] * 9).classes == (net.classes[4],)
+    with pytest.raises(HiergenError, match="all 9 classes are kept"):
+        cut(net, [*range(9), 0])
+
+
+def test_levels_and_heads_of_the_users_own_stay_what_they_are(net: HierarchicalNetwork) -> None:
+    net.level2.__class__ = type("Own", (Siblings,), {})
+    net.head.__class__ = type("OwnHeads", (ClassHeads,), {})
+    part = cut(net, [0, 5])
+    assert (type(part.level1), type(part.level2)) == (Siblings, type(net.level2))
+    assert type(part.head) is type(net.head)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -167,6 +180,9 @@ def test_settings_of_each_part_stay(net: HierarchicalNetwork) -> None:
 def test_a_cutout_trains_where_the_network_does(net: HierarchicalNetwork, training: bool) -> None:
     part = cut(net.train(training), [0, 3, 4])
     assert {module.training for module in part.modules()} == {training}
+    before = copy.deepcopy(net.state_dict())
+    assert difference(net, part, X) == 0
+    torch.testing.assert_close(dict(net.state_dict()), dict(before), atol=0, rtol=0)
 
 
 def test_no_random_numbers_are_taken_and_the_network_stays(net: HierarchicalNetwork) -> None:

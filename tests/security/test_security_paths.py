@@ -143,6 +143,28 @@ def test_what_a_taxonomy_file_reads_is_text_or_names_of_folders(inside: Path, hi
         assert hiergen("validate", "t.yaml").code == 2
 
 
+def test_sources_that_would_never_end(inside: Path, hiergen: Run) -> None:
+    """Pipes, devices and files of any size where a WordNet or superclasses are looked for."""
+    os.mkfifo(inside / "pipe")
+    for name, link in (("zero", "/dev/zero"), ("piped", "../pipe")):
+        (inside / name).mkdir()
+        os.symlink(link, inside / name / "superclass.txt")
+    (inside / "large").mkdir()
+    with (inside / "large" / "superclass.txt").open("wb") as file:
+        file.truncate(1 << 40)
+    for source, said in (
+        ({"wordnet": "pipe"}, "is not a regular file"),
+        ({"wordnet": "/dev/zero"}, "is not a regular file"),
+        ({"superclass-files": "piped"}, "cannot read (not a regular file)"),
+        ({"superclass-files": "zero"}, "cannot read (not a regular file)"),
+        ({"superclass-files": "large"}, "cannot read (more than 8,000,000 bytes)"),
+    ):
+        (inside / "t.yaml").write_text(taxonomy("x", sources=[source]), "utf-8")
+        ran = hiergen("validate", "t.yaml")
+        assert (ran.code, ran.err) == (2, "")
+        assert said in ran.out
+
+
 # images
 
 

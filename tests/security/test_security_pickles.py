@@ -219,6 +219,62 @@ def test_a_little_file_does_not_become_much_memory(tmp_path: Path) -> None:
     assert convert(tied, tmp_path / "o.safetensors").tensors == 2
 
 
+def rewritten(file: Path, how: int, change: Callable[[str, bytes], bytes] = lambda name, data: data) -> bytes:
+    """A checkpoint's zip, with its members changed and stored as `how`."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(made, "w", how) as target:
+        for item in source.infolist():
+            target.writestr(item.filename, change(item.filename, source.read(item)))
+    return made.getvalue()
+
+
+def test_a_zip_that_torch_alone_reads_does_not_grow(tmp_path: Path) -> None:
+    """Python's zipfile refuses what asks for a later version of zip; torch does not look, and would unpack it."""
+    file = tmp_path / "later.pt"
+    torch.save({"a": torch.zeros(1000)}, file)
+    raw = bytearray(rewritten(file, zipfile.ZIP_DEFLATED))
+    at = -1
+    while (at := raw.find(b"PK\x01\x02", at + 1)) >= 0:
+        raw[at + 6 : at + 8] = (99).to_bytes(2, "little")
+    assert len(torch.load(io.BytesIO(raw), weights_only=True)["a"]) == 1000
+    file.write_bytes(raw)
+    for read in (lambda path: convert(path, tmp_path / "o.safetensors"), read_tensors):
+        with pytest.raises(HiergenError, match="is a truncated or corrupt checkpoint; zipfile says: zip file version"):
+            read(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "pickled"),
+    [
+        ("builtins.bytearray", b"\x80\x02cbuiltins\nbytearray\nJ\x00\x00\x10\x00\x85R."),
+        ("__builtin__.bytearray", b"\x80\x02c__builtin__\nbytearray\nJ\x00\x00\x10\x00\x85R."),
+        (
+            "_codecs.encode",
+            b"\x80\x02"
+            + 20 * b"c_codecs\nencode\n("
+            + b"X\x01\x00\x00\x00a"
+            + b"X\x06\x00\x00\x00latin1tR"
+            + 19 * b"X\x03\x00\x00\x00hextR"
+            + b".",
+        ),
+    ],
+    ids=["bytearray", "bytearray of Python 2", "encode"],
+)
+def test_a_little_pickle_does_not_become_much_memory(tmp_path: Path, name: str, pickled: bytes) -> None:
+    """What torch lets a pickle call, and what it makes of a few bytes."""
+    file = tmp_path / "a.pt"
+    torch.save({"a": torch.zeros(4)}, file)
+    raw = rewritten(file, zipfile.ZIP_STORED, lambda member, data: pickled if member.endswith("/data.pkl") else data)
+    assert len(torch.load(io.BytesIO(raw), weights_only=True)) > 100 * len(raw)
+    legacy = io.BytesIO()
+    torch.save({"a": 1}, legacy, _use_new_zipfile_serialization=False)
+    for made in (raw, legacy.getvalue() + pickled):
+        file.write_bytes(made)
+        for read in (lambda path: convert(path, tmp_path / "o.safetensors"), read_tensors):
+            with pytest.raises(HiergenError, match=f"holds more than weights.*got '{name}'"):
+                read(file)
+
+
 def test_mappings_in_themselves_end(tmp_path: Path) -> None:
     """A checkpoint may hold a mapping that holds itself, or two of each level below: 2^60 ways to one tensor."""
     loop: dict[str, object] = {"fc.weight": torch.zeros(3, 3)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hiergen.errors import SpecError
+from hiergen.files import MAX_BYTES
 from hiergen.suggest.llm.cache import read_cache
 from hiergen.suggest.llm.pasted import read_answers
 from hiergen.suggest.llm.questions import Question
@@ -182,6 +183,17 @@ def test_a_cache_is_one_sorted_line_per_answer_and_reads_back(tmp_path: Path) ->
     assert path.stat().st_mtime_ns == before  # nothing new, nothing written
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")), indent=4), "utf-8")  # another layout
     assert read_cache(path).entry(questions[0]) == entries[0]
+
+
+def test_a_cache_that_grew_large_is_read(tmp_path: Path) -> None:
+    """What was paid for is not refused for being more than a taxonomy file may have."""
+    path = tmp_path / "c.json"
+    cache = read_cache(path)
+    for i in range(900):
+        cache.put(place(f"{i} {'x' * 10_000}"), "dog", "m")
+    cache.save()
+    assert path.stat().st_size > MAX_BYTES
+    assert read_cache(path).entry(place(f"899 {'x' * 10_000}")) is not None
 
 
 def test_an_answer_holds_for_the_question_word_for_word(tmp_path: Path) -> None:

@@ -323,6 +323,45 @@ def test_an_unfinished_or_shortened_cache_is_made_anew(tmp_path: Path) -> None:
     cache.close()
 
 
+@pytest.mark.parametrize("fault", ["its lock", "its files"])
+def test_a_removal_that_fails_keeps_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """A notebook that goes on would wait for itself, for ever."""
+    for key, age in (("a", 100), ("b", 200)):
+        aged(tmp_path, key, age)
+    first, second = (tmp_path / f"{key * 32}.maps" / "use" for key in "ab")
+    with monkeypatch.context() as patch:
+        if fault == "its lock":
+            second.unlink()
+            second.mkdir()
+            os.utime(second, (200, 200))
+        else:
+            usual = Path.unlink
+
+            def unlink(path: Path, missing_ok: bool = False) -> None:
+                if path.parent == first.parent:
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                usual(path, missing_ok)
+
+            patch.setattr(Path, "unlink", unlink)
+        with pytest.raises(OutputError, match="cannot be written"):
+            clear(tmp_path)
+    for path in (first, second):
+        if not path.is_dir():
+            lock = Lock.acquire(path, wait=False)
+            assert lock is not None
+            lock.release()
+
+
+def test_a_system_that_takes_no_space_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS has no posix_fallocate."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    cache = opened(tmp_path)
+    fill(cache, 0, 1, 2)
+    cache.verify(all_rows())
+    assert np.array_equal(cache.maps, ROWS)
+    cache.close()
+
+
 def test_only_caches_are_removed(tmp_path: Path) -> None:
     aged(tmp_path, "a", 100)
     for name in (f"{'b' * 32}.maps", "holiday"):

@@ -181,6 +181,17 @@ def test_trainings_that_begin_together_get_two_folders() -> None:
     assert [path.name for path in found] == ["N2HL-quick", "N2HL-quick-2", "N2HL-quick-3"]
 
 
+def test_a_request_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Of folders, too, whose names are no UTF-8."""
+    asked = runfolder.Request(model="m", data="images \udcff", val="\u202e", workers=2)
+    runfolder.record(tmp_path, asked, load_recipe("quick"))
+    assert runfolder.recorded(tmp_path)[0] == asked
+    for broken, said in (('{"model": ', "no JSON"), ("[" * 100_000, "no JSON"), ("{}", "model: field required")):
+        (tmp_path / "run.json").write_text(broken)
+        with pytest.raises(HiergenError, match=f"run.json: cannot be read: {said}"):
+            runfolder.recorded(tmp_path)
+
+
 def test_an_own_recipe_is_no_shipped_one(go: Callable[..., Trained], home: Path) -> None:
     Path("quick.yaml").write_text("epochs: 1\nbatch_size: 30\n")
     done = train(f"{home}/own.py:N2HL", home / "images", val=home / "other", recipe=Path("quick.yaml"))

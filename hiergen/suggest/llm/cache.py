@@ -14,6 +14,7 @@ from hiergen.errors import SpecError, listed, quoted
 from hiergen.files import read_text, write_text
 from hiergen.suggest.llm.questions import Question
 
+_LARGEST = 64_000_000  # bytes; an answer takes 150 or so, and those to earlier questions stay
 _ABOUT = "Answers to the questions of hiergen suggest --by llm. Keep it beside the taxonomy file that it goes with."
 
 
@@ -80,7 +81,7 @@ def read_cache(path: Path) -> Cache:
     cache = Cache(path)
     if not path.exists():
         return cache
-    for line, value in _values(read_text(path), str(path)):
+    for line, value in _values(read_text(path, limit=_LARGEST), str(path)):
         try:
             entry = Entry.model_validate(value)
         except ValidationError as error:

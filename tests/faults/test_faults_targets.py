@@ -1,0 +1,104 @@
+"""What stands where a file is to be written, and is none: it stays what it is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Ran
+
+from hiergen.errors import OutputError
+from hiergen.files import check_writable, replacing, write_text
+from hiergen.plan import measure
+from hiergen.weightsfile import write_tensors
+
+Run = Callable[..., Ran]
+SAID = "is a pipe or a device, which a file would replace"
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    """As root that would be the end of /dev/null."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    os.symlink(pipe, link)
+    for path in (pipe, link):
+        for write in (
+            lambda path: write_text(path, "x"),
+            lambda path: write_tensors({"a": torch.ones(1)}, path, {}),
+            check_writable,
+        ):
+            with pytest.raises(OutputError, match=rf"{path}: {SAID}; expected a file"):
+                write(path)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+def test_nothing_in_dev_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/stdout is a link; where a file is behind it, it looks like a file."""
+    monkeypatch.chdir("/dev")
+    for path in (Path("/dev/stdout"), Path("/dev/null"), Path("stderr"), Path("/dev/no such device")):
+        with pytest.raises(OutputError, match=SAID), replacing(path):
+            pytest.fail("nothing may be written there")
+    assert not [name for name in os.listdir("/dev") if name.endswith(".part")]
+    plain = tmp_path / "dev" / "stdout"
+    write_text(plain, "any other folder may be called so")
+    assert plain.is_file()
+
+
+def test_generated_source_where_no_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hiergen: Run) -> None:
+    """`build --check` opened them: a folder was a traceback, a pipe never ended."""
+    monkeypatch.chdir(tmp_path)
+    text = "name: t\nclasses: [dog, cat]\nmodels: {PHL: {levels: 1, trunk: {backbone: resnet18}}}\n"
+    Path("t.yaml").write_text(text, "utf-8")
+    Path("folder.py").mkdir()
+    os.mkfifo("pipe.py")
+    for name, said in (("folder.py", "is a directory; expected a file to write"), ("pipe.py", SAID)):
+        for flags in ((), ("--check",)):
+            ran = hiergen("build", "t.yaml", "-o", name, *flags)
+            assert ran.code == 2
+            assert f"error: {name}: {said}" in ran.err
+
+
+def test_permissions_where_a_disk_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAT and SMB refuse to change them; elsewhere they are the old file's, or as the user has set them."""
+    path = tmp_path / "a.txt"
+    before = os.umask(0o027)
+    try:
+        write_text(path, "new")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        path.chmod(0o604)
+        write_text(path, "again")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    finally:
+        os.umask(before)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    write_text(path, "there")
+    assert path.read_text() == "there"
+
+
+def test_the_table_of_backbones_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring takes minutes, and hiergen needs the table to measure: a write that fails leaves the one before."""
+    table = tmp_path / "trunks.json.gz"
+    monkeypatch.setattr(measure, "BACKBONES", ["resnet18"])
+    measure.write_table(table)
+    before = table.read_bytes()
+    usual = Path.write_bytes
+
+    def half(path: Path, data: bytes) -> int:
+        usual(path, data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OutputError, match="no space left on device"):
+        measure.write_table(table)
+    assert table.read_bytes() == before
+    assert os.listdir(tmp_path) == [table.name]
