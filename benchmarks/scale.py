@@ -45,6 +45,7 @@ IMPORTS = {
     "import standalone": "import ALONE_MODULE",
 }
 STAGES = [*INNER, *COMMANDS, *IMPORTS]
+DRAWN = ["load", "nest-2", "nest-3", "validate", "build", "cost N3HL", "explore", "suggest wordnet", "import"]
 
 
 def main() -> None:
@@ -196,18 +197,18 @@ def table(found: dict[str, dict[int, dict[str, float]]], sizes: list[int]) -> st
 
 
 def plot(found: dict[str, dict[int, dict[str, float]]], target: Path) -> None:
-    """CPU seconds and peak MB against classes, both axes logarithmic; the dotted line is linear growth."""
+    """CPU seconds and peak MB of DRAWN against classes, both axes logarithmic; the dotted line is linear growth."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "hiergen", "svg.fonttype": "none", "font.size": 8})
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9.2, 4.2), layout="constrained")
-    colours = plt.get_cmap("tab20")
-    for i, (stage, by_size) in enumerate(found.items()):
+    figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), layout="constrained")
+    colours = plt.get_cmap("tab10")
+    for i, (stage, by_size) in enumerate((stage, found[stage]) for stage in DRAWN if stage in found):
         good = {n: f for n, f in sorted(by_size.items()) if "rc" not in f}
-        style = {"marker": "o", "markersize": 2.5, "linewidth": 1, "color": colours(i % 20), "label": stage}
+        style = {"marker": "o", "markersize": 2.5, "linewidth": 1, "color": colours(i % 10), "label": stage}
         axes[0].plot(list(good), [f.get("alone", f["cpu"]) for f in good.values()], **style)
         axes[1].plot(list(good), [f["mb"] for f in good.values()], **style)
     sizes = sorted({n for by_size in found.values() for n in by_size})
@@ -215,8 +216,9 @@ def plot(found: dict[str, dict[int, dict[str, float]]], target: Path) -> None:
     for axis, what in zip(axes, ("CPU seconds", "peak resident MB"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="classes", ylabel=what)
         axis.grid(visible=True, linewidth=0.3)
-    axes[1].legend(fontsize=6, ncols=1, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     target.parent.mkdir(parents=True, exist_ok=True)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=8, loc="outside right center", frameon=False)
     figure.savefig(target, metadata={"Date": None})
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 
 _SHOWN = 80  # characters of a user's own text that a message repeats
-_PATH = 400  # of a path, which may be in a command to copy
+_PATH = 300  # of a path, which may be in a command to copy
 
 
 class HiergenError(Exception):

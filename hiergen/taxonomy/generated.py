@@ -58,8 +58,8 @@ def _parts(text: str) -> tuple[Path, str] | None:
     file, _, model = text.rpartition(":") if ":" in text else (text, "", "")
     if file.endswith(".py"):
         return Path(file), model
-    module = Path(*file.split(".")).with_suffix(".py") if file.strip(".") else None
-    if model and module is not None and module.is_file():
+    module = Path(*file.split("."))
+    if model and module.name and (module := module.with_suffix(".py")).is_file():
         return module, model
     folder = Path(text) / "model.py"
     return (folder, "") if "\0" not in text and folder.is_file() else None

@@ -17,6 +17,7 @@ import torch
 
 from hiergen.errors import SpecError
 from hiergen.nn.macs import count_macs
+from hiergen.suggest.llm.cache import read_cache
 from hiergen.suggest.search import statefile
 from hiergen.train.cachefile import JOURNAL, Layout
 from hiergen.train.cachefolder import open_cache
@@ -261,3 +262,16 @@ def test_weights_that_are_not_here_are_said_to_be_so(hiergen: Run, write: Write)
     assert "no file 'absent.safetensors' is here" in ran.out
     there = write(b"", "there.safetensors")
     assert "is here" not in hiergen("explore", path, "--weights", there, "-o", path.with_name("o.html")).out
+
+
+@pytest.mark.parametrize("text", ["/", "/:N3HL", ".:N3HL", ":N3HL", "..:x"])
+def test_the_root_folder_where_a_nesting_is_expected(hiergen: Run, text: str) -> None:
+    refused(hiergen("count-partitions", text, "--digits"))
+
+
+def test_half_of_a_surrogate_pair_in_a_file_of_answers(write: Write) -> None:
+    """It was read, and what was paid for since could not be saved."""
+    entry = {"item": "pug", "question": "0123456789abcdef", "answer": "\ud800", "by": "m"}
+    path = write(json.dumps({"version": 1, "answers": [entry]}), "a.json")
+    with pytest.raises(SpecError, match=r"a.json:1: this answer is damaged: 'answer': .*half of a surrogate pair"):
+        read_cache(path)

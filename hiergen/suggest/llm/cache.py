@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from hiergen.errors import SpecError, listed, quoted
 from hiergen.files import read_text, write_text
@@ -18,16 +18,25 @@ _LARGEST = 64_000_000  # bytes; an answer takes 150 or so, and those to earlier 
 _ABOUT = "Answers to the questions of hiergen suggest --by llm. Keep it beside the taxonomy file that it goes with."
 
 
+def _whole(text: str) -> str:
+    if any("\ud800" <= char <= "\udfff" for char in text):  # JSON can hold it, UTF-8 cannot
+        raise ValueError("half of a surrogate pair")
+    return text
+
+
+_Text = Annotated[StrictStr, AfterValidator(_whole)]
+
+
 class Entry(BaseModel):
     """One answer. `question` is `Question.key`; `answer` None: asked, and nothing usable came; `by`: the model, or
     where else it is from, "" where nobody gave an answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    item: StrictStr = Field(min_length=1)
+    item: _Text = Field(min_length=1)
     question: StrictStr = Field(pattern=r"^[0-9a-f]{16}$")
-    answer: StrictStr | None
-    by: StrictStr
+    answer: _Text | None
+    by: _Text
 
 
 @dataclass
