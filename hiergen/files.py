@@ -135,7 +135,8 @@ def staging(path: Path) -> Iterator[Path]:
     try:
         yield made
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        for _ in range(2):  # a disk may not let go at once
+            shutil.rmtree(made, ignore_errors=True)
         os.close(handle)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -64,6 +65,22 @@ def test_a_killed_save_of_weights_leaves_nothing_that_grows(tmp_path: Path) -> N
     write_tensors({"a": torch.ones(3)}, tmp_path / "w.safetensors", {"format": "pt"})
     assert names(tmp_path) == ["w.safetensors"]
     assert read_weights(tmp_path / "w.safetensors").tensors["a"].tolist() == [1, 1, 1]
+
+
+def test_a_folder_that_a_disk_does_not_let_go_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failed = os.rmdir, []
+
+    def once(path: str, **more: object) -> None:
+        if not failed:
+            failed.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(path, **more)  # type: ignore[arg-type]
+
+    with staging(tmp_path / "a.txt") as made:
+        (made / "x").write_text("x")
+        monkeypatch.setattr(os, "rmdir", once)
+    assert failed
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_being_written_is_nobodys_leftover(tmp_path: Path) -> None:
