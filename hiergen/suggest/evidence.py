@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +33,11 @@ class Evidence:
         if not np.allclose(found, found.T, rtol=1e-9, atol=1e-12):
             raise ValueError(f"similarity of {self.name} is not symmetric")
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """Standard deviation over the pairs of different classes: the unit in which differences are judged."""
-        rows, columns = np.triu_indices(len(self.similarity), 1)
-        return float(self.similarity[rows, columns].std()) if len(rows) else 0.0
+        pairs = self.similarity[np.triu(np.ones(self.similarity.shape, dtype=bool), 1)]
+        return float(pairs.std()) if len(pairs) else 0.0
 
 
 def combined(evidence: Sequence[Evidence], name: str = "all") -> Evidence:
