@@ -135,6 +135,7 @@ class Selector:
         named = self._by_group.get(_key(text), [])
         found = [node for node in named if node.name == text] or named
         found = found or [self._groups[i] for i in self._at_path(text, self._groups)]
+        found = [node for node in found if self._typed(node) == text] or found
         if not found:
             return None
         members = {self.nest.classes(node.level, node.branch) for node in found}
@@ -200,8 +201,8 @@ class Selector:
         return self._class(found[0])
 
     def _several_groups(self, text: str, found: Sequence[Node]) -> NoReturn:
-        paths = {self._typed(node): node for node in found}
-        if len(paths) == len(found) or len({_key(path) for path in paths}) == len(found):
+        paths = [self._typed(node) for node in found]
+        if len(set(paths)) == len(found):
             hint = f"type the path of one: {listed(paths, _SHOWN)}"
         else:
             hint = "their paths are alike too, so name their classes by id"

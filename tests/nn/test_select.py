@@ -242,6 +242,11 @@ def test_names_that_differ_in_case_only() -> None:
     assert select.classes("polish") == (1,)
     assert select.classes("Polish") == (0,)
     assert "'/Polish', '/polish'" in message(lambda: select.classes("POLISH"))
+    assert (select.classes("/Polish"), select.classes("/polish")) == ((0,), (1,))  # as the message says
+    tree = {"x": {"Cat": {"c1": "a"}, "cat": {"c2": "b"}}, "y": {"z": {"c3": "c"}}}
+    deeper = Selector(Nest(tree, ["c1", "c2", "c3"]))
+    assert "'x/Cat', 'x/cat'" in message(lambda: deeper.classes("X/CAT"))
+    assert (deeper.classes("x/Cat"), deeper.classes("x/cat")) == ((0,), (1,))
 
 
 def test_labels_that_differ_in_case_only() -> None:
@@ -265,6 +270,25 @@ def test_a_wordnet_term_with_a_groups_classes_is_the_highest_such_group() -> Non
     cats = {"n02123045": "tabby", "n02123159": "tiger cat"}
     nest = Nest({"x": {"y": cats}, "z": {"w": {"n02085620": "chihuahua"}}}, [*cats, "n02085620"])
     assert Selector(nest).nodes("cat.n.01") == (Node(1, 0, "x"),)
+
+
+def test_names_are_compared_without_case_and_with_any_space_around_slashes() -> None:
+    select = Selector(Nest({"Straße": {"Tram": {"s1": "Tram"}}, "x": {"y": {"s2": "Bus"}}}, ["s1", "s2"]))
+    assert select.classes("STRASSE") == (0,)
+    for text in ("strasse/tram", "strasse/ tram", "strasse /tram", " Strasse / TRAM "):
+        assert select.classes(text) == (0,)
+
+
+def test_the_nearest_names_are_spelled_as_labels_are() -> None:
+    nest = Nest({"siamese cat": {"s1": "Siamese Cat", "s2": "tiger"}, "y": {"s3": "Bus"}}, ["s1", "s2", "s3"])
+    assert message(lambda: Selector(nest).classes("siamese catt")).endswith("nearest: Siamese Cat")
+
+
+def test_a_kind_is_not_confused_with_classes_that_only_share_its_name() -> None:
+    """"dog" is first the animal, then a frankfurter and a pawl."""
+    tree = {"x": {"n02110958": "pug", "n07676602": "sausage"}, "y": {"n03901750": "ratchet stop"}}
+    select = Selector(Nest(tree, ["n02110958", "n07676602", "n03901750"]))
+    assert select.classes("dog") == (0,)
 
 
 def test_paths_alike_by_slashes() -> None:
