@@ -132,6 +132,13 @@ def test_selecting_rows_is_a_cutout(stages: list) -> None:
     assert small(x).abs().sum() > 0
 
 
+def test_a_gain_acts_after_the_middle_block_unless_another_is_named() -> None:
+    siblings = randomized(Siblings(3, [Bottlenecks(6, 4, 8, depth=3)])).eval()
+    x, gains = torch.randn(2, 6, 5, 5), torch.tensor([[1.0, 2.5, 0.5]])
+    assert torch.equal(siblings(x, gains=gains), siblings(x, gains=gains, after=2))
+    assert not torch.allclose(siblings(x, gains=gains), siblings(x, gains=gains, after=1), atol=1e-3)
+
+
 def test_init_is_timms_and_differs_between_branches() -> None:
     torch.manual_seed(0)
     (stage,) = Siblings(8, [Bottlenecks(64, 32, 128, depth=1, stride=2)]).stages
