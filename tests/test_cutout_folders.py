@@ -27,6 +27,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_home(tmp_path_factory.mktemp("folders"), "toyfolders", "N3HL")
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 @pytest.fixture(autouse=True)
 def out(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where the cutout goes; the models are in the current folder."""
@@ -53,6 +57,23 @@ def test_a_folder_of_the_users_is_never_touched(out: Path, hiergen: Run) -> None
     assert ran.err == f"error: {out.parent / 'file'}: is a file; expected a folder for the cutout\n"
     ran = hiergen(*command[:-1], out.parent / "file" / "below")
     assert ran.err == f"error: {out.parent / 'file' / 'below'}: cannot be written (not a directory)\n"
+
+
+def test_others_may_enter_the_folder_as_any_other(out: Path, hiergen: Run) -> None:
+    (out.parent / "usual").mkdir()
+    assert hiergen("cutout", *N3HL, "--classes", "pug", "-o", out).code == 0
+    assert out.stat().st_mode == (out.parent / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize("lost", ["model.py", "model.safetensors"])
+def test_half_of_a_cutout_is_not_taken_for_one(lost: str, out: Path, hiergen: Run) -> None:
+    command = ("cutout", *N3HL, "--classes", "pug", "-o", out)
+    assert hiergen(*command).code == 0
+    (out / lost).unlink()
+    before = contents(out)
+    ran = hiergen(*command, "--force")
+    assert (ran.code, ran.err) == (2, f"error: {out}: is a folder with other files; expected a new or empty folder\n")
+    assert contents(out) == before
 
 
 def test_an_earlier_cutout_is_replaced_on_demand_only(out: Path, hiergen: Run) -> None:
