@@ -29,6 +29,7 @@ from hiergen.cost import (
     network_parts,
 )
 from hiergen.cost.memory import weight_bytes
+from hiergen.cost.subjects import at_rest
 from hiergen.errors import HiergenError
 from hiergen.models import find_model, load_network
 from hiergen.nn import HierarchicalNetwork
@@ -173,6 +174,20 @@ def test_the_card_measures_all_rows_and_leaves_the_network_as_it_was(toy: Path) 
         assert [(t.batch, t.runs) for t in row.times] == [(1, 2), (3, 2)]
         assert all(0 < t.low <= t.ms <= t.high for t in row.times)
     assert "timing, batch 3" in told
+
+
+def test_at_rest_is_all_classes_without_gains_on_the_same_weights(toy: Path) -> None:
+    network = scrambled(find_model(f"{toy}:N2HL").cls()).eval()
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain = network(x)
+        network.train().active = [0, 1]
+        with network.attend({"rest": 2.0}):
+            rest = at_rest(network, CPU)
+        assert rest.active is None
+        assert torch.equal(rest(x), plain)
+    assert not rest.training
+    assert rest.head.weight.data_ptr() == network.head.weight.data_ptr()
 
 
 def test_peak_memory_counts_weights_and_maps_but_no_library(toy: Path) -> None:

@@ -234,6 +234,23 @@ def test_classes_that_share_a_branch_cannot_be_attended_to() -> None:
     assert "share one branch" in message(lambda: network.attend({"c0": 2.0}).__enter__())
 
 
+@pytest.mark.parametrize("part", ["level2", "level3", "head"])
+def test_branches_in_another_order_than_the_names(part: str) -> None:
+    """A name would stand for the wrong branch; gains by branch go on."""
+    network = Tiny().eval()
+    if part == "head":
+        network.head = ClassHeads(5, 10)  # class i on branch i, where the tree has siamese before pug
+    else:
+        level: Siblings = getattr(network, part)
+        other = {"level2": [1, 0, 0], "level3": [0, 1, 0, 2, 2]}[part]
+        setattr(network, part, Siblings(level.branches, level.recipes, parents=other))
+    said = message(lambda: network.attend({"cat": 2.0}).__enter__())
+    assert "Tiny's branches are not in the order of its taxonomy, so names do not find them" in said
+    assert "build it with parents=self.nest.parents(j) and self.nest.heads, or give gains as a tensor by branch" in said
+    with torch.no_grad(), network.attend(torch.full((10,), 2.0)):
+        assert network(X).shape == (len(X), 5)
+
+
 def test_a_batch_of_another_size_than_the_gains(network: HierarchicalNetwork) -> None:
     with network.attend(torch.ones(3, len(network.nodes))), pytest.raises((HiergenError, RuntimeError, ValueError)):
         network(X)
