@@ -141,6 +141,22 @@ def staging(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def taking_turns(path: Path) -> Iterator[None]:
+    """In the block no other process that takes turns at `path` reads and writes it, on a disk that has locks."""
+    handle = None
+    try:
+        with suppress(OSError):  # writing says what is wrong with the folder
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path.parent, os.O_RDONLY)
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[None]:
     """An OSError in the block is an OutputError that names `path`."""
     try:

@@ -25,7 +25,7 @@ CODES = {
     Exit.DONE: "done",
     Exit.DRIFT: "`build --check` found a file out of date",
     Exit.BAD_INPUT: "the input is wrong",
-    Exit.INTERRUPTED: "stopped by Ctrl-C or SIGTERM",
+    Exit.INTERRUPTED: "stopped by Ctrl-C, SIGTERM or SIGHUP",
     Exit.UNREAD: "nobody reads what is printed any more (`| head`)",
 }
 KINDS = {str: "TEXT", int: "INTEGER", float: "FLOAT", Path: "PATH", bool: ""}

@@ -1,7 +1,7 @@
 """The command line: each command a thin layer over the Python function of the same name.
 
 Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sentence on stderr), 130 stopped
-by Ctrl-C or SIGTERM, 141 nobody reads what is printed (`| head`).
+by Ctrl-C, SIGTERM or SIGHUP, 141 nobody reads what is printed (`| head`).
 """
 
 from hiergen.cli import (

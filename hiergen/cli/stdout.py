@@ -24,9 +24,9 @@ class _Raw(io.FileIO):
     """After its first error it takes everything: what is left in buffers is not told of again."""
 
     def __init__(self, handle: int, name: str | None) -> None:
-        """Without a `name` nobody is told that it cannot be written."""
+        """Without a `name` nobody is told that it cannot be written, nor where a terminal is gone: work goes on."""
         super().__init__(handle, "w", closefd=False)
-        self._called, self._lost = name, False
+        self._called, self._lost = None if self.isatty() else name, False
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:

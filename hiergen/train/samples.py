@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.images import ImageSet
+from hiergen.train.stopping import SIGNALS
 
 Key: TypeAlias = tuple[int, int]  # round (epoch or view), index
 Loaded: TypeAlias = tuple[Tensor, Tensor, list[str]]
@@ -212,5 +213,5 @@ def _apart(items: list[tuple[Tensor, int] | Broken]) -> list[tuple[Tensor, int] 
 def _start_worker(_: int) -> None:
     """One thread each, and signals are the main process's business: workers end with it, without tracebacks."""
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that is granted after the update."""
+"""Ctrl-C, SIGTERM and a terminal that is closed as a wish that is granted after the update."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import threading
 from types import FrameType
 from typing import Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Stopping:
-    """While open, the first Ctrl-C or SIGTERM is only noted in `asked`; a second one interrupts at once."""
+    """While open, the first of SIGNALS is only noted in `asked`; a second Ctrl-C or SIGTERM interrupts at once.
+
+    SIGHUP, of a terminal that is closed, comes from the shell and the kernel: the second one says nothing new. Where it
+    is ignored (nohup) it stays so.
+    """
 
     def __init__(self) -> None:
         self.asked = False
@@ -20,7 +24,8 @@ class Stopping:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            wanted = [s for s in SIGNALS if s.name != "SIGHUP" or signal.getsignal(s) != signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._note) for number in wanted}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -28,6 +33,8 @@ class Stopping:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.asked:
+        name = signal.Signals(number).name
+        if not self.asked:
+            self.asked, self.name = True, "Ctrl-C" if name == "SIGINT" else name
+        elif name != "SIGHUP":
             raise KeyboardInterrupt
-        self.asked, self.name = True, "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name

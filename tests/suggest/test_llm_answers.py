@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,52 @@ def test_other_files_are_no_cache(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(SpecError, match=r"c\.json"):
         read_cache(path)
+
+
+def test_a_cache_that_several_write_keeps_what_each_was_told(tmp_path: Path) -> None:
+    """Several runs for one taxonomy file, each begun before the others saved; the lock holds threads apart too."""
+    path = tmp_path / "a.answers.json"
+    shared = place("everyone")
+
+    def run(name: str) -> None:
+        cache = read_cache(path)
+        for i in range(20):
+            cache.put(place(f"{name}{i}"), "cat", name)
+            cache.put(shared, "dog" if i else "cat", name)
+            cache.save()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, "abcdefgh"))
+    whole = read_cache(path)
+    for name in "abcdefgh":
+        for i in range(20):
+            assert (entry := whole.entry(place(f"{name}{i}"))) is not None
+            assert (entry.answer, entry.by) == ("cat", name)
+    assert (entry := whole.entry(shared)) is not None
+    assert entry.answer == "dog"
+
+
+def test_what_is_saved_last_holds_for_its_own_answers_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.answers.json"
+    ours, theirs = read_cache(path), read_cache(path)
+    ours.put(place("both"), "cat", "ours")
+    theirs.put(place("both"), "dog", "theirs")
+    theirs.put(place("other"), "dog", "theirs")
+    ours.save()
+    theirs.save()
+    ours.put(place("mine"), "cat", "ours")
+    ours.save()
+    found = read_cache(path)
+    entries = [found.entry(place(item)) for item in ("both", "other", "mine")]
+    assert [entry and entry.by for entry in entries] == ["ours", "theirs", "ours"]
+    assert ours.entry(place("other")) == entries[1]
+
+
+def test_a_cache_damaged_meanwhile_costs_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "a.answers.json"
+    cache = read_cache(path)
+    cache.put(place("tabby"), "cat", "m")
+    path.write_text("{", "utf-8")
+    cache.save()
+    assert (entry := read_cache(path).entry(place("tabby"))) is not None
+    assert entry.answer == "cat"

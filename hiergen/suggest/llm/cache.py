@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from hiergen.errors import SpecError, listed, quoted
-from hiergen.files import read_text, write_text
+from hiergen.files import read_text, taking_turns, write_text
 from hiergen.suggest.llm.questions import Question
 
 _LARGEST = 64_000_000  # bytes; an answer takes 150 or so, and those to earlier questions stay
@@ -39,17 +40,23 @@ class Entry(BaseModel):
     by: _Text
 
 
+_Stamp = tuple[int, int, int] | None
+
+
 @dataclass
 class Cache:
     """Answers by question; what is put in is on disk only after `save`.
 
     An answer holds for what was asked, word for word, whichever model gave it; answers to questions that are not asked
-    any more stay. One entry a line, sorted, so that a change of one answer is a change of one line.
+    any more stay, and so do those that another process has saved meanwhile. One entry a line, sorted, so that a change
+    of one answer is a change of one line.
     """
 
     path: Path
     _entries: dict[str, Entry] = field(default_factory=dict)
+    _own: dict[str, Entry] = field(default_factory=dict)
     _lines: dict[str, int] = field(default_factory=dict)
+    _stamp: _Stamp = None
     _dirty: bool = False
 
     def entry(self, question: Question) -> Entry | None:
@@ -68,15 +75,22 @@ class Cache:
     def put(self, question: Question, answer: str | None, by: str) -> None:
         entry = Entry(item=question.item, question=question.key, answer=answer, by=by)
         if self._entries.get(question.key) != entry:
-            self._entries[question.key] = entry
+            self._entries[question.key] = self._own[question.key] = entry
             self._lines.pop(question.key, None)
             self._dirty = True
 
     def save(self) -> None:
         """Write the file, if anything has changed. Raises OutputError."""
-        if self._dirty:
+        if not self._dirty:
+            return
+        with taking_turns(self.path):
+            if _stamp(self.path) != self._stamp:
+                with suppress(SpecError):  # damaged meanwhile: ours are not given up for it
+                    there = read_cache(self.path)
+                    self._entries |= there._entries | self._own
+                    self._lines = {key: line for key, line in there._lines.items() if key not in self._own}
             write_text(self.path, self._text())
-            self._dirty = False
+            self._stamp, self._dirty = _stamp(self.path), False
 
     def _text(self) -> str:
         entries = sorted(self._entries.values(), key=lambda entry: (entry.item, entry.question))
@@ -87,7 +101,7 @@ class Cache:
 
 def read_cache(path: Path) -> Cache:
     """The cache at `path`, empty if there is no such file. Raises SpecError with the line for one that is damaged."""
-    cache = Cache(path)
+    cache = Cache(path, _stamp=_stamp(path))  # before reading
     if not path.exists():
         return cache
     for line, value in _values(read_text(path, limit=_LARGEST), str(path)):
@@ -105,6 +119,15 @@ def read_cache(path: Path) -> Cache:
             )
         cache._lines.setdefault(entry.question, line)
     return cache
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Another one after each change of the file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 _HINT = "mend or remove the line; what is removed is asked again"
