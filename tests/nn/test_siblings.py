@@ -132,6 +132,16 @@ def test_selecting_rows_is_a_cutout(stages: list) -> None:
     assert small(x).abs().sum() > 0
 
 
+@pytest.mark.parametrize("parents", [None, RAGGED], ids=["shared", "ragged"])
+@pytest.mark.parametrize("name", WAYS)
+def test_chosen_branches_read_their_own_parents(name: str, parents: list[int] | None) -> None:
+    siblings = randomized(Siblings(5, STAGES["mixed"], parents=parents)).eval()
+    siblings.lowering = LOWERINGS[name]
+    x = torch.randn(2, 6, 7, 6) if parents is None else torch.randn(2, 4, 6, 7, 6)
+    for chosen in ((0,), (1, 3), (2, 3, 4), (0, 1, 2, 3, 4)):
+        torch.testing.assert_close(siblings(x, branches=chosen), siblings(x)[:, list(chosen)], atol=1e-5, rtol=1e-5)
+
+
 def test_a_gain_acts_after_the_middle_block_unless_another_is_named() -> None:
     siblings = randomized(Siblings(3, [Bottlenecks(6, 4, 8, depth=3)])).eval()
     x, gains = torch.randn(2, 6, 5, 5), torch.tensor([[1.0, 2.5, 0.5]])
