@@ -101,6 +101,17 @@ def test_tuning_a_network_changes_its_choice_and_nothing_else() -> None:
     assert choose(asked) == min(times, key=lambda lowering: times[lowering])
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_a_graph_is_made_in_training_only(training: bool) -> None:
+    """What is timed is what will run, whatever the caller's own mode is."""
+    level = Tiny().level1.train(training)
+    graphs: list[bool] = []
+    level.register_forward_hook(lambda _, __, y: graphs.append(y.requires_grad))
+    with torch.set_grad_enabled(not training):
+        level.tune(torch.randn(2, 64, 4, 4))
+    assert set(graphs) == {training}
+
+
 def test_candidates_hold_the_usual_choice_and_every_kind() -> None:
     tried = candidates(Lowering("grouped", 5), 8)
     assert Lowering("grouped", 5) in tried
