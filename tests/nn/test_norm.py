@@ -12,7 +12,7 @@ from network_cases import randomized
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run, Span, Stack
-from hiergen.nn.norm import BatchNorm, batch_norm
+from hiergen.nn.norm import BatchNorm, Group, batch_norm
 from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, convolve_normed
 
 N, C = 3, 5
@@ -160,6 +160,34 @@ def test_chunks_keep_to_their_rows() -> None:
 def test_one_value_per_channel_is_refused(branches: int) -> None:
     with pytest.raises(ValueError, match="expected more than one value per channel when training"):
         BranchBatchNorm2d(branches, C)(torch.zeros(branches, 1, 1, 1, C), run_of(branches))
+
+
+class Two(Group):
+    """Two processes, of which the other one's values are known beforehand."""
+
+    size = 2
+
+    def __init__(self, other: Tensor) -> None:
+        super().__init__()
+        self.other = other
+
+    def gathered(self, values: Tensor) -> Tensor:
+        count = len(self.other)
+        theirs = [values.new_tensor([count]), self.other.mean(0), self.other.var(0, correction=0) * count]
+        return torch.stack([values, torch.cat(theirs)])
+
+
+def test_one_value_is_enough_where_another_process_has_more() -> None:
+    x = torch.randn(4, 3, dtype=torch.float64)
+    norms = [torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)]
+    options = {"momentum": 0.1, "eps": 1e-5, "dims": (0,)}
+    running = [[torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)] for _ in range(2)]
+    whole = batch_norm(x, *norms, tuple(running[0]), **options)
+    part = batch_norm(x[:1], *norms, tuple(running[1]), group=Two(x[1:]), **options)
+    torch.testing.assert_close(part, whole[:1])
+    torch.testing.assert_close(running[1], running[0])
+    with pytest.raises(ValueError, match="expected more than one value per channel"):
+        batch_norm(x[:1], *norms, tuple(running[0]), **options)
 
 
 def test_a_second_derivative_is_refused() -> None:

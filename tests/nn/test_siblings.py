@@ -142,6 +142,16 @@ def test_chosen_branches_read_their_own_parents(name: str, parents: list[int] | 
         torch.testing.assert_close(siblings(x, branches=chosen), siblings(x)[:, list(chosen)], atol=1e-5, rtol=1e-5)
 
 
+def test_branches_of_one_map_read_others_where_they_are_told() -> None:
+    siblings = randomized(Siblings(3, STAGES["mixed"])).eval()
+    x = torch.randn(2, 4, 6, 7, 6)
+    told = siblings(x, branches=(0, 2), maps=(3, 1))
+    torch.testing.assert_close(told[:, 0], siblings(x[:, 3])[:, 0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(told[:, 1], siblings(x[:, 1])[:, 2], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"expected \(B, C, H, W\) with C = 6, got \(2, 4, 6, 7, 6\)"):
+        siblings(x)
+
+
 def test_a_gain_acts_after_the_middle_block_unless_another_is_named() -> None:
     siblings = randomized(Siblings(3, [Bottlenecks(6, 4, 8, depth=3)])).eval()
     x, gains = torch.randn(2, 6, 5, 5), torch.tensor([[1.0, 2.5, 0.5]])

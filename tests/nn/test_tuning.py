@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,8 @@ def test_tuning_a_network_changes_its_choice_and_nothing_else() -> None:
     level, times = network.level1, found[0]
     asked = level._case((2, *network.trunk.map_size), 2, network.head.weight)
     assert choose(asked) == min(times, key=lambda lowering: times[lowering])
+    assert asked.training
+    assert json.loads(cache_file().read_text()).keys().isdisjoint([str(replace(asked, training=False))])
 
 
 @pytest.mark.parametrize("training", [False, True])
