@@ -23,8 +23,8 @@ Routed: TypeAlias = dict[int, tuple[Samples, Tensor]]
 
 @dataclass(frozen=True)
 class Route:
-    """Of each level the branches that run and the rows of the level above that they read; then the classes, and the
-    rows of the last level that their heads read. All ascending."""
+    """Of each level the branches that run, ascending, and the rows of the level above that they read; then the classes,
+    ascending, and the rows of the last level that their heads read."""
 
     levels: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     classes: tuple[int, ...]

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hiergen.errors import HiergenError
 from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.lowering import Stack
+from hiergen.nn.routing import route
 
 NETWORKS = [Tiny, Unsorted, OneBranch, PHL]
 ALL = [c for n in (1, 2, 3, 4) for c in itertools.combinations(range(5), n)]
@@ -185,6 +186,18 @@ def test_only_the_paths_are_computed(net: HierarchicalNetwork, lowering: str) ->
     alone = [path_macs(net, x[:1], (c,)) for c in (0, 3)]
     heads = 2 * (5 - 1) * net.head.in_channels  # all heads run, they are next to nothing
     assert macs(net, x, one_each) == sum(alone) + heads
+
+
+def test_a_route_is_the_branches_on_the_paths_ascending(net: HierarchicalNetwork) -> None:
+    for chosen in ALL:
+        found = route(net, chosen)
+        paths = [net.paths[c] for c in chosen]
+        branches = [tuple(sorted({path[j] for path in paths})) for j in range(len(net.levels))]
+        assert [kept for kept, _ in found.levels] == branches
+        assert found.classes == chosen
+        assert [branches[-1][row] for row in found.rows] == [path[-1] for path in paths]
+        for level, above, (kept, rows) in zip(net.levels[1:], branches, found.levels[1:], strict=False):
+            assert [above[row] for row in rows] == [level.parents[i] for i in kept]
 
 
 def test_no_weight_is_copied(net: HierarchicalNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
