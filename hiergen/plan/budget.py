@@ -15,7 +15,7 @@ from hiergen.errors import PlanError
 
 SMALLEST = 8
 TOLERANCE = 0.02
-WIDEST = 16_384
+WIDEST = 16_384  # channels
 
 Widths = tuple[tuple[int, int], ...]  # (width, out) per level
 
@@ -106,7 +106,7 @@ class _Solver:
         """Each level as wide as `load` allows, first to last (a level's cost depends on the channels it reads)."""
         widths: list[tuple[int, int]] = [(SMALLEST, SMALLEST)] * self._levels
         for level in range(self._levels):
-            low, high = SMALLEST // step, WIDEST // step
+            low, high = SMALLEST // step, int(WIDEST / max(self._ratio, 1)) // step + 1
             while high - low > 1:
                 middle = (low + high) // 2
                 widths[level] = self._pair(middle * step, step)
