@@ -84,7 +84,7 @@ def work(rank: int, folder: str, name: str, cuts: tuple[int, int, int], averaged
 
 
 def together(folder: Path, *arguments: Any) -> list[dict[str, Any]]:
-    torch.multiprocessing.spawn(work, (str(folder), *arguments), nprocs=2)
+    torch.multiprocessing.start_processes(work, (str(folder), *arguments), nprocs=2, start_method="forkserver")
     return [torch.load(folder / str(rank), weights_only=True) for rank in range(2)]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from hiergen.images import ImageSet
 from hiergen.train import cachefolder, featurejob
 from hiergen.train.features import FeatureSet, cached_features, fingerprint
 from hiergen.train.samples import Samples
+from tests.forks import Forked
 from tests.nn.steering_cases import Nested
 
 
@@ -179,9 +178,10 @@ def test_workers_and_progress(make: Make, tmp_path: Path) -> None:
 
 RUN = """
 import sys
+import warnings
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
+warnings.simplefilter("error")
 from hiergen.train import cachefolder
 from tests.train.test_features import Shades, make_in, seeded_network
 cachefolder._RESERVE = 0
@@ -197,14 +197,13 @@ with make_in(
 """
 
 
-def started(folder: Path, log: Path, pause: float, rank: int = 0, workers: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "error", "-c", RUN, *map(str, (folder, log, pause, rank, workers))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+def started(folder: Path, log: Path, pause: float, rank: int = 0, workers: int = 0) -> Forked:
+    return Forked(["-c", RUN, folder, log, pause, rank, workers])
 
 
-def ended(child: subprocess.Popen[str]) -> None:
-    child.communicate()
-    assert child.returncode == 0
+def ended(child: Forked) -> None:
+    _, err = child.communicate()
+    assert child.returncode == 0, err
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +220,6 @@ def test_killed_again_and_again(tmp_path: Path, unbroken: bytes, workers: int) -
     log = tmp_path / "log"
     for stop in (32, 96)[: 2 - workers // 2]:
         child = started(tmp_path, log, 0.01, workers=workers)
-        assert child.stdout is not None
         for line in child.stdout:
             if int(line.split()[0]) >= stop:
                 child.kill()
@@ -250,7 +248,6 @@ def test_a_dead_process_is_taken_over(tmp_path: Path, unbroken: bytes) -> None:
     while not read(log):
         time.sleep(0.05)
     other = started(tmp_path, tmp_path / "log2", 0, rank=1)
-    assert other.stdout is not None
     for line in other.stdout:
         if int(line.split()[0]) == 118:  # all but the slow one's chunk
             break

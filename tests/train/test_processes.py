@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+
+from tests.forks import Forked
 
 ROOT = Path(__file__).parents[2]
 TRAIN = (
@@ -36,27 +35,18 @@ def port() -> str:
         return str(free.getsockname()[1])
 
 
-def start(world: int, *arguments: object) -> list[subprocess.Popen[str]]:
+def start(world: int, *arguments: object) -> list[Forked]:
     """The ranks of one training, as torchrun would start them."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port(), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
     shared |= {"LOCAL_WORLD_SIZE": str(world), "ACCELERATE_USE_CPU": "true"}
     ranks = []
     for rank in range(world):
         place = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if world > 1 else {"OMP_NUM_THREADS": "1"}
-        ranks.append(
-            subprocess.Popen(
-                [sys.executable, *map(str, arguments)],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **place},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        ranks.append(Forked(arguments, place))
     return ranks
 
 
-def done(ranks: list[subprocess.Popen[str]]) -> list[str]:
+def done(ranks: list[Forked]) -> list[str]:
     """What each rank printed on stdout; all must have ended well."""
     outs = [rank.communicate(timeout=300) for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0] * len(ranks), outs
@@ -119,7 +109,7 @@ def test_the_loss_of_one_process_ends_with_one_message_and_a_state_to_go_on_with
     assert again[0].returncode == 0, err
 
 
-def wait_for(file: Path, ranks: list[subprocess.Popen[str]]) -> None:
+def wait_for(file: Path, ranks: list[Forked]) -> None:
     end = time.monotonic() + 180
     while not file.exists():
         assert all(rank.poll() is None for rank in ranks), [rank.communicate() for rank in ranks]
