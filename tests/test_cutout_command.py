@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import os
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import torch
 from conftest import Ran
 from toy_networks import parts, scrambled, toy_home
 
-from hiergen.cutouts import write_cutout
+import hiergen.cutouts
+from hiergen.cutouts import _proof, write_cutout
 from hiergen.errors import HiergenError
 from hiergen.models import find_model, load_network
 from hiergen.nn.cutout import cut, difference
@@ -229,6 +231,35 @@ def test_weights_that_are_no_numbers_prove_nothing(out: Path) -> None:
     with pytest.raises(HiergenError, match=r"not finite on random images, so nothing can be proved; check the weights"):
         write_cutout("toycommand_n3hl", out, classes=["tabby"], weights=out.parent / "nan.safetensors")
     assert not out.exists()
+
+
+def test_the_proof_sees_any_weight_and_names_rounding_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = load_network("toycommand_n3hl", "N3HL.safetensors")
+    part = cut(full, [0, 3, 6])
+    full.set_lowering("loop")
+    part.set_lowering("matmul")
+    equal, as_run = _proof(full, part)
+    assert equal == 0 < as_run < 1e-3
+    names = [name for name, _ in part.named_parameters()]
+    for name in (names[0], *(n for n in names if "level3" in n), "head.bias"):  # the first shows on images only
+        wrong = copy.deepcopy(part)
+        tensor = dict(wrong.named_parameters())[name]
+        with torch.no_grad():
+            tensor[-1] *= 1.5
+        assert min(_proof(full, wrong)) > 1e-4, name
+    for found in ([0.0, float("nan")], [float("inf"), 0.0]):
+        monkeypatch.setattr(hiergen.cutouts, "difference", lambda *_, found=found, **__: found.pop())
+        with pytest.raises(HiergenError, match="logits are not finite"):
+            _proof(full, part)
+
+
+def test_untrained_takes_no_weights_of_the_folder_either(out: Path) -> None:
+    first = write_cutout("toycommand_n3hl", out, classes=["0", "3", "6"], weights="N3HL.safetensors")
+    again = out.parent / "again"
+    write_cutout(out, again, classes=["0", "1"], untrained=True)
+    assert read_weights(again / "model.safetensors").provenance.source_weights is None
+    taken, random = (dict(load_network(folder).state_dict()) for folder in (first.folder, again))
+    assert not torch.equal(taken["head.weight"][:2], random["head.weight"])
 
 
 def test_the_written_files_work_in_a_fresh_process(out: Path, hiergen: Run) -> None:
