@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     ["torch", "timm", "accelerate", "torch.distributed.fsdp", "sklearn.datasets", "hiergen.cli", "hiergen.train.job"]
@@ -23,10 +24,10 @@ FORKS.set_forkserver_preload(
 class Forked:
     """As `subprocess.Popen([sys.executable, *words])` with both outputs as text in pipes."""
 
-    def __init__(self, words: Sequence[object], env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, words: Sequence[object], env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
         out, out_end = os.pipe()
         err, err_end = os.pipe()
-        options = (list(map(str, words)), str(Path(__file__).parents[1]), dict(env or {}))
+        options = (list(map(str, words)), str(cwd), dict(env or {}))
         self._process = FORKS.Process(target=_become, args=(*options, _Handle(out_end), _Handle(err_end)))
         self._process.start()
         os.close(out_end)

@@ -15,6 +15,7 @@ from toy_networks import parts, toy_home
 from hiergen.cutouts import write_cutout
 from hiergen.errors import HiergenError
 from hiergen.models import load_network
+from tests.forks import Forked
 
 Run = Callable[..., Ran]
 N3HL = ("toyfolders_n3hl", "--weights", "N3HL.safetensors")
@@ -126,8 +127,9 @@ def test_killed_while_replacing(kills: int, old: bool, out: Path, home: Path) ->
         "options = {'classes': ['beagle'], 'weights': 'N3HL.safetensors', 'force': True}\n"
         "cutouts.write_cutout('toyfolders_n3hl', sys.argv[1], **options)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(out), str(kills)], cwd=home, check=False)
-    assert done.returncode == 9
+    process = Forked(["-c", code, out, kills], cwd=home)
+    _, err = process.communicate()
+    assert process.returncode == 9, err
     if old:
         assert load_network(out).classes == ["tabby", "pug"]
     else:
