@@ -9,6 +9,10 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _SHOWN = 80  # characters of a user's own text that a message repeats
 _PATH = 300  # of a path, which may be in a command to copy
@@ -102,6 +106,14 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     head = ", ".join(quoted(item) for item in all_items[:limit])
     rest = len(all_items) - limit
     return f"{head} and {rest} more" if rest > 0 else head
+
+
+def misfit(error: ValidationError) -> str:
+    """The first of pydantic's complaints and what it is about: `'classes.3': field required`."""
+    first = error.errors(include_url=False)[0]
+    where, message = ".".join(map(str, first["loc"])), str(first["msg"])
+    message = f"{message[:1].lower()}{message[1:]}"
+    return f"{quoted(where)}: {message}" if where else message
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ def _damage(raw: bytes) -> str:
         end = max(
             (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError):
         return "corrupt"
     return "truncated" if len(raw) < 8 + length + end else "corrupt"
 

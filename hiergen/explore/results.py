@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hiergen.errors import HiergenError, SpecError, listed, quoted
+from hiergen.errors import HiergenError, SpecError, listed, misfit, quoted
 from hiergen.explore.read import Nest
 from hiergen.files import read_text
 
@@ -65,12 +65,7 @@ def read_results(path: Path, ids: Sequence[str]) -> Results:
     try:
         found = Results.model_validate(json.loads(text))
     except (ValueError, RecursionError) as error:
-        problem = "is no JSON file"
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            message = str(first["msg"])
-            problem = f"{quoted(where)} does not fit: {message[:1].lower()}{message[1:]}"
+        problem = f"does not fit: {misfit(error)}" if isinstance(error, ValidationError) else "is no JSON file"
         raise SpecError(problem, place=place, expected="the metrics.json of 'hiergen train' or 'eval --json'") from None
     other = [c.id for c in found.classes if c.id not in set(ids)]
     if other:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError, misfit, quoted
 from hiergen.files import lock, read_text, reason, write_text, writing
 from hiergen.terminal import as_json
 from hiergen.train.recipe import Recipe
@@ -196,11 +196,7 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
         request = Request.model_validate(json.loads(read_text(folder / REQUEST)))
         request = Request(**{**request.model_dump(), **changes})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise HiergenError(
-            f"cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}",
-            place=f"{place}/{REQUEST}",
-        ) from None
+        raise HiergenError(f"cannot be read: {misfit(error)}", place=f"{place}/{REQUEST}") from None
     except (ValueError, RecursionError) as error:
         raise HiergenError(f"cannot be read: no JSON ({error})", place=f"{place}/{REQUEST}") from None
     return request, load_recipe(folder / RECIPE, settings)

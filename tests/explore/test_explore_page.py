@@ -185,7 +185,7 @@ def test_conflicts_name_the_groups_they_concern(write: Callable[..., Path]) -> N
         (["T:N9HL"], "no model 'N9HL'; expected one of PHL, N2HL, N3HL"),
         (["T", "SMALL"], "are over different classes: 9 only in the first"),
         (["T", "--results", "T"], "is no JSON file; expected the metrics.json"),
-        (["T", "--results", "BAD"], "'classes.0.accuracy' does not fit"),
+        (["T", "--results", "BAD"], "does not fit: 'classes.0.accuracy': "),
         (["T", "--results", "ALIEN"], "is of other classes: 'alien'; expected results of these classes"),
         (["T", "--results", "none.json"], "none.json: no such file"),
         (["T", "-o", "T/page.html"], "cannot be written"),

@@ -15,12 +15,14 @@ import pytest
 import timm
 import torch
 
-from hiergen.errors import SpecError
+from hiergen.errors import HiergenError, SpecError
 from hiergen.nn.macs import count_macs
 from hiergen.suggest.llm.cache import read_cache
 from hiergen.suggest.search import statefile
 from hiergen.train.cachefile import JOURNAL, Layout
 from hiergen.train.cachefolder import open_cache
+from hiergen.train.runfolder import recorded
+from hiergen.weightsfile import read_weights
 from tests.conftest import Ran, Write
 from tests.fuzz.entry import plain, sentence
 from tests.fuzz.specimens import small_wordnet
@@ -275,3 +277,22 @@ def test_half_of_a_surrogate_pair_in_a_file_of_answers(write: Write) -> None:
     path = write(json.dumps({"version": 1, "answers": [entry]}), "a.json")
     with pytest.raises(SpecError, match=r"a.json:1: this answer is damaged: 'answer': .*half of a surrogate pair"):
         read_cache(path)
+
+
+@pytest.mark.parametrize("end", ["1e999", "-1e999", "NaN"])
+def test_a_header_of_weights_whose_numbers_have_no_end(write: Write, end: str) -> None:
+    head = f'{{"a": {{"dtype": "F32", "shape": [1], "data_offsets": [0, {end}]}}}}'.encode()
+    path = write(len(head).to_bytes(8, "little") + head + bytes(4), "w.safetensors")
+    with pytest.raises(HiergenError, match=r"w\.safetensors: is corrupt"):
+        read_weights(path)
+
+
+def test_an_unknown_key_of_a_run_is_shown_not_obeyed(tmp_path: Path) -> None:
+    """In the exception itself too, which is not only printed by the command line."""
+    (tmp_path / "run.json").write_text(json.dumps({"model": "a.py:B", "data": "digits", "\u202eabc": 1}), "utf-8")
+    with pytest.raises(HiergenError, match=r"run\.json: cannot be read: '.*abc': extra inputs") as caught:
+        recorded(tmp_path)
+    plain(str(caught.value), "the error")
+    (tmp_path / "run.json").write_text("[]", "utf-8")
+    with pytest.raises(HiergenError, match=r"run\.json: cannot be read: input should be a valid dictionary"):
+        recorded(tmp_path)

@@ -194,13 +194,13 @@ def test_states_of_other_searches_and_damaged_ones(taxonomy: Taxonomy, start: Gr
     good = json.loads(state.read_text())
     one = [[0] * len(start.classes)]
     damages: list[tuple[object, str]] = [
-        ("not JSON", "is not the state of a search: the file: Invalid JSON"),
+        ("not JSON", "is not the state of a search: invalid JSON"),
         ({**good, "format": "hiergen search 0"}, "is of another version"),
-        ({**good, "block": "3"}, "is not the state of a search: block: "),
+        ({**good, "block": "3"}, "is not the state of a search: 'block': "),
         ({**good, "block": 10**6}, "it stands nowhere"),
         ({**good, "now": None}, "it lacks where it stands"),
         ({**good, "best": one}, "its nestings are not of this shape"),
-        ({key: value for key, value in good.items() if key != "best"}, "is not the state of a search: best: Field"),
+        ({key: value for key, value in good.items() if key != "best"}, "is not the state of a search: 'best': field"),
     ]
     for damage, message in damages:
         if isinstance(damage, dict):  # whoever wrote it meant it so: its checksum fits

@@ -186,7 +186,7 @@ def test_a_request_is_read_as_it_was_written(tmp_path: Path) -> None:
     asked = runfolder.Request(model="m", data="images \udcff", val="\u202e", workers=2)
     runfolder.record(tmp_path, asked, load_recipe("quick"))
     assert runfolder.recorded(tmp_path)[0] == asked
-    for broken, said in (('{"model": ', "no JSON"), ("[" * 100_000, "no JSON"), ("{}", "model: field required")):
+    for broken, said in (('{"model": ', "no JSON"), ("[" * 100_000, "no JSON"), ("{}", "'model': field required")):
         (tmp_path / "run.json").write_text(broken)
         with pytest.raises(HiergenError, match=f"run.json: cannot be read: {said}"):
             runfolder.recorded(tmp_path)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
-from hiergen.errors import SpecError, listed, quoted
+from hiergen.errors import SpecError, listed, misfit, quoted
 from hiergen.files import read_text, taking_turns, write_text
 from hiergen.suggest.llm.questions import Question
 
@@ -108,7 +108,7 @@ def read_cache(path: Path) -> Cache:
         try:
             entry = Entry.model_validate(value)
         except ValidationError as error:
-            raise SpecError(f"this answer is damaged: {_why(error)}", place=f"{path}:{line}", hint=_HINT) from None
+            raise SpecError(f"this answer is damaged: {misfit(error)}", place=f"{path}:{line}", hint=_HINT) from None
         other = cache._entries.setdefault(entry.question, entry)
         if other.answer != entry.answer:
             first = cache._lines[entry.question]
@@ -173,10 +173,3 @@ def _start(text: str, decoder: json.JSONDecoder) -> int:
         if key == "answers":
             found = at + 1
         at = decoder.raw_decode(text, at)[1]
-
-
-def _why(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = str(first["msg"])
-    return f"{quoted(where)}: {message[:1].lower()}{message[1:]}" if where else message[:1].lower() + message[1:]

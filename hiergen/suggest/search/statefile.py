@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from hiergen.errors import SpecError, quoted
+from hiergen.errors import SpecError, misfit, quoted
 from hiergen.files import read_text, write_text
 
 FORMAT = "hiergen search 2"
@@ -92,10 +92,8 @@ def load(path: Path, identity: Identity, classes: int) -> State | None:
     try:
         found = _File.model_validate_json(read_text(path, limit=LARGEST))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise SpecError(
-            f"is not the state of a search: {where}: {first['msg']}",
+            f"is not the state of a search: {misfit(error)}",
             place=str(path),
             hint="give another --state, or remove it",
         ) from None
