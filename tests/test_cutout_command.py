@@ -262,6 +262,15 @@ def test_untrained_takes_no_weights_of_the_folder_either(out: Path) -> None:
     assert not torch.equal(taken["head.weight"][:2], random["head.weight"])
 
 
+def test_weights_that_are_given_go_before_those_of_the_folder(out: Path) -> None:
+    write_cutout("toycommand_n3hl", out, classes=["0", "3", "6"], weights="N3HL.safetensors")
+    other = out.parent / "other.safetensors"
+    save_weights(scrambled(load_network(out), seed=1), other)
+    write_cutout(out, out.parent / "again", classes=["0", "1"], weights=other)
+    again = read_weights(out.parent / "again/model.safetensors")
+    assert again.provenance.source_weights == read_weights(other).sha256
+
+
 def test_the_written_files_work_in_a_fresh_process(out: Path, hiergen: Run) -> None:
     assert hiergen("cutout", *N3HL, "--classes", "pug,tabby", "-o", out).code == 0
     code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hiergen.errors import TaxonomyError
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting, nest_tree
 from hiergen.taxonomy.spec import Nesting as Options
-from hiergen.taxonomy.tree import class_key, contract, depths, leaves
+from hiergen.taxonomy.tree import ROOT, class_key, contract, depths, info, leaves
 from hiergen.taxonomy.wordnet import default
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,6 +43,19 @@ def check_nesting(nesting: Nesting, levels: int, classes: int) -> None:
         assert list(nesting.leaves) == list(range(classes))
 
 
+def check_names(nesting: Nesting, tree: toy.Tree) -> None:
+    """A group is called after a node above all its classes, and after the root only where no other node is."""
+    order = tree.graph["order"]
+    below = {info(tree, node).name: {order[key] for key in leaves(tree, node)} for node in tree if node != ROOT}
+    for group in (group for groups in nesting.groups for group in groups):
+        classes = set(group.classes)
+        after = re.sub(r" \(\d+\)$", "", group.name).removeprefix("other").strip()
+        if after:
+            assert classes <= below[after], group
+        else:
+            assert not any(classes <= own for own in below.values()), group
+
+
 def random_tree(rng: random.Random, most: int) -> toy.Tree:
     names = [f"c{i}" for i in range(rng.randint(2, most))]
     rng.shuffle(names)
@@ -62,6 +76,8 @@ def test_random_trees(seed: int) -> None:
         refined = nest_tree(tree, levels, options, default(), base=base)
         check_nesting(refined, levels, count)
         assert base is None or refined.groups[:-1] == base.groups
+        check_names(refined, tree)
+        check_names(nesting, tree)
         base = refined
     with pytest.raises(TaxonomyError, match=r"levels cannot be: the merged taxonomy is \d+ deep") as error:
         nest_tree(tree, max(depths(tree).values()) + 1, options, default())
