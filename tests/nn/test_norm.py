@@ -172,16 +172,18 @@ class Two(Group):
         self.other = other
 
     def gathered(self, values: Tensor) -> Tensor:
+        assert values.dtype == torch.float64  # counts of more than 2 ** 24 values, and differences of large means
         count = len(self.other)
         theirs = [values.new_tensor([count]), self.other.mean(0), self.other.var(0, correction=0) * count]
         return torch.stack([values, torch.cat(theirs)])
 
 
-def test_one_value_is_enough_where_another_process_has_more() -> None:
-    x = torch.randn(4, 3, dtype=torch.float64)
-    norms = [torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)]
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_one_value_is_enough_where_another_process_has_more(dtype: torch.dtype) -> None:
+    x = torch.randn(4, 3, dtype=dtype)
+    norms = [torch.ones(3, dtype=dtype), torch.zeros(3, dtype=dtype)]
     options = {"momentum": 0.1, "eps": 1e-5, "dims": (0,)}
-    running = [[torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)] for _ in range(2)]
+    running = [[torch.zeros(3, dtype=dtype), torch.ones(3, dtype=dtype)] for _ in range(2)]
     whole = batch_norm(x, *norms, tuple(running[0]), **options)
     part = batch_norm(x[:1], *norms, tuple(running[1]), group=Two(x[1:]), **options)
     torch.testing.assert_close(part, whole[:1])
