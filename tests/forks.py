@@ -9,10 +9,9 @@ import runpy
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from multiprocessing.reduction import DupFd
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FORKS = multiprocessing.get_context("forkserver")
@@ -25,20 +24,20 @@ class Forked:
     """As `subprocess.Popen([sys.executable, *words])` with both outputs as text in pipes."""
 
     def __init__(self, words: Sequence[object], env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
-        out, out_end = os.pipe()
-        err, err_end = os.pipe()
-        options = (list(map(str, words)), str(cwd), dict(env or {}))
-        self._process = FORKS.Process(target=_become, args=(*options, _Handle(out_end), _Handle(err_end)))
+        (out, out_end), (err, err_end) = FORKS.Pipe(duplex=False), FORKS.Pipe(duplex=False)
+        started = (list(map(str, words)), str(cwd), dict(env or {}), out_end, err_end)
+        self._process = FORKS.Process(target=_become, args=started)
         self._process.start()
-        os.close(out_end)
-        os.close(err_end)
-        self.stdout, self.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
+        self.stdout, self.stderr = (os.fdopen(os.dup(end.fileno()), encoding="utf-8") for end in (out, err))
+        for end in (out, out_end, err, err_end):
+            end.close()
 
     @property
     def returncode(self) -> int | None:
         return self._process.exitcode
 
-    poll = returncode.fget  # type: ignore[attr-defined]
+    def poll(self) -> int | None:
+        return self.returncode
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self._process.pid is not None
@@ -63,28 +62,13 @@ class Forked:
         return found["out"], found["err"]
 
 
-class _Handle:
-    """A file handle that another process is given; it is duplicated when that one starts."""
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (DupFd(self.handle),)
-
-
-def _received(sent: Any) -> int:
-    handle: int = sent.detach()
-    return handle
-
-
-def _become(words: list[str], folder: str, env: dict[str, str], out: int, err: int) -> None:
+def _become(words: list[str], folder: str, env: dict[str, str], out: Connection, err: Connection) -> None:
     """In the child: `python *words`, in this folder."""
     import torch
 
     for given, wanted in ((out, 1), (err, 2)):
-        os.dup2(given, wanted)
-        os.close(given)
+        os.dup2(given.fileno(), wanted)
+        given.close()
     multiprocessing.set_start_method("fork", force=True)  # its own workers: as in a process that was not forked
     os.chdir(folder)
     os.environ.update(env)
