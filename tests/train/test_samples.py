@@ -167,7 +167,7 @@ def interrupted(image: Image.Image) -> Tensor:
 
 
 def test_signals_in_workers(images: LabelledImages, capfd: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C and a closed terminal reach all processes: workers leave it to the main one. One killed is one sentence."""
+    """Ctrl-C and a closed terminal reach all processes: workers leave it to the main one. One killed: one sentence."""
     whole = list(loader(Samples(images, drawn, seed=0), in_order(13, 4), workers=0))
     found = list(loader(Samples(images, interrupted, seed=0), in_order(13, 4), workers=2))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(found, whole, strict=True))
