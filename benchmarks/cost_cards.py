@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from hiergen.cost import CostCard, cost_card
-from hiergen.models import load_network
+from hiergen.costs import CostCard, cost_card
+from hiergen.models.load import load_network
 
 ROOT = Path(__file__).parent.parent
 # (model, what is kept, indices or terms)

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hiergen.builder import plan_models
 from hiergen.nn.macs import count_params
-from hiergen.plan.measure import BACKBONES, measure_backbone
-from hiergen.plan.trunks import facts
+from hiergen.planning.backbones import facts
+from hiergen.planning.from_taxonomy import plan_models
+from hiergen.planning.measure import BACKBONES, measure_backbone
 from hiergen.taxonomy.load import load_taxonomy
 
 ROOT = Path(__file__).parent.parent

@@ -2,7 +2,7 @@
 
 python benchmarks/cues.py [--misses tuned]
 
-GOLD was written before any rule of hiergen/taxonomy/cue.py. The rules were tuned on every other word of the sorted
+GOLD was written before any rule of hiergen/lookup/cue.py. The rules were tuned on every other word of the sorted
 list; of the rest only the figures were looked at, and "bark".
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import time
 
-from hiergen.data import class_list
+from hiergen.assets import class_list
 from hiergen.errors import HiergenError
-from hiergen.taxonomy.cue import cue
-from hiergen.taxonomy.wordnet import default
+from hiergen.lookup.cue import cue
+from hiergen.taxonomy.wordnet.nouns import default
 
 # word → synsets: all classes of ImageNet-1k at or below them; none: there is no such class, and a cue should say so
 GOLD: dict[str, tuple[str, ...]] = {

@@ -19,12 +19,12 @@ from pathlib import Path
 import timm
 import torch
 
-from hiergen.builder import plan_models
-from hiergen.cost import Timing, in_turns, machine, network_parts
+from hiergen.costs import Timing, in_turns, machine, network_parts
 from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.cutout import cut
-from hiergen.plan.ir import Plan
-from hiergen.plan.live import plan_of
+from hiergen.planning.from_network import plan_of
+from hiergen.planning.from_taxonomy import plan_models
+from hiergen.planning.plan import Plan
 from hiergen.taxonomy.load import load_taxonomy
 
 ROOT = Path(__file__).parent.parent

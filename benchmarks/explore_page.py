@@ -56,7 +56,7 @@ ACTS = {
 
 def nouns(folder: Path) -> Path:
     """A taxonomy file of 21,841 leaves of WordNet below physical_entity.n.01, evenly taken."""
-    from hiergen.taxonomy.wordnet import default
+    from hiergen.taxonomy.wordnet.nouns import default
 
     wordnet = default()
     root = wordnet.resolve("physical_entity.n.01")
@@ -81,8 +81,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="where to leave the pages")
     asked = parser.parse_args()
-    from hiergen.explore import explore
-    from tests.explore.page_cases import Page, browser
+    from hiergen.views.explore import explore
+    from tests.views.page_cases import Page, browser
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.keep or Path(temporary)

@@ -17,16 +17,17 @@ from pathlib import Path
 
 import torch
 
-from hiergen.images import ImageSet, eval_transform, load_images
-from hiergen.models import load_network
+from hiergen.data.batches import Feed, ImageFeed, MapFeed
+from hiergen.data.features import cached_features
+from hiergen.data.folders import load_images
+from hiergen.data.images import ImageSet, eval_transform
+from hiergen.data.samples import EpochOrder, Samples, in_order, loader
+from hiergen.models.load import load_network
 from hiergen.nn.macs import network_macs
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.train.features import cached_features
-from hiergen.train.feeds import Feed, ImageFeed, MapFeed
-from hiergen.train.loop import Training
-from hiergen.train.parallel import Parallel
-from hiergen.train.recipefile import load_recipe
-from hiergen.train.samples import EpochOrder, Samples, in_order, loader
+from hiergen.training.loop import Training
+from hiergen.training.parallel import Parallel
+from hiergen.training.recipefile import load_recipe
 
 ROOT = Path(__file__).parent.parent
 MODELS = ",".join(f"generated/tiny_imagenet_100.py:{name}" for name in ("PHL1branch", "PHL", "N2HL", "N3HL", "N4HL"))

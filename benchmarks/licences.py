@@ -18,13 +18,13 @@ from hiergen.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "licences.md"
-EXTRAS = ("export", "viz")
+EXTRAS = ("export", "llm", "viz")
 _COPYLEFT = re.compile(r"\b(?:A|L)?GPL|\bMPL|\bEPL|\bCDDL|Mozilla|GNU|\bEUPL", flags=re.IGNORECASE)
 HEAD = """# Licences of the packages that hiergen needs
 
 Written by `python benchmarks/licences.py` from what the installed packages say of themselves; versions are those of
 that day. hiergen itself is under Apache-2.0, the WordNet that it carries under WordNet's own licence
-(`hiergen/data/wordnet/LICENSE`), and the parts of d3 in its explorer under ISC (`hiergen/explore/vendor`).
+(`hiergen/assets/wordnet/LICENSE`), and the parts of d3 in its explorer under ISC (`hiergen/views/explore/vendor`).
 
 What is marked *copyleft* asks for something where it is passed on. None of it does where hiergen is installed from its
 own package, which holds no code of theirs:

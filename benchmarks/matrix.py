@@ -27,7 +27,7 @@ COPIED = ("tests", "taxonomies", "generated", "benchmarks", "docs", "pyproject.t
 SHOWN = ("torch", "timm", "pydantic", "networkx", "numpy", "scipy", "scikit-learn", "typer", "click", "rich")
 TOOLS = ("pytest>=8", "pytest-xdist", "hypothesis", "jsonschema")
 TESTS = (
-    *("tests/taxonomy", "tests/plan", "tests/codegen/test_codegen.py", "tests/test_weights.py"),
+    *("tests/taxonomy", "tests/planning", "tests/codegen/test_codegen.py", "tests/test_weights.py"),
     *("tests/test_checkpoint.py", "tests/nn/test_siblings.py", "tests/nn/test_cutout.py", "tests/nn/test_norm.py"),
 )
 

@@ -20,8 +20,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from hiergen.cost import machine
-from hiergen.cost.alone import peaks
+from hiergen.costs import machine
+from hiergen.costs.alone import peaks
 from hiergen.nn import ClassHeads, HierarchicalNetwork, Lowering, Siblings, Trunk
 
 sys.path.insert(0, str(Path(__file__).parent))

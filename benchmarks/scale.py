@@ -41,7 +41,7 @@ COMMANDS = {
 }
 IMPORTS = {
     "import": "import OUT_MODULE",
-    "import, torch there": "import timm, hiergen.nn, hiergen.nn.backbone",
+    "import, torch there": "import timm, hiergen.nn, hiergen.nn.trunk",
     "import standalone": "import ALONE_MODULE",
 }
 STAGES = [*INNER, *COMMANDS, *IMPORTS]
@@ -96,7 +96,7 @@ def wnids(of: str) -> list[str]:
         assert package.origin is not None
         found = (Path(package.origin).parent / "data/_info/imagenet22k_synsets.txt").read_text("utf-8").split()
     else:
-        from hiergen.taxonomy.wordnet import default
+        from hiergen.taxonomy.wordnet.nouns import default
 
         index = default().reader.lemma_index
         found = sorted({f"n{offset:08d}" for senses in index.values() for offset in senses.get("n", [])})
@@ -144,9 +144,9 @@ def run(stage: str, file: Path) -> dict[str, float]:
 
 def inner(stage: str, file: Path) -> float:
     """CPU seconds of one stage in this process, after those that it needs."""
-    from hiergen.builder import plan_models
-    from hiergen.codegen.render import render
+    from hiergen.codegen.build import render
     from hiergen.codegen.standalone import standalone
+    from hiergen.planning.from_taxonomy import plan_models
     from hiergen.taxonomy.load import load_taxonomy
 
     def timed(job: Callable[[], object]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hiergen.models import load_network
+from hiergen.models.load import load_network
 from hiergen.nn.coarse import CoarseFirst
 
 ROOT = Path(__file__).parent.parent

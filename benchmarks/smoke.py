@@ -78,7 +78,7 @@ COMMANDS = {
     "tune": f"tune {N2HL} --batch 1 --json",
     "explore": f"explore {N2HL} -o page.html",
     "suggest": "suggest pets.yaml --by wordnet -o suggested.yaml",
-    "search": "suggest pets.yaml --search --steps 1000 -o searched.yaml",
+    "search": "search pets.yaml --steps 1000 -o searched.yaml",
     "count": "count-partitions -n 100 -k 3 --groups 5-10,20 --digits",
     "sample": "count-partitions digits.yaml --sample --json",
     "compare": "count-partitions pets.yaml suggested.yaml --json",
@@ -167,7 +167,7 @@ def _ran(argv: list[str], work: Path, env: dict[str, str]) -> tuple[int, str, st
 
 def _preload() -> None:
     """What is slow to import; one thread, as a pool of threads does not survive a fork."""
-    for name in ("sklearn.datasets", "sklearn.metrics", "timm", "torch", "hiergen.cli", "hiergen.models"):
+    for name in ("sklearn.datasets", "sklearn.metrics", "timm", "torch", "hiergen.cli", "hiergen.models.load"):
         importlib.import_module(name)
     sys.modules["torch"].set_num_threads(1)
 

@@ -22,16 +22,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiergen.attention import scan
-from hiergen.coarse import study
-from hiergen.effect import effects
-from hiergen.images import LabelledImages, batches, load_images
-from hiergen.models import load_network
+from hiergen.costs.attention import scan
+from hiergen.costs.attention_effects import effects
+from hiergen.costs.coarse_first import study
+from hiergen.data.folders import load_images
+from hiergen.data.images import LabelledImages, batches
+from hiergen.lookup.cue import cue
+from hiergen.models.load import load_network
+from hiergen.models.weights import load_weights, save_weights
 from hiergen.nn.coarse import CoarseFirst
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.trunk import Trunk
-from hiergen.taxonomy.cue import cue
-from hiergen.weights import load_weights, save_weights
 
 ROOT = Path(__file__).parent.parent
 DATA = "tiny-imagenet-100"
@@ -198,7 +199,7 @@ def coarse_first(
 def cue_meow(network: HierarchicalNetwork, maps: np.ndarray, targets: Tensor, held: Tensor) -> None:
     """A sound's label steers: the classes of "meow", on cats' images and on all."""
     found = cue("meow", list(network.classes))
-    print(f"\ncue meow -> {', '.join(network.nest.labels[network.classes.index(c)] for c in found.classes)}")
+    print(f"\ncue meow -> {', '.join(network.nesting.labels[network.classes.index(c)] for c in found.classes)}")
     for gain in (1.2, 1.5, 2.0):
         rows = effects(network, chunks(maps, targets, held), dict.fromkeys(found.classes, gain))
         own = [rows[0], *(r for r in rows if r.level == len(network.levels) and r.name in CATS)]

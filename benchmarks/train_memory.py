@@ -40,8 +40,8 @@ def step(model: str, batch: int, threads: int, *, checkpointed: bool) -> None:
     """One step after building; the second step's time, as the first makes what libraries keep."""
     import torch
 
-    from hiergen.cost.alone import _highest
-    from hiergen.models import load_network
+    from hiergen.costs.alone import _highest
+    from hiergen.models.load import load_network
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

@@ -79,7 +79,7 @@ def main() -> None:
             transform = timm.data.create_transform(**config, is_training=False)
             tiny = name == "tiny_imagenet_100"
             archive = options.data / ("tiny-imagenet-100-train.tar" if tiny else "imagenet-1k-samples-256.tar")
-            images, targets = load_batch(archive, module.CLASSES, options.batch, transform)
+            images, targets = load_batch(archive, list(module.CLASSES), options.batch, transform)
             start = time.perf_counter()
             found = losses(model, images, targets, options.steps)
             seconds = (time.perf_counter() - start) / (options.steps + 1)

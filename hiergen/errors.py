@@ -9,10 +9,6 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 _SHOWN = 80  # characters of a user's own text that a message repeats
 _PATH = 300  # of a path, which may be in a command to copy
@@ -108,14 +104,6 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     return f"{head} and {rest} more" if rest > 0 else head
 
 
-def misfit(error: ValidationError) -> str:
-    """The first of pydantic's complaints and what it is about: `'classes.3': field required`."""
-    first = error.errors(include_url=False)[0]
-    where, message = ".".join(map(str, first["loc"])), str(first["msg"])
-    message = f"{message[:1].lower()}{message[1:]}"
-    return f"{quoted(where)}: {message}" if where else message
-
-
-def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
+def nearest(name: str, names: Iterable[str], count: int = 3) -> tuple[str, ...]:
     """The names closest to a misspelt one, best first."""
-    return tuple(difflib.get_close_matches(name[:200], list(known), n=count, cutoff=0.6))
+    return tuple(difflib.get_close_matches(name[:200], list(names), n=count, cutoff=0.6))

@@ -271,7 +271,7 @@ def _beside(path: Path) -> tuple[str, ...]:
 
 def _inside(path: Path) -> str | None:
     try:
-        found = sorted(p.name for p in path.iterdir() if p.suffix in {".yaml", ".yml"})
+        yaml_files = sorted(p.name for p in path.iterdir() if p.suffix in {".yaml", ".yml"})
     except OSError:
         return None
-    return f"name one of the files in it: {', '.join(found[:5])}" if found else None
+    return f"name one of the files in it: {', '.join(yaml_files[:5])}" if yaml_files else None

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes; before torch is imported
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks are fastest so; before torch is imported
 
 from hiergen import cli
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy

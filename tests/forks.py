@@ -16,7 +16,7 @@ from threading import Thread
 ROOT = Path(__file__).parents[1]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["torch", "timm", "accelerate", "torch.distributed.fsdp", "sklearn.datasets", "hiergen.cli", "hiergen.train.job"]
+    ["torch", "timm", "accelerate", "torch.distributed.fsdp", "sklearn.datasets", "hiergen.cli", "hiergen.training.run"]
 )
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hiergen.attention import Curve, Scan, cued_logits, curve, scan
-from hiergen.effect import effects
+from hiergen.costs.attention import Curve, Scan, cued_logits, curve, scan
+from hiergen.costs.attention_effects import effects
 from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Siblings
-from hiergen.nn.descent import descend, homes_of
+from hiergen.nn.routing import descend, homes_of
 from tests.nn.network_cases import TinyViT
 from tests.nn.steering_cases import lively
 
@@ -52,7 +52,7 @@ def attended(
 def test_cued_logits_are_the_networks_under_attend(
     network: HierarchicalNetwork, data: Any, level: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hiergen.attention._BYTES", 300_000)  # so that the batch is cut into slices
+    monkeypatch.setattr("hiergen.costs.attention._BYTES", 300_000)  # so that the batch is cut into slices
     images = data[0][0]
     cues = [i % network.levels[level - 1].branches for i in (3, 1, 0, 1, 2, 4, 0, 1)]
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_wrong_cues_are_wrong_even_and_seeded(network: HierarchicalNetwork, monk
         asked.append(cues)
         return logits[:, None].repeat(1, len(gains), 1)
 
-    monkeypatch.setattr("hiergen.attention.cued_logits", spy)
+    monkeypatch.setattr("hiergen.costs.attention.cued_logits", spy)
     monkeypatch.setattr(network.trunk, "forward", lambda x: torch.zeros(len(x), 64, 16, 16))
     targets = torch.arange(600) % 5
     for seed in (0, 0, 1):

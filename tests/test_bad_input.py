@@ -811,12 +811,11 @@ def test_names_are_data(name: str, place: Path, write: Write, hiergen: Run) -> N
     found: dict[str, object] = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = ast.literal_eval(node.value)
-    assert found["CLASSES"] == data["classes"]
-    assert found["TAXONOMY_2"] == {
-        f"{name} group": {name: name, "tabby.n.01": f"{name} 2"},
-        "hound": {"beagle.n.01": "beagle", "basset": "basset"},
-    }
+            value = node.value.args[0] if isinstance(node.value, ast.Call) else node.value
+            found[node.targets[0].id] = ast.literal_eval(value)
+    names = [name, f"{name} 2", "beagle", "basset"]
+    assert found["CLASSES"] == dict(zip(data["classes"], names, strict=True))
+    assert found["NESTING_2"] == {f"{name} group": [name, "tabby.n.01"], "hound": ["beagle.n.01", "basset"]}
     for command in (["show"], ["show", "--merged"], ["show", "--conflicts"], ["show", "--json"], ["validate"]):
         ran = hiergen(*command, "t.yaml")
         assert (ran.code, ran.err) == (0, "")

@@ -12,12 +12,12 @@ import pytest
 import torch
 from toy_networks import built_toy, scrambled
 
-from hiergen.checkpoint import convert
 from hiergen.errors import HiergenError
-from hiergen.models import find_model
+from hiergen.models.convert import convert
+from hiergen.models.load import find_model
+from hiergen.models.weights import load_weights
+from hiergen.models.weightsfile import read_weights, write_tensors
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.weights import load_weights
-from hiergen.weightsfile import read_weights, write_tensors
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from toy_networks import MODELS, built_toy, scrambled
 
-from hiergen.builder import plan_models
-from hiergen.cost import (
+from hiergen.costs import (
     CostCard,
     Memory,
     Row,
@@ -28,13 +27,14 @@ from hiergen.cost import (
     network_of,
     network_parts,
 )
-from hiergen.cost.memory import weight_bytes
-from hiergen.cost.subjects import at_rest
+from hiergen.costs.memory import weight_bytes
+from hiergen.costs.subjects import at_rest
 from hiergen.errors import HiergenError
-from hiergen.models import find_model, load_network
+from hiergen.models.load import find_model, load_network
 from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.cutout import cut
-from hiergen.plan.live import plan_of
+from hiergen.planning.from_network import plan_of
+from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy.load import load_taxonomy
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting toycost:UserWarning")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import Ran
 
-from hiergen import models
+from hiergen.models import load as models
 from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.macs import count_params
 

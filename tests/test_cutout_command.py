@@ -16,22 +16,26 @@ import torch
 from conftest import Ran
 from toy_networks import parts, scrambled, toy_home
 
-import hiergen.cutouts
-from hiergen.cutouts import _proof, write_cutout
+import hiergen.models.cutout
 from hiergen.errors import HiergenError
-from hiergen.models import find_model, load_network
+from hiergen.lookup.choose import find_terms
+from hiergen.lookup.select import Selector
+from hiergen.models.cutout import _proof, cutout
+from hiergen.models.load import find_model, load_network
+from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
+from hiergen.models.weightsfile import read_weights
 from hiergen.nn.cutout import cut, difference
-from hiergen.nn.select import Selector
-from hiergen.plan.live import plan_of
-from hiergen.terms import chosen
-from hiergen.weights import load_weights, save_weights, taxonomy_hash
-from hiergen.weightsfile import read_weights
+from hiergen.planning.from_network import plan_of
+from hiergen.taxonomy.nesting import Nesting
 
 Run = Callable[..., Ran]
 GOLDEN = Path(__file__).parent / "data" / "toy_cutout.py.golden"
 QUOTED, CODE = 'it\'s "quoted"', '""" + exit() #'
 # One process writes the same cutout into several folders here, which timm's registry notices.
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting toycommand:UserWarning")
+
+
+EMPTY = "an empty class name; expected a class id, name, group, WordNet term, index or FROM:TO"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def test_source_and_weights_rebuild_the_part(name: str, out: Path, hiergen: Run)
     assert parts(out.parent) == ["out"]
     full, part = load_network(model, weights), load_network(out)
     keep = [0, 3, 6, 7]
-    assert (type(part).__name__, part.classes) == (f"{name}Cutout", [full.classes[i] for i in keep])
+    assert (type(part).__name__, part.classes) == (f"{name}Cutout", tuple(full.classes[i] for i in keep))
     direct = cut(full, keep)
     torch.testing.assert_close(dict(part.state_dict()), dict(direct.state_dict()), atol=0, rtol=0)
     assert difference(full, part, torch.randn(2, 3, 32, 32)) == 0
@@ -98,17 +102,17 @@ def test_golden_source(out: Path, hiergen: Run) -> None:
 
 
 def test_names_stay_data(out: Path) -> None:
-    write_cutout("toycommand_n3hl", out, classes=[QUOTED, CODE, "{{ 7*7 }}"], weights="N3HL.safetensors")
+    cutout("toycommand_n3hl", out, classes=[QUOTED, CODE, "{{ 7*7 }}"], weights="N3HL.safetensors")
     tree = ast.parse((out / "model.py").read_text("utf-8"))
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     assert {QUOTED, CODE, "{{ 7*7 }}", 'odd "ones"'} <= strings
     calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    assert calls == {"Bottlenecks", "ClassHeads", "Nest", "Siblings", "Trunk", "register", "super"}
+    assert calls == {"Bottlenecks", "ClassHeads", "Siblings", "Trunk", "register", "super"}
 
 
 def test_cutouts_of_cutouts_and_names(out: Path, hiergen: Run) -> None:
     first, second, direct = out / "a", out / "b", out / "c"
-    write_cutout("toycommand_n3hl", first, excepted=["goldfish"], weights="N3HL.safetensors")
+    cutout("toycommand_n3hl", first, except_=["goldfish"], weights="N3HL.safetensors")
     ran = hiergen("cutout", first, "--except", "tabby", "-o", second)
     assert (ran.code, ran.err) == (0, "")
     ran = hiergen(
@@ -141,9 +145,7 @@ def test_commas_numbers_and_repetition() -> None:
 
     class Net:
         def __init__(self) -> None:
-            from hiergen.nn.nest import Nest
-
-            self.selector = Selector(Nest(taxonomy, ["a", "b", "0", "c, d"]))
+            self.selector = Selector(Nesting.from_tree(taxonomy, ["a", "b", "0", "c, d"]))
 
     selector = Net().selector
     for typed, wanted in (
@@ -154,10 +156,10 @@ def test_commas_numbers_and_repetition() -> None:
         (["a,a", "a"], {"a": (0,)}),
         (["", " , "], {}),
     ):
-        assert chosen(selector, typed) == wanted
+        assert find_terms(selector, typed) == wanted
     for typed in ("tench, Tinca tinc", "c,d", "4", "-1", "1.0", "a,nothing"):
         with pytest.raises(HiergenError):
-            chosen(selector, [typed])
+            find_terms(selector, [typed])
 
 
 N3HL = ("toycommand_n3hl", "--weights", "N3HL.safetensors")
@@ -169,11 +171,17 @@ N3HL = ("toycommand_n3hl", "--weights", "N3HL.safetensors")
         ((*N3HL, "--classes", "tabbi"), "no class or group 'tabbi'; nearest: tabby"),
         ((*N3HL, "--except", "pug,9"), "no class has the index 9; expected 0..8; or name the class"),
         (N3HL, "no classes named; expected --classes or --except"),
-        ((*N3HL, "--classes", ","), "an empty class name; expected a class id, name, group, WordNet term or index"),
-        ((*N3HL, "--except", " "), "an empty class name; expected a class id, name, group, WordNet term or index"),
+        (
+            (*N3HL, "--classes", ","),
+            EMPTY,
+        ),
+        (
+            (*N3HL, "--except", " "),
+            EMPTY,
+        ),
         (
             (*N3HL, "--classes", "pug", "--except", "dog"),
-            "a cutout needs a class to keep; expected 1 to 8 of the 9 classes",
+            "no class is left; expected at least one that --except does not name",
         ),
         (
             (*N3HL, "--classes", 'cat & dog,odd "ones",rest'),
@@ -229,7 +237,7 @@ def test_weights_that_are_no_numbers_prove_nothing(out: Path) -> None:
         network.head.bias[0] = float("nan")
     save_weights(network, out.parent / "nan.safetensors")
     with pytest.raises(HiergenError, match=r"not finite on random images, so nothing can be proved; check the weights"):
-        write_cutout("toycommand_n3hl", out, classes=["tabby"], weights=out.parent / "nan.safetensors")
+        cutout("toycommand_n3hl", out, classes=["tabby"], weights=out.parent / "nan.safetensors")
     assert not out.exists()
 
 
@@ -248,25 +256,25 @@ def test_the_proof_sees_any_weight_and_names_rounding_apart(monkeypatch: pytest.
             tensor[-1] *= 1.5
         assert min(_proof(full, wrong)) > 1e-4, name
     for found in ([0.0, float("nan")], [float("inf"), 0.0]):
-        monkeypatch.setattr(hiergen.cutouts, "difference", lambda *_, found=found, **__: found.pop())
+        monkeypatch.setattr(hiergen.models.cutout, "difference", lambda *_, found=found, **__: found.pop())
         with pytest.raises(HiergenError, match="logits are not finite"):
             _proof(full, part)
 
 
 def test_untrained_takes_no_weights_of_the_folder_either(out: Path) -> None:
-    first = write_cutout("toycommand_n3hl", out, classes=["0", "3", "6"], weights="N3HL.safetensors")
+    first = cutout("toycommand_n3hl", out, classes=["0", "3", "6"], weights="N3HL.safetensors")
     again = out.parent / "again"
-    write_cutout(out, again, classes=["0", "1"], untrained=True)
+    cutout(out, again, classes=["0", "1"], untrained=True)
     assert read_weights(again / "model.safetensors").provenance.source_weights is None
     taken, random = (dict(load_network(folder).state_dict()) for folder in (first.folder, again))
     assert not torch.equal(taken["head.weight"][:2], random["head.weight"])
 
 
 def test_weights_that_are_given_go_before_those_of_the_folder(out: Path) -> None:
-    write_cutout("toycommand_n3hl", out, classes=["0", "3", "6"], weights="N3HL.safetensors")
+    cutout("toycommand_n3hl", out, classes=["0", "3", "6"], weights="N3HL.safetensors")
     other = out.parent / "other.safetensors"
     save_weights(scrambled(load_network(out), seed=1), other)
-    write_cutout(out, out.parent / "again", classes=["0", "1"], weights=other)
+    cutout(out, out.parent / "again", classes=["0", "1"], weights=other)
     again = read_weights(out.parent / "again/model.safetensors")
     assert again.provenance.source_weights == read_weights(other).sha256
 

@@ -12,9 +12,9 @@ import torch
 from conftest import Ran
 from toy_networks import parts, toy_home
 
-from hiergen.cutouts import write_cutout
 from hiergen.errors import HiergenError
-from hiergen.models import load_network
+from hiergen.models.cutout import cutout
+from hiergen.models.load import load_network
 from tests.forks import Forked
 
 Run = Callable[..., Ran]
@@ -86,7 +86,7 @@ def test_an_earlier_cutout_is_replaced_on_demand_only(out: Path, hiergen: Run) -
     assert (ran.code, ran.err) == (2, f"error: {out}: holds a cutout already; --force replaces it\n")
     assert ((out / "model.py").read_bytes(), (out / "model.safetensors").read_bytes()) == before
     assert hiergen(*command, "tabby,pug", "--force").code == 0
-    assert load_network(out).classes == ["tabby", "pug"]
+    assert load_network(out).classes == ("tabby", "pug")
     assert parts(out.parent) == ["out"]
 
 
@@ -97,17 +97,17 @@ def test_an_error_on_the_way_leaves_everything_as_it_was(
         raise OSError("the disk is on fire")
 
     options = {"classes": ["pug", "tabby"], "weights": "N3HL.safetensors"}
-    monkeypatch.setattr("hiergen.cutouts.difference", fails)
+    monkeypatch.setattr("hiergen.models.cutout.difference", fails)
     with pytest.raises(OSError, match="on fire"):
-        write_cutout("toyfolders_n3hl", out, **options)
+        cutout("toyfolders_n3hl", out, **options)
     assert parts(out.parent) == []
     monkeypatch.undo()
     monkeypatch.chdir(home)
-    write_cutout("toyfolders_n3hl", out, **options)
+    cutout("toyfolders_n3hl", out, **options)
     before = {p.name: p.read_bytes() for p in out.iterdir()}
-    monkeypatch.setattr("hiergen.cutouts.save_weights", fails)
+    monkeypatch.setattr("hiergen.models.cutout.save_weights", fails)
     with pytest.raises(OSError, match="on fire"):
-        write_cutout("toyfolders_n3hl", out, classes=["beagle"], weights="N3HL.safetensors", force=True)
+        cutout("toyfolders_n3hl", out, classes=["beagle"], weights="N3HL.safetensors", force=True)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     assert parts(out.parent) == ["out"]
 
@@ -115,9 +115,9 @@ def test_an_error_on_the_way_leaves_everything_as_it_was(
 @pytest.mark.parametrize(("kills", "old"), [(1, True), (2, False)])
 def test_killed_while_replacing(kills: int, old: bool, out: Path, home: Path) -> None:
     """Before the first rename all is old; between the two, loading says that source and weights do not belong."""
-    write_cutout("toyfolders_n3hl", out, classes=["pug", "tabby"], weights="N3HL.safetensors")
+    cutout("toyfolders_n3hl", out, classes=["pug", "tabby"], weights="N3HL.safetensors")
     code = (
-        "import os, sys\nfrom hiergen import cutouts\nreal, left = os.replace, [int(sys.argv[2])]\n"
+        "import os, sys\nimport hiergen\nreal, left = os.replace, [int(sys.argv[2])]\n"
         "def replace(a, b):\n"
         "    if os.path.dirname(b) == sys.argv[1]:\n"
         "        left[0] -= 1\n"
@@ -125,20 +125,20 @@ def test_killed_while_replacing(kills: int, old: bool, out: Path, home: Path) ->
         "    real(a, b)\n"
         "os.replace = replace\n"
         "options = {'classes': ['beagle'], 'weights': 'N3HL.safetensors', 'force': True}\n"
-        "cutouts.write_cutout('toyfolders_n3hl', sys.argv[1], **options)"
+        "hiergen.cutout('toyfolders_n3hl', sys.argv[1], **options)"
     )
     process = Forked(["-c", code, out, kills], cwd=home)
     _, err = process.communicate()
     assert process.returncode == 9, err
     if old:
-        assert load_network(out).classes == ["tabby", "pug"]
+        assert load_network(out).classes == ("tabby", "pug")
     else:
         with pytest.raises(
             HiergenError, match=r"weights of another taxonomy \(class 0 is 'beagle' there, 'tabby' here\)"
         ):
             load_network(out)
-    write_cutout("toyfolders_n3hl", out, classes=["beagle"], weights="N3HL.safetensors", force=True)
-    assert load_network(out).classes == ["beagle"]
+    cutout("toyfolders_n3hl", out, classes=["beagle"], weights="N3HL.safetensors", force=True)
+    assert load_network(out).classes == ("beagle",)
 
 
 def test_a_standalone_file_comes_and_goes_with_its_cutout(out: Path, hiergen: Run) -> None:

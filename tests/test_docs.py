@@ -10,7 +10,7 @@ import torch
 
 import hiergen
 from hiergen.taxonomy.checks import CHECKS
-from hiergen.taxonomy.spec import ModelSpec, Nesting, Spec
+from hiergen.taxonomy.spec import ModelSpec, NestingOptions, Spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,7 +40,7 @@ def test_three_lines_are_enough(tmp_path: Path) -> None:
 
 def test_every_key_and_check_is_documented() -> None:
     text = (ROOT / "docs/taxonomy-file.md").read_text("utf-8")
-    for model in (Spec, ModelSpec, Nesting):
+    for model in (Spec, ModelSpec, NestingOptions):
         for key in model.model_fields:
             assert f"`{key}" in text or f"{key}:" in text, key
     assert dict(re.findall(r"^\| ([EW]\d{3}) \| (.*) \|$", text, flags=re.M)) == CHECKS
@@ -49,13 +49,13 @@ def test_every_key_and_check_is_documented() -> None:
 def test_public_api_loads_and_nothing_else_is_public() -> None:
     for name in hiergen.__all__:
         assert getattr(hiergen, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="No hiergen attribute nonsense"):
         _ = hiergen.nonsense
 
 
 def test_every_key_of_a_recipe_is_documented_with_its_default(tmp_path: Path) -> None:
-    from hiergen.train.recipe import Recipe
-    from hiergen.train.recipefile import dump_recipe, load_recipe
+    from hiergen.training.recipe import Recipe
+    from hiergen.training.recipefile import dump_recipe, load_recipe
 
     (text,) = [b for b in blocks("docs/training.md", "yaml") if "batch_size" in b]
     file = tmp_path / "all.yaml"
@@ -66,8 +66,8 @@ def test_every_key_of_a_recipe_is_documented_with_its_default(tmp_path: Path) ->
 
 
 def test_every_metric_is_documented() -> None:
-    from hiergen.train.hierarchy import Hierarchy
-    from hiergen.train.metrics import evaluate
+    from hiergen.training.hierarchy import Hierarchy
+    from hiergen.training.metrics import evaluate
 
     tree = Hierarchy.of_mapping({"cat": {"a": "A", "b": "B"}, "dog": {"c": "C"}}, ["a", "b", "c"])
     found = evaluate(torch.eye(3), torch.tensor([0, 1, 1]), tree).to_dict()

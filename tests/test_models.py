@@ -12,8 +12,8 @@ import torch
 from toy_networks import built_toy, scrambled
 
 from hiergen.errors import HiergenError
-from hiergen.models import find_model, load_network, registered_in
-from hiergen.weights import save_weights
+from hiergen.models.load import find_model, load_network, registered_in
+from hiergen.models.weights import save_weights
 
 MINE = """
 from pathlib import Path
@@ -22,7 +22,7 @@ from hiergen.nn import HierarchicalNetwork, register
 class Alone(HierarchicalNetwork):
     classes = ("a",)
 """
-FORMS = "FILE.py:NAME, package.module:NAME, a registered name or a cutout's folder"
+FORMS = "FILE.py:NAME, FILE.yaml:NAME, package.module:NAME, a registered name or a cutout's folder"
 BUILD = "run 'hiergen build TAXONOMY.yaml' to write models"
 
 
@@ -117,7 +117,6 @@ NAMES = "'PHL', 'N2HL', 'N3HL', 'OneBranch'"
         ),
         ("no.such", f"no module 'no.such'; expected {FORMS}; {BUILD}"),
         ("os.path:N3HL", f"{os.path.__file__}: holds no network of hiergen.nn; {BUILD}"),
-        ("generated/toymodels.yaml", f"generated/toymodels.yaml: is no Python file; expected {FORMS}"),
         (
             "generated/broken.py",
             "generated/broken.py: cannot be imported; got SyntaxError: invalid syntax (broken.py, line 1)",
@@ -197,14 +196,22 @@ def test_weights_are_loaded_and_the_network_evaluates(here: Path) -> None:
     assert torch.equal(again(x), network(x))
 
 
+def test_a_taxonomy_file_stands_for_the_network_that_build_would_write(here: Path) -> None:
+    planned, built = load_network("generated/toymodels.yaml:N3HL"), load_network("generated/toymodels.py:N3HL")
+    assert planned.nesting == built.nesting
+    built.load_state_dict(planned.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(planned(x), built(x))
+    assert find_model("generated/toymodels.yaml").name == "N3HL"  # the deepest
+
+
 def test_a_cutouts_folder_brings_its_weights(here: Path) -> None:
     network = scrambled(load_network("generated/toymodels.py:PHL"))
     folder = here / "folder"
     folder.mkdir()
     source = (here / "generated" / "toymodels.py").read_text("utf-8")
-    start, end = source.index("class N2HL"), source.index("register(OneBranch")
-    alone = source[:start] + source[end:].partition("\n")[2]
-    alone = "".join(line for line in alone.splitlines(True) if not line.startswith("register("))
+    alone = source[: source.index('@register("toymodels_n2hl")')]
+    alone = "".join(line for line in alone.splitlines(True) if not line.startswith("@register("))
     (folder / "model.py").write_text(alone, "utf-8")
     assert refused("folder") == "folder: is a folder without model.safetensors; " + (
         "expected a folder that 'hiergen cutout' wrote; or name a file in it: model.py"

@@ -51,6 +51,6 @@ def test_errors_on_a_full_disk_keep_their_exit_code() -> None:
 
 def test_unbuffered_means_each_line_at_once() -> None:
     """Logs of trainings in containers, where PYTHONUNBUFFERED is set: a process that is killed has said all it said."""
-    code = "import os; from hiergen.cli.stdout import printing\nwith printing():\n    print('epoch 1')\n    os._exit(0)"
+    code = "import os; from hiergen.cli.app import printing\nwith printing():\n    print('epoch 1')\n    os._exit(0)"
     ran = subprocess.run([sys.executable, "-u", "-c", code], env=ENV, stdout=subprocess.PIPE, check=True)
     assert ran.stdout == b"epoch 1\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hiergen.units import giga
+from hiergen.console.terminal import giga
 
 
 def test_giga() -> None:

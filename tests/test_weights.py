@@ -16,17 +16,19 @@ import safetensors.torch
 import torch
 from toy_networks import built_toy, scrambled
 
-from hiergen.checkpoint import convert
+import hiergen
 from hiergen.errors import HiergenError
-from hiergen.models import find_model
+from hiergen.models.convert import convert
+from hiergen.models.load import find_model
+from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
+from hiergen.models.weightsfile import CutoutProvenance, read_weights, write_tensors
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.weights import load_weights, save_weights, taxonomy_hash
-from hiergen.weightsfile import Provenance, read_weights, write_tensors
+from hiergen.taxonomy.nesting import Nesting
 
 HOSTILE = ('it\'s "x"', "</script><b>", "\x1b[31mred", "a\nb", "{{ 7*7 }}", "\u202egnp", "x" * 5000)
 OURS = {
     "format": "hiergen",
-    "hiergen_version": "0.1.0",
+    "hiergen_version": hiergen.__version__,
     "model": "M",
     "taxonomy_sha256": "00ff" * 16,
     "classes": json.dumps(["a", *HOSTILE]),
@@ -71,7 +73,7 @@ def test_round_trip_and_what_the_file_says(
     saved: HierarchicalNetwork, net: HierarchicalNetwork, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "w.safetensors"
-    kept = Provenance("N3HL", "aa", None, ("tabby", "pug"))
+    kept = CutoutProvenance("N3HL", "aa", None, ("tabby", "pug"))
     save_weights(saved, path, provenance=kept)
     file = load_weights(net, path)
     torch.testing.assert_close(dict(net.state_dict()), dict(saved.state_dict()), atol=0, rtol=0)
@@ -88,7 +90,7 @@ def test_round_trip_and_what_the_file_says(
 
 
 def test_the_same_weights_are_the_same_bytes(saved: HierarchicalNetwork, tmp_path: Path) -> None:
-    code = "import sys; from hiergen.weightsfile import read_weights, write_tensors; from pathlib import Path;"
+    code = "import sys; from hiergen.models.weightsfile import read_weights, write_tensors; from pathlib import Path;"
     code += "f = read_weights(sys.argv[1]); write_tensors(f.tensors, Path(sys.argv[2]), f.metadata)"
     save_weights(saved, tmp_path / "a.safetensors")
     for seed in ("1", "2"):
@@ -115,7 +117,7 @@ def test_the_hash_sees_order_names_and_nesting(saved: HierarchicalNetwork) -> No
         ({"a": "A", "b": "B"}, ("a", "b")),
     ):
         other = Other()
-        other.__dict__.update(taxonomy=taxonomy, classes=classes)
+        other.__dict__.update(nesting=(tree := Nesting.from_tree(taxonomy, classes)), classes=tree.classes)
         seen.add(taxonomy_hash(other))
     assert len(seen) == 6
 
@@ -267,13 +269,13 @@ def test_a_meta_network_has_no_room(saved: HierarchicalNetwork, tmp_path: Path) 
         load_weights(copy.deepcopy(saved).to("meta"), tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("moment", ["os.replace", "hiergen.weightsfile._sort_metadata", "os.fsync"])
+@pytest.mark.parametrize("moment", ["os.replace", "hiergen.models.weightsfile._sort_metadata", "os.fsync"])
 def test_killed_before_the_rename_the_old_file_stays(tiny: Path, moment: str) -> None:
     before = tiny.read_bytes()
     module, _, name = moment.rpartition(".")
     code = (
         f"import os, sys, torch, {module} as m\nfrom pathlib import Path\n"
-        f"from hiergen.weightsfile import write_tensors\nm.{name} = lambda *a: os._exit(9)\n"
+        f"from hiergen.models.weightsfile import write_tensors\nm.{name} = lambda *a: os._exit(9)\n"
         "write_tensors({'a': torch.ones(9)}, Path(sys.argv[1]), {})"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tiny)], check=False).returncode == 9
@@ -287,7 +289,7 @@ def test_an_error_while_writing_leaves_nothing(tiny: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hiergen.weightsfile._sort_metadata", full)
+    monkeypatch.setattr("hiergen.models.weightsfile._sort_metadata", full)
     with pytest.raises(HiergenError, match=r"cannot be written \(no space left on device\)"):
         write_tensors({"a": torch.ones(9)}, tiny, {})
     assert tiny.read_bytes() == before

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hiergen.builder import build
-from hiergen.models import find_model
+from hiergen.codegen.build import build
+from hiergen.models.load import find_model
+from hiergen.models.weights import save_weights
 from hiergen.nn import Siblings
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.weights import save_weights
 
 TOY = Path(__file__).parent / "data" / "toy.yaml"
 MODELS = ("PHL", "N2HL", "N3HL", "OneBranch")

@@ -3,8 +3,8 @@
     python docs/site/generate.py            # write them
     python docs/site/generate.py --check    # exit 1 if one is out of date
 
-cli.md comes from the commands, taxonomy-reference.md and recipe-reference.md from the descriptions of the pydantic
-models, and the two schemas are what `hiergen schema` prints.
+cli.md comes from the commands, python.md from docstrings, taxonomy-reference.md and recipe-reference.md from the
+descriptions of the pydantic models, and the two schemas are what `hiergen schema` prints.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(DOCS.parent), str(Path(__file__).parent)]
 
+from apipage import api_page  # noqa: E402
 from clipage import cli_page  # noqa: E402
 from schemapage import recipe_page, taxonomy_page  # noqa: E402
 
+from hiergen.cli.json_schema import recipe_schema, schema_text, taxonomy_schema  # noqa: E402
 from hiergen.files import write_text  # noqa: E402
-from hiergen.schema import recipe_schema, schema_text, taxonomy_schema  # noqa: E402
 
 COMMAND = "python docs/site/generate.py"
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
+    "python.md": api_page,
     "taxonomy-reference.md": taxonomy_page,
     "recipe-reference.md": recipe_page,
     "taxonomy.schema.json": lambda: schema_text(taxonomy_schema()),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hiergen.schema import recipe_schema, taxonomy_schema
+from hiergen.cli.json_schema import recipe_schema, taxonomy_schema
 from hiergen.taxonomy import spec as taxonomy
-from hiergen.train import recipe
+from hiergen.training import recipe
 
 Schema = dict[str, Any]
 EDITORS = """Editors with the YAML language server (VS Code, Neovim, JetBrains, …) complete keys and values, and mark
@@ -42,7 +42,7 @@ has its smaller number first, and which optimisers timm has.
 
 def taxonomy_page() -> str:
     """All objects of a taxonomy file, in the order in which one meets them."""
-    order = ["ImageFolder", "Groups", "SuperclassFiles", "WordNetCopy", "Hypernyms", "Nesting", "ModelSpec"]
+    order = ["ImageFolder", "Groups", "SuperclassFiles", "WordNetCopy", "Hypernyms", "NestingOptions", "ModelSpec"]
     order += ["TrunkSpec", "Budget", "Stage"]
     return _page(TAXONOMY, taxonomy_schema(), "The file", order, taxonomy.__dict__)
 

@@ -4,7 +4,10 @@ Exit codes: 0 done, 1 `build --check` found drift, 2 the input is wrong (one sen
 by Ctrl-C, SIGTERM or SIGHUP, 141 nobody reads what is printed (`| head`).
 """
 
+from typer.models import CommandInfo
+
 from hiergen.cli import (
+    ask,
     attend,
     coarse,
     cost,
@@ -16,6 +19,7 @@ from hiergen.cli import (
     export,
     partitions,
     schema,
+    search,
     suggest,
     taxonomies,
     train,
@@ -26,6 +30,7 @@ from hiergen.cli.app import app, main
 
 __all__ = [
     "app",
+    "ask",
     "attend",
     "coarse",
     "cost",
@@ -38,9 +43,32 @@ __all__ = [
     "main",
     "partitions",
     "schema",
+    "search",
     "suggest",
     "taxonomies",
     "train",
     "trees",
     "tune",
 ]
+
+# in the order in which people need them
+PANELS = {
+    "Make": ("import", "validate", "show", "build"),
+    "Train": ("train", "eval"),
+    "Use": ("cutout", "export", "convert"),
+    "Look": ("cost", "draw", "explore"),
+    "Nestings": ("count-partitions", "suggest", "search", "ask"),
+    "Steer": ("attend", "cue", "coarse-first"),
+    "Tools": ("tune", "schema"),
+}
+_ORDER = [(panel, name) for panel, names in PANELS.items() for name in names]
+
+
+def _place(command: CommandInfo) -> int:
+    names = (command.name, getattr(command.callback, "__name__", ""))
+    return next(place for place, (_, name) in enumerate(_ORDER) if name in names)
+
+
+for _command in app.registered_commands:
+    _command.rich_help_panel = _ORDER[_place(_command)][0]
+app.registered_commands.sort(key=_place)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hiergen.cli.app import Json, app, console
 from hiergen.cli.inputs import (
+    BATCH_SIZE,
     BatchSize,
     Classes,
     Data,
@@ -21,16 +22,14 @@ from hiergen.cli.inputs import (
     Untrained,
     Weights,
     Workers,
-    labelled,
-    load_trained,
     numbers,
+    read_gains,
 )
 from hiergen.errors import HiergenError, quoted
 
 if TYPE_CHECKING:
-    from hiergen.attention import Scan
-    from hiergen.effect import Effect
-    from hiergen.images import ImageSet
+    from hiergen.costs.attention import Scan
+    from hiergen.costs.attention_effects import Effect
     from hiergen.nn.network import HierarchicalNetwork
 
 _RATES = tuple(i / 10 for i in range(11))
@@ -53,9 +52,9 @@ def attend(
     holdout: Holdout = 0.5,
     seed: Seed = 0,
     classes: Classes = None,
-    batch: BatchSize = 64,
-    workers: Workers = 1,
-    device: Device = "cpu",
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    device: Device = None,
     untrained: Untrained = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves to a .png, .svg or .pdf file.")] = None,
     as_json: Json = False,
@@ -64,31 +63,40 @@ def attend(
     if scan == bool(gain):
         raise HiergenError("what to measure is not said", expected="--scan, or --gain TERM=NUMBER")
     if plot is not None:
-        from hiergen.plots import check
+        from hiergen.views.plots import check
 
         if not scan:
             raise HiergenError("--plot draws the curves of a scan", expected="--scan")
         check(plot)
-    network = load_trained(model, weights, untrained=untrained, device=device)
-    if gain:
-        _compare(network, labelled(network, data, classes), gain, after, batch, workers, as_json)
-        return
-    from hiergen.attention import scan as job
-    from hiergen.images import batches
+    from hiergen.costs.attention import attend as job
+    from hiergen.models.load import load_trained
 
+    network = load_trained(model, weights, untrained=untrained, device=device)
+    options: dict[str, Any] = {
+        "after": after,
+        "classes": classes,
+        "batch_size": batch_size or BATCH_SIZE,
+        "workers": workers,
+        "device": device,
+    }
+    if gain:
+        chosen = read_gains(network, gain)
+        rows = job(network, data, chosen, **options)
+        assert isinstance(rows, list)
+        _print_effects(network, rows, chosen, as_json)
+        return
     number = _level(network, level)
     tried = numbers(gains, "--gains")
-    tuning, held = labelled(network, data, classes).split(holdout, seed=seed)
-    parts = (batches(part, batch, workers=workers) for part in (tuning, held))
-    found = job(network, *parts, level=number, gains=tried, after=after, seed=seed)
+    scanned = job(network, data, level=number, tried=tried, holdout=holdout, seed=seed, **options)
+    assert not isinstance(scanned, list)
     if plot is not None:
-        from hiergen.plots import draw_scan
+        from hiergen.views.plots import draw_scan
 
-        draw_scan(found, plot, what=_what(network, number))
+        draw_scan(scanned, plot, what=_what(network, number))
     if as_json:
-        print(json.dumps(_as_data(found), indent=1))
+        print(json.dumps(_as_data(scanned), indent=1))
     else:
-        _show(found, _what(network, number))
+        _show(scanned, _what(network, number))
         if plot is not None:
             console().print(f"→ {plot}", style="bold", markup=False, soft_wrap=True)
 
@@ -108,27 +116,27 @@ def _what(network: HierarchicalNetwork, level: int) -> str:
     return f"group of level {level}, one of {network.levels[level - 1].branches}"
 
 
-def _as_data(found: Scan) -> dict[str, object]:
+def _as_data(scan: Scan) -> dict[str, object]:
     columns = ("wrong_rate", "accuracy", "gain_for_rate", "accuracy_with_it")
     return {
-        **asdict(found),
-        "best_gain": found.best,
-        "break_even": found.held.break_even(found.best),
-        "by_rate": [dict(zip(columns, row, strict=True)) for row in found.by_rate(_RATES)],
+        **asdict(scan),
+        "best_gain": scan.best,
+        "break_even": scan.held.break_even(scan.best),
+        "by_rate": [dict(zip(columns, row, strict=True)) for row in scan.by_rate(_RATES)],
     }
 
 
-def _show(found: Scan, what: str) -> None:
+def _show(scan: Scan, what: str) -> None:
     from rich.table import Table
 
-    printer, best, held = console(), found.best, found.held
+    printer, best, held = console(), scan.best, scan.held
     printer.print(
-        f"cue: the true {what}; gains act after block {found.after} of level {found.level}; "
-        f"chosen on {found.tuned.images:,} images, reported on {held.images:,} others"
+        f"cue: the true {what}; gains act after block {scan.after} of level {scan.level}; "
+        f"chosen on {scan.tuned.images:,} images, reported on {held.images:,} others"
     )
     table = Table("gain", "chosen on", "reported", "wrong cue", header_style="bold", box=None, pad_edge=False)
     for i, gain in enumerate(held.gains):
-        cells = (_percent(values[i]) for values in (found.tuned.right, held.right, held.wrong))
+        cells = (_percent(values[i]) for values in (scan.tuned.right, held.right, held.wrong))
         table.add_row(f"{gain:g}", *cells, style="bold" if gain == best else "dim" if gain == 1 else None)
     printer.print(table)
     reached = held.accuracy(best, 0)
@@ -140,8 +148,8 @@ def _show(found: Scan, what: str) -> None:
     rates = Table(
         "wrong cues", f"gain {best:g}", "best gain then", "with it", header_style="bold", box=None, pad_edge=False
     )
-    for rate, accuracy, own, with_own in found.by_rate(_RATES):
-        rates.add_row(f"{100 * rate:.0f} %", _percent(accuracy), f"{own:g}", _percent(with_own))
+    for rate, accuracy, best_then, with_own in scan.by_rate(_RATES):
+        rates.add_row(f"{100 * rate:.0f} %", _percent(accuracy), f"{best_then:g}", _percent(with_own))
     printer.print(rates)
     even = held.break_even(best)
     printer.print("attention never helps" if even is None else f"attention helps below {_percent(even)} wrong cues")
@@ -152,33 +160,13 @@ def _show(found: Scan, what: str) -> None:
     )
 
 
-def _compare(
-    network: HierarchicalNetwork,
-    images: ImageSet,
-    given: list[str],
-    after: int | None,
-    batch: int,
-    workers: int,
-    as_json: bool,
+def _print_effects(
+    network: HierarchicalNetwork, rows: list[Effect], gains: dict[int | str, float], as_json: bool
 ) -> None:
-    from hiergen.effect import effects
-    from hiergen.images import batches
-    from hiergen.terms import meant
-
-    gains: dict[int | str, float] = {}
-    for text in given:
-        term, sign, number = text.rpartition("=")
-        try:
-            gains[meant(network.selector, term.strip())] = float(number)
-        except ValueError:
-            sign = ""
-        if not sign or not term.strip():
-            raise HiergenError(f"--gain {quoted(text)} is no gain", expected='TERM=NUMBER, as in "domestic cat=1.4"')
-    cued = {(node.level, node.branch) for term in gains for node in network.selector.nodes(term)}
-    rows = effects(network, batches(images, batch, workers=workers), gains, after=after)
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
         return
+    cued = {(node.level, node.branch) for term in gains for node in network.selector.nodes(term)}
     for named in gains:
         console().print(
             f"{quoted(named)}: {quoted(network.selector.explain(named))[1:-1]}", markup=False, soft_wrap=True

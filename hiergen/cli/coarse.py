@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from hiergen.cli.app import Json, app, console
 from hiergen.cli.inputs import (
+    BATCH_SIZE,
     BatchSize,
     Classes,
     Data,
@@ -22,16 +22,11 @@ from hiergen.cli.inputs import (
     Untrained,
     Weights,
     Workers,
-    labelled,
-    load_trained,
     numbers,
 )
-from hiergen.errors import HiergenError
 
 if TYPE_CHECKING:
-    from hiergen.coarse import Point, Study
-
-_TIMED = 64  # images
+    from hiergen.costs.coarse_first import Point, Study
 
 
 @app.command("coarse-first")
@@ -51,55 +46,55 @@ def coarse_first(
     holdout: Holdout = 0.5,
     seed: Seed = 0,
     classes: Classes = None,
-    batch: BatchSize = 64,
+    batch_size: BatchSize = None,
     timed_batch: Annotated[int, typer.Option(help="Images at once where ms are measured.", min=1)] = 1,
-    workers: Workers = 1,
-    device: Device = "cpu",
+    workers: Workers = None,
+    device: Device = None,
     untrained: Untrained = False,
     as_json: Json = False,
 ) -> None:
     """Score groups first, run only the subtrees that matter: accuracy against MACs and ms."""
-    import torch
+    from hiergen.costs import coarse_first as job
+    from hiergen.models.load import default_device
 
-    from hiergen.coarse import heads_beside, load_heads, save_heads, study
-    from hiergen.images import batches
-    from hiergen.nn.coarse import CoarseFirst
-
-    network = load_trained(model, weights, untrained=untrained, device=device)
-    coarse = CoarseFirst(network, level, score="classes" if oracle else "heads")
-    if save and (weights is None or oracle or load is not None):
-        raise HiergenError("--save keeps the heads that were fitted to --weights", expected="--weights, no --oracle")
-    tried = numbers(thresholds, "--thresholds")
-    fitting, held = labelled(network, data, classes).split(holdout, seed=seed)
-    if load is not None:
-        load_heads(coarse, load)
-    elif not oracle:
-        coarse.fit(images.to(device) for images, _ in batches(fitting, batch, workers=workers))
-    if save and weights is not None:
-        save_heads(coarse, heads_beside(weights))
-    some = random.Random(seed).sample(range(len(held)), min(_TIMED, len(held)))
-    timed = torch.stack([held[i][0] for i in some]).to(device)
-    found = study(coarse, batches(held, batch, workers=workers), tried, timed, batch=timed_batch)
+    study = job.coarse_first(
+        model,
+        data,
+        weights=weights,
+        level=level,
+        thresholds=numbers(thresholds, "--thresholds"),
+        oracle=oracle,
+        load=load,
+        save=save,
+        holdout=holdout,
+        seed=seed,
+        classes=classes,
+        batch_size=batch_size or BATCH_SIZE,
+        timed_batch=timed_batch,
+        workers=workers,
+        device=device,
+        untrained=untrained,
+    )
     if as_json:
-        print(json.dumps(asdict(found), indent=1))
+        print(json.dumps(asdict(study), indent=1))
         return
-    _show(found, timed_batch, device)
+    _show(study, timed_batch, device or default_device())
     if save and weights is not None:
-        console().print(f"→ {heads_beside(weights)}", style="bold", markup=False, soft_wrap=True)
+        console().print(f"→ {job.heads_beside(weights)}", style="bold", markup=False, soft_wrap=True)
 
 
-def _show(found: Study, batch: int, device: str) -> None:
+def _show(study: Study, batch: int, device: str) -> None:
     from rich.table import Table
 
-    printer, full = console(), found.full
+    printer, full = console(), study.full
     printer.print(
-        f"{found.groups} groups of level {found.level}; reported on {found.images:,} images; what always runs is "
-        f"{100 * found.base_macs / full.macs:.1f} % of the full network's {full.macs / 1e6:,.1f} MMACs"
+        f"{study.groups} groups of level {study.level}; reported on {study.images:,} images; what always runs is "
+        f"{100 * study.base_macs / full.macs:.1f} % of the full network's {full.macs / 1e6:,.1f} MMACs"
     )
     table = Table(header_style="bold", box=None, pad_edge=False)
     for name in ("threshold", "top-1", "as the full", "groups", "MMACs", "of full", "ms", "of full"):
         table.add_column(name, justify="right")
-    for point, name in [(full, "full network"), *((p, f"{p.threshold:g}") for p in found.points)]:
+    for point, name in [(full, "full network"), *((p, f"{p.threshold:g}") for p in study.points)]:
         table.add_row(name, *_cells(point, full))
     printer.print(table)
     printer.print(f"ms per image: median, batch {batch}, {device}", style="dim")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hiergen.cli.app import Exit, Json, app, console
+from hiergen.console.terminal import as_json as json_text
+from hiergen.console.terminal import one_line
 from hiergen.errors import HiergenError, SpecError, quoted
-from hiergen.terminal import as_json as json_text
-from hiergen.terminal import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hiergen.taxonomy.cue import Cue
+    from hiergen.lookup.cue import Cue
 
 _OTHERS = 5  # readings shown beside the chosen ones
 
@@ -33,24 +33,24 @@ def cue(
     as_json: Json = False,
 ) -> None:
     """Find the classes that a word, such as a sound's label, is about, and say why."""
-    from hiergen.taxonomy.cue import cue as job
-    from hiergen.taxonomy.vocabulary import vocabulary
+    from hiergen.lookup.cue import cue as job
+    from hiergen.lookup.vocabulary import vocabulary
 
     words, source = _split(words)
-    known = vocabulary(source)
-    names = dict(zip(known.ids, known.names, strict=True))
-    found: list[Cue] = []
+    terms = vocabulary(source)
+    names = dict(zip(terms.ids, terms.names, strict=True))
+    cues: list[Cue] = []
     problems: list[HiergenError] = []
     for word in words:
         try:
-            found.append(job(word, known, sense=sense, every=every))
+            cues.append(job(word, terms, sense=sense, every=every))
         except HiergenError as error:
             problems.append(error)
     if as_json:
-        print(json_text([_as_data(one, names) for one in found], indent=1))
+        print(json_text([_as_data(one, names) for one in cues], indent=1))
     else:
         printer = console()
-        for one in found:
+        for one in cues:
             _show(one, names, printer)
     for problem in problems:
         print(f"error: {one_line(problem)}", file=sys.stderr)
@@ -60,7 +60,7 @@ def cue(
 
 def _split(words: list[str]) -> tuple[list[str], str]:
     """The words, and what the last argument says of the classes; without that ImageNet-1k's."""
-    from hiergen.taxonomy.vocabulary import is_source
+    from hiergen.lookup.vocabulary import is_source
 
     if not is_source(words[-1]):
         return words, "imagenet1k"
@@ -69,19 +69,19 @@ def _split(words: list[str]) -> tuple[list[str], str]:
     return words[:-1], words[-1]
 
 
-def _as_data(found: Cue, names: Mapping[str, str]) -> dict[str, Any]:
-    data = asdict(found)
-    return {**data, "classes": [{"id": c, "name": names[c]} for c in found.classes]}
+def _as_data(result: Cue, names: Mapping[str, str]) -> dict[str, Any]:
+    data = asdict(result)
+    return {**data, "classes": [{"id": c, "name": names[c]} for c in result.classes]}
 
 
-def _show(found: Cue, names: Mapping[str, str], printer: Console) -> None:
-    shown = [names[c] for c in found.classes]
+def _show(result: Cue, names: Mapping[str, str], printer: Console) -> None:
+    shown = [names[c] for c in result.classes]
     more = f", … {len(shown) - 12} more" if len(shown) > 12 else ""
-    printer.print(f"{found.word} → {_count(len(shown))} (score {found.score:.2f})", style="bold", markup=False)
+    printer.print(f"{result.word} → {_count(len(shown))} (score {result.score:.2f})", style="bold", markup=False)
     printer.print(f"  {', '.join(shown[:12])}{more}", style="cyan", markup=False)
-    for line in found.evidence:
+    for line in result.evidence:
         printer.print(f"  {line}", markup=False)
-    others = [r for r in found.readings if not set(r.evidence) <= set(found.evidence)]
+    others = [r for r in result.readings if not set(r.evidence) <= set(result.evidence)]
     for reading in others[:_OTHERS]:
         option = f"--sense {reading.sense}" if reading.sense else "--all"
         text = f"  also {reading.score:.2f}, {_count(len(reading.classes))}, {option}: {reading.evidence[0]}"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hiergen.cli.app import app, console
-from hiergen.units import giga
+from hiergen.console.terminal import giga
 
 if TYPE_CHECKING:
-    from hiergen.cutouts import Cutout
+    from hiergen.models.cutout import Cutout
 
 
 @app.command()
@@ -23,7 +23,7 @@ def cutout(
         list[str] | None,
         typer.Option(help="Classes to keep: ids, names, groups, WordNet terms, indices; commas between, repeatable."),
     ] = None,
-    excepted: Annotated[list[str] | None, typer.Option("--except", help="Classes to leave out, likewise.")] = None,
+    except_: Annotated[list[str] | None, typer.Option("--except", help="Classes to leave out, likewise.")] = None,
     name: Annotated[
         str | None, typer.Option(help="The new class's name (default: the full network's + Cutout).")
     ] = None,
@@ -34,13 +34,13 @@ def cutout(
     ] = False,
 ) -> None:
     """Cut classes out of a network: a smaller one with the same logits, as source and weights."""
-    from hiergen.cutouts import write_cutout
+    from hiergen.models.cutout import cutout as job
 
-    done = write_cutout(
+    done = job(
         model,
         out,
         classes=classes or (),
-        excepted=excepted or (),
+        except_=except_ or (),
         weights=weights,
         untrained=untrained,
         name=name,
@@ -57,7 +57,7 @@ def convert(
     ema: Annotated[bool, typer.Option("--ema/--no-ema", help="Prefer averaged weights where there are any.")] = True,
 ) -> None:
     """Turn a PyTorch checkpoint into safetensors; no code in it is run."""
-    from hiergen.checkpoint import convert as job
+    from hiergen.models.convert import convert as job
 
     done = job(weights, out, use_ema=ema)
     which = "the whole file" if done.key is None else f"its {done.key!r}"
@@ -68,8 +68,8 @@ def convert(
 def _print(done: Cutout, *, untrained: bool) -> None:
     from rich.table import Table
 
-    from hiergen.cutouts import IMAGES
     from hiergen.errors import quoted
+    from hiergen.models.cutout import IMAGES
 
     printer, full, part = console(), done.full, done.part
     for term, why in done.why.items():
@@ -105,7 +105,7 @@ def _print(done: Cutout, *, untrained: bool) -> None:
     files = ", ".join(sorted(path.name for path in done.folder.iterdir() if path.is_file()))
     printer.print(f"→ {done.folder}: {files}", style="bold", markup=False, soft_wrap=True)
     folder = str(done.folder)
-    printer.print(f"next: hiergen.models.load_network({folder!r}) in Python", markup=False, soft_wrap=True)
+    printer.print(f"next: hiergen.models.load.load_network({folder!r}) in Python", markup=False, soft_wrap=True)
 
 
 def _change(before: int, after: int) -> str:

@@ -14,7 +14,7 @@ from hiergen.cli.app import app, console
 from hiergen.errors import HiergenError, quoted
 
 if TYPE_CHECKING:
-    from hiergen.nn.network import HierarchicalNetwork
+    pass
 
 
 class Theme(StrEnum):
@@ -55,7 +55,7 @@ def draw(
     classes: Annotated[
         list[str] | None, typer.Option(help="A cutout: classes to keep; the others are grey; repeatable.")
     ] = None,
-    excepted: Annotated[list[str] | None, typer.Option("--except", help="Classes to leave out, likewise.")] = None,
+    except_: Annotated[list[str] | None, typer.Option("--except", help="Classes to leave out, likewise.")] = None,
     layout: Annotated[Layout, typer.Option(help="How a tree is laid out; auto: rows up to 150 classes.")] = Layout.AUTO,
     theme: Annotated[Theme, typer.Option(help="Colours; auto: the reader's in an SVG, light in a PNG.")] = Theme.AUTO,
     scale: Annotated[float | None, typer.Option(help="Pixels of a PNG for each of the SVG.")] = None,
@@ -75,7 +75,7 @@ def draw(
     of_image: dict[str, object] = {"--weights": weights, "--branches": branches, "--overlay": overlay, "--gain": gain}
     of_plan: dict[str, object] = {
         **{"--tree": tree, "--architecture": architecture, "--model": model, "--merged": merged, "--class": shown},
-        **{"--classes": classes, "--except": excepted, "--scale": scale, "--theme": theme != Theme.AUTO},
+        **{"--classes": classes, "--except": except_, "--scale": scale, "--theme": theme != Theme.AUTO},
         "--layout": layout != Layout.AUTO,
     }
     _together("--image", of_image if image is None else of_plan, given=image is not None)
@@ -84,24 +84,17 @@ def draw(
         return
     if tree and architecture:
         raise HiergenError("two pictures are asked for", expected="--tree or --architecture")
-    from hiergen.draw.job import check_output, write_picture
-    from hiergen.draw.subject import find_subject, is_file
+    from hiergen.views.draw.draw import draw as job
 
-    as_tree = tree or merged or (is_file(subject) and not architecture)
-    if not as_tree and layout != Layout.AUTO:
-        raise HiergenError("--layout is of a tree", expected="--tree")
-    if merged and architecture:
-        raise HiergenError("the merged tree has no architecture", expected="--merged or --architecture")
-    if out is not None:
-        check_output(out, scale)
-    found = find_subject(subject, model=model, merged=merged, planned=not as_tree)
-    what = "tree" if as_tree else "architecture"
-    target = out or Path(f"{_file_name(found.name)}-{what}.{'svg' if scale is None else 'png'}")
-    write_picture(
-        target,
-        found,
-        found.chosen(shown or [], classes or [], excepted or []),
-        what="tree" if as_tree else "architecture",
+    target = job(
+        subject,
+        out,
+        what="tree" if tree else "architecture" if architecture else None,
+        model=model,
+        merged=merged,
+        shown=shown or (),
+        classes=classes or (),
+        except_=except_ or (),
         layout=layout.value,
         theme=theme.value,
         scale=scale,
@@ -128,9 +121,10 @@ def _maps(
     gain: list[str],
     channels: int,
 ) -> None:
-    from hiergen import plots
-    from hiergen.cli.inputs import load_trained
-    from hiergen.draw.subject import is_file
+    from hiergen.cli.inputs import read_gains
+    from hiergen.models.load import load_trained
+    from hiergen.views import plots
+    from hiergen.views.draw.subject import is_file
 
     target = out or Path(f"{_file_name(image.stem)}-maps.png")
     plots.check(target)
@@ -138,15 +132,15 @@ def _maps(
         raise HiergenError(
             "an image needs a network", got=quoted(subject), expected="FILE.py:NAME or a cutout's folder"
         )
-    from hiergen.draw.maps import best_classes, typed_nodes
-    from hiergen.draw.panel import UNTRAINED, draw_maps, read_image, states
-    from hiergen.models import find_model
+    from hiergen.models.load import find_model
+    from hiergen.views.draw.maps import best_classes, typed_nodes
+    from hiergen.views.draw.panel import UNTRAINED, draw_maps, read_image, states
 
-    found = find_model(subject)
-    trained = weights is not None or found.weights is not None
+    reference = find_model(subject)
+    trained = weights is not None or reference.weights is not None
     network = load_trained(subject, weights, untrained=not trained)
     nodes = typed_nodes(network, branches) if branches else []
-    gains = _gains(network, gain)
+    gains = read_gains(network, gain)
     tensor = read_image(image, network)
     if not nodes:  # of what is steered, then of the answers
         steered = [node for term in gains for node in network.selector.nodes(term)]
@@ -163,25 +157,9 @@ def _maps(
         overlay=overlay,
         channels=channels,
         trained=trained,
-        title=f"{found.name} on {image.name}",
+        title=f"{reference.name} on {image.name}",
     )
     console().print(f"→ {target}", style="bold", markup=False, soft_wrap=True)
-
-
-def _gains(network: HierarchicalNetwork, typed: list[str]) -> dict[int | str, float]:
-    from hiergen.terms import meant
-
-    gains: dict[int | str, float] = {}
-    for text in typed:
-        term, sign, number = text.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            sign = ""
-        if not sign or not term.strip():
-            raise HiergenError(f"--gain {quoted(text)} is no gain", expected='TERM=NUMBER, as in "domestic cat=1.4"')
-        gains[meant(network.selector, term.strip())] = value
-    return gains
 
 
 def _file_name(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hiergen.cli.app import app, console
+from hiergen.console.progress import spinner
 from hiergen.errors import quoted
 
 
@@ -33,14 +34,9 @@ def explore(
     repeats: Annotated[int | None, typer.Option(help="Runs of each (default: what fits into ten seconds).")] = None,
 ) -> None:
     """Write a page to look at: the tree, where its costs sit, and what a cutout would save. It needs no server."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from hiergen.views.explore import explore as job
 
-    from hiergen.explore import explore as job
-
-    status = console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
-        task = progress.add_task("")
+    with spinner(console(stderr=True)) as progress:
         done = job(
             [source] if second is None else [source, second],
             out,
@@ -50,7 +46,7 @@ def explore(
             batch=batch,
             threads=threads,
             repeats=repeats,
-            progress=lambda text: progress.update(task, description=text),
+            progress=progress,
         )
     printer = console()
     models = ", ".join(model.name for one in done.sources for model in one.models)

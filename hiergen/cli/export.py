@@ -11,14 +11,14 @@ from hiergen.cli.app import app, console
 from hiergen.errors import SpecError, quoted
 
 if TYPE_CHECKING:
-    from hiergen.export import Exported
+    from hiergen.models.export import Exported
 
 
 @app.command()
 def export(
     model: Annotated[
         str,
-        typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder; or a taxonomy file, for its tree."),
+        typer.Argument(help="FILE:MODEL, a timm name, or a cutout's folder; or a taxonomy file, for its tree."),
     ],
     weights: Annotated[
         Path | None, typer.Option(help="The weights, safetensors (default: a cutout's own; else random ones).")
@@ -43,12 +43,12 @@ def export(
 ) -> None:
     """Write a network or cutout as ONNX, a PyTorch program or safetensors, and run it to see that it is right; or a
     taxonomy's tree as Newick, GraphML or JSON."""
-    if model.endswith((".yaml", ".yml")):
+    if _means_tree(model, format, out):
         _tree(model, format, out, merged, nesting, {"--weights": weights, "--batch": batch, "--opset": opset})
         return
     if merged or nesting is not None:
         raise SpecError("--merged and --model are of taxonomy files", expected="FILE.yaml", got=quoted(model))
-    from hiergen.export import export as job
+    from hiergen.models.export import export as job
 
     done = job(model, out, weights=weights, format=format, batch=batch, opset=opset)
     printer = console()
@@ -58,16 +58,34 @@ def export(
         printer.print("the weights are random: none were given", style="yellow")
 
 
+def _means_tree(model: str, format: str | None, out: Path | None) -> bool:
+    """Of a taxonomy file its tree is meant, unless the format is one of networks."""
+    from hiergen.formats.files import FORMATS
+    from hiergen.lookup.reference import parse_reference
+
+    if parse_reference(model).kind != "taxonomy":
+        return False
+    word = format or (out.suffix.removeprefix(".") if out is not None else "")
+    if not word or word in FORMATS or any(f".{word}" in (*kind.endings, kind.new) for kind in FORMATS.values()):
+        return True
+    from hiergen.models.export.run import EXPORTERS
+
+    return word not in EXPORTERS
+
+
 def _tree(
     file: str, format: str | None, out: Path | None, merged: bool, model: str | None, others: dict[str, object]
 ) -> None:
     from hiergen.formats.exporting import export_tree
+    from hiergen.lookup.reference import parse_reference
 
+    reference = parse_reference(file)
+    model = model if model is not None else reference.model or None
     if given := [name for name, value in others.items() if value is not None]:
         raise SpecError(f"{given[0]} is of networks", expected="--format, --merged or --model with a taxonomy file")
     if merged and model is not None:
         raise SpecError("--merged and --model are two trees", expected="one of them")
-    path, tree = export_tree(file, out, format=format, model=model)
+    path, tree = export_tree(reference.path, out, format=format, model=model)
     if path == Path("-"):
         return
     leaves = sum(not tree.succ[key] for key in tree)

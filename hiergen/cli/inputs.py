@@ -1,4 +1,4 @@
-"""What commands on trained networks share: the network with its weights, labelled images, lists of numbers."""
+"""What commands on trained networks share: their options, and lists of numbers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiergen.errors import HiergenError, listed, quoted
-from hiergen.terminal import one_line
+from hiergen.errors import HiergenError, quoted
 
 if TYPE_CHECKING:
-    from hiergen.images import ImageSet
     from hiergen.nn.network import HierarchicalNetwork
 
-Model = Annotated[str, typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder.")]
+MODEL_FORMS = "FILE.py:NAME, TAXONOMY:NAME, a timm name, or a cutout's folder"
+DATA_FORMS = "A folder of one folder per class, a .tar of one, digits, torch/NAME, hfds/NAME, wds/SHARDS."
+Model = Annotated[str, typer.Argument(help=f"{MODEL_FORMS}.")]
 Weights = Annotated[Path | None, typer.Option(help="The network's weights, safetensors.")]
-Data = Annotated[
-    str,
-    typer.Option(help="A folder of one folder per class, a .tar of one, digits, torch/NAME, hfds/NAME, wds/SHARDS."),
-]
+Data = Annotated[str, typer.Option(help=DATA_FORMS)]
 Classes = Annotated[
     list[str] | None,
     typer.Option(help="Only these classes (ids, names, groups, …; repeatable); 'present': those that have images."),
@@ -27,58 +24,15 @@ Classes = Annotated[
 Untrained = Annotated[bool, typer.Option("--untrained", help="Take random weights; figures then mean nothing.")]
 Holdout = Annotated[float, typer.Option(help="Share of each class's images that figures are reported on.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
-BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
-Workers = Annotated[int, typer.Option(help="Threads that read images.", min=1)]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]
-
-
-def load_trained(model: str, weights: Path | None, *, untrained: bool, device: str = "cpu") -> HierarchicalNetwork:
-    """The network in eval mode. Raises HiergenError without weights, unless random ones are asked for."""
-    import torch
-
-    from hiergen.models import find_model, load_network
-
-    found = find_model(model)
-    if weights is None and found.weights is None and not untrained:
-        raise HiergenError(
-            f"no weights for {found.name}",
-            expected="--weights FILE.safetensors",
-            hint="--untrained takes random ones, whose figures mean nothing",
-        )
-    if weights is not None and untrained:
-        raise HiergenError("weights are given, and none are wanted", expected="--weights or --untrained")
-    try:
-        target = torch.device(device)
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise HiergenError(f"no device {quoted(device)}", hint=f"torch says: {quoted(reason)[1:-1]}") from None
-    torch.manual_seed(0)
-    return load_network(model, weights).to(target)
-
-
-def labelled(network: HierarchicalNetwork, data: str, classes: list[str] | None) -> ImageSet:
-    """The images of the network's classes, of the data's validation part if it has one; what is left out is said on
-    stderr."""
-    import sys
-
-    from hiergen.images import PRESENT
-    from hiergen.terms import chosen
-    from hiergen.train.data import open_data
-
-    wanted: str | list[int] | None = None
-    if classes == [PRESENT]:
-        wanted = PRESENT
-    elif classes:
-        wanted = sorted({i for found in chosen(network.selector, classes).values() for i in found})
-        if not wanted:
-            raise HiergenError("an empty class name", expected="a class id, name, group, WordNet term or index")
-    images = open_data(data, network, split="validation", classes=wanted)
-    if images.left_out:
-        print(f"left out: {len(images.left_out)} folders ({listed(images.left_out)})", file=sys.stderr)
-    if images.note:
-        print(one_line(images.note), file=sys.stderr)
-    return images
+BATCH_SIZE = 64
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help=f"Images at once (default: {BATCH_SIZE}; of a training, the recipe's batch_size).", min=1),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="How many read images beside the main process (default: by the cores).", min=0)
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda (default: a GPU where there is one).")]
 
 
 def numbers(text: str, option: str) -> list[float]:
@@ -96,3 +50,19 @@ def numbers(text: str, option: str) -> list[float]:
     if not 0 <= count < 1000:
         raise HiergenError(f"{option} {quoted(text)} is no range", expected="FROM:TO:STEP with at most 1000 steps")
     return [round(low + i * step, 10) for i in range(int(count) + 1)]
+
+
+def read_gains(network: HierarchicalNetwork, typed: list[str]) -> dict[int | str, float]:
+    """TERM=NUMBER texts as gains. Raises HiergenError for anything else."""
+    from hiergen.lookup.choose import read_term
+
+    gains: dict[int | str, float] = {}
+    for text in typed:
+        term, sign, number = text.rpartition("=")
+        try:
+            gains[read_term(network.selector, term.strip())] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not term.strip():
+            raise HiergenError(f"--gain {quoted(text)} is no gain", expected='TERM=NUMBER, as in "domestic cat=1.4"')
+    return gains

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hiergen.cli.app import Json, app, console
+from hiergen.console.terminal import as_json as json_text
 from hiergen.errors import HiergenError
-from hiergen.terminal import as_json as json_text
 
 if TYPE_CHECKING:
-    from hiergen.partitions.ask import Answer
+    from hiergen.nestings.count.request import CountResult
 
 _LIMITS, _COMPARING, _DRAWING = "Constraints", "Comparing", "Drawing"
 
@@ -79,9 +80,9 @@ def count_partitions(
         return
     if tasks or svg is not None:
         raise HiergenError("nothing to compare", expected="two or more nestings with --tasks and --svg")
-    from hiergen.partitions import ask
+    from hiergen.nestings.count.request import count_and_draw, estimate_seconds, read_request
 
-    asked = ask.ask(
+    request = read_request(
         nestings[0] if nestings else None,
         classes=classes,
         levels=levels,
@@ -92,63 +93,55 @@ def count_partitions(
         cannot_link=cannot_link or (),
         consistent=consistent,
     )
-    draws = draws or int(sample)
-    printer = console(stderr=True) if ask.seconds(asked) > 2 else None
-    if printer is not None and printer.is_terminal:
-        with printer.status(f"counting; about {ask.seconds(asked):.0f} s"):
-            found = ask.answer(asked, draws=draws, seed=seed)
-    else:
-        found = ask.answer(asked, draws=draws, seed=seed)
+    seconds, status = estimate_seconds(request), console(stderr=True)
+    waiting = seconds > 2 and status.is_terminal
+    with status.status(f"counting; about {seconds:.0f} s") if waiting else nullcontext():
+        result = count_and_draw(request, draws=draws or int(sample), seed=seed)
     if as_json:
-        print(json_text(found.as_data(), indent=1))
+        print(json_text(result.as_data(), indent=1))
     else:
-        _print(found, digits=digits, log10=log10)
+        _print(result, digits=digits, log10=log10)
 
 
-def _print(found: Answer, *, digits: bool, log10: bool) -> None:
-    from hiergen.partitions.ask import text
-    from hiergen.partitions.count import log10_of
+def _print(result: CountResult, *, digits: bool, log10: bool) -> None:
+    """Each number behind what it is."""
+    from hiergen.nestings.count.constraints import short
+    from hiergen.nestings.count.count import log10_of
+    from hiergen.nestings.count.request import text
 
+    request = result.request
     if digits:
-        print(found.digits if found.digits is not None else f"{int(found.low) + 1} or {int(found.high) + 1}")
+        print(f"digits: {result.digits}")
     if log10:
-        print(_power(found))
-    if found.draws:
-        for i, levels in enumerate(found.draws):
-            if i:
-                print()
-            if not levels:
-                print("1 level: nothing is grouped")
-            for j, level in enumerate(levels):
-                inside = " | ".join(", ".join(group) for group in level)
-                print(f"level {j + 1}, {len(level)} group{'s' * (len(level) != 1)}: {inside}")
-    if digits or log10 or found.draws:
+        print(f"log10: {result.log10:.10g}")
+    for i, levels in enumerate(result.draws):
+        if i:
+            print()
+        if not levels:
+            print("1 level: nothing is grouped")
+        for j, level in enumerate(levels):
+            inside = " | ".join(", ".join(group) for group in level)
+            print(f"level {j + 1}, {len(level)} group{'s' * (len(level) != 1)}: {inside}")
+    if digits or log10 or result.draws:
         return
-    if found.count is None:
-        size = f", {found.digits:,} digits" if found.digits is not None else ""
-        print(f"about 10^{_power(found)}{size} (not counted exactly; what is shown is proven)")
-    else:
-        print(text(found.count))
-    if found.same is not None and found.asked.grouping is not None:
-        counts = ", ".join(map(str, found.asked.grouping.counts))
-        same = log10_of(found.same)
-        print(f"{found.asked.grouping.name} is one of 10^{same:.2f} with its shape (groups {counts} and their sizes),")
-        print(f"a share of 10^{same - found.low:.2f}")
-
-
-def _power(found: Answer) -> str:
-    """log10 of the count, of bounds only the places that both have."""
-    if found.count is not None:
-        return f"{found.low:.10g}"
-    shown = ((f"{found.low:.{places}f}", f"{found.high:.{places}f}") for places in range(4, -1, -1))
-    return next((low for low, high in shown if low == high), f"{found.low:.0f}")
+    levels_text = f"{short(request.k)} level{'s' * (request.k != 1)}"
+    print(f"nestings of {request.n:,} classes on {levels_text}: {text(result.count)}")
+    if result.same is not None and (nesting := request.nesting) is not None:
+        counts, same = ", ".join(map(str, nesting.counts)), log10_of(result.same)
+        print(f"{nesting.name} is one of 10^{same:.2f} with its shape (groups {counts} and their sizes),")
+        print(f"a share of 10^{same - result.log10:.2f}")
 
 
 def _compare(nestings: list[str], tasks: list[Path], svg: Path | None, *, as_json: bool) -> None:
-    from hiergen.partitions.compare import compare_nestings
+    from hiergen.nestings.compare.compare import compare_nestings
+    from hiergen.views.alluvial import check_alluvial, write_alluvial
 
-    found = compare_nestings(nestings, tasks=tasks, svg=svg)
+    if svg is not None:
+        check_alluvial(svg, len(nestings))
+    comparison = compare_nestings(nestings, tasks=tasks)
+    if svg is not None:
+        write_alluvial(svg, *zip(*((figures.nesting, figures.title) for figures in comparison.nestings), strict=True))
     if as_json:
-        print(json_text(found.as_data(), indent=1))
+        print(json_text(comparison.as_data(), indent=1))
     else:
-        found.table(console())
+        comparison.table(console())

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from hiergen.cli.app import app
+from hiergen.console.terminal import one_line
 from hiergen.errors import HiergenError, quoted
-from hiergen.terminal import one_line
 
 
 @app.command()
@@ -20,8 +20,8 @@ def schema(
     ] = None,
 ) -> None:
     """Print the JSON Schema of taxonomy files or recipes, with which editors complete and check them."""
+    from hiergen.cli.json_schema import recipe_schema, schema_text, taxonomy_schema
     from hiergen.files import write_text
-    from hiergen.schema import recipe_schema, schema_text, taxonomy_schema
 
     text = schema_text(recipe_schema() if recipe else taxonomy_schema())
     if out is None:

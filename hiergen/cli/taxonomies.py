@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hiergen.cli.app import Exit, Json, TaxonomyFile, app, console
+from hiergen.console.progress import spinner
+from hiergen.console.terminal import as_json as json_text
+from hiergen.console.terminal import command, one_line
 from hiergen.errors import SpecError
-from hiergen.terminal import as_json as json_text
-from hiergen.terminal import command, one_line
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    from hiergen.taxonomy.load import Taxonomy
 
 
 @app.command()
@@ -36,21 +32,16 @@ def build(
     ] = False,
 ) -> None:
     """Compile taxonomy files into PyTorch source."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from hiergen import builder as job
-    from hiergen.show import model_table
+    from hiergen.codegen import build as job
+    from hiergen.views.show import model_table
 
     paths = taxonomies or _all_taxonomies()
     if out is not None and out.suffix == ".py" and len(paths) > 1:
         raise SpecError("one file cannot hold several taxonomies", place=str(out), expected="a folder for --out")
     printer, drifted = console(), []
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    status = console(stderr=True)
-    with Progress(*columns, console=status, transient=True, disable=not status.is_terminal) as progress:
-        task = progress.add_task("")
+    with spinner(console(stderr=True)) as progress:
         for path in paths:
-            advance = partial(_advance, progress, task, path)
+            advance = partial(_advance, progress, path)
             built = job.build(path, out, check=check, standalone=standalone, progress=advance)
             if built.drift:
                 drifted.append(built.path)
@@ -71,7 +62,7 @@ def build(
 @app.command()
 def validate(taxonomy: TaxonomyFile, as_json: Json = False) -> None:
     """Check a taxonomy file: all findings at once, by code."""
-    from hiergen.builder import validate as job
+    from hiergen.planning.from_taxonomy import validate as job
 
     findings = job(taxonomy)
     errors = [f for f in findings if f.is_error]
@@ -97,59 +88,28 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a taxonomy's tree with classes, params and MACs per group."""
-    from hiergen import show as view
     from hiergen.taxonomy.load import load_taxonomy
+    from hiergen.views import show as job
 
-    loaded = load_taxonomy(taxonomy)
-    printer = console()
     if as_json:
-        print(json_text(view.as_data(loaded, conflicts=conflicts), indent=1))
-    elif conflicts:
-        printer.print(view.conflict_table(loaded))
-        printer.print(f"conflicts: {view.conflict_summary(loaded)}", style="bold")
-    elif merged:
-        printer.print(view.merged_tree(loaded))
-    else:
-        _show_nesting(loaded, model, levels, printer)
+        print(json_text(job.as_data(load_taxonomy(taxonomy), conflicts=conflicts), indent=1))
+        return
+    job.show(taxonomy, model, levels=levels, merged=merged, conflicts=conflicts, printer=console())
 
 
-def _show_nesting(loaded: Taxonomy, model: str | None, levels: int | None, printer: Console) -> None:
-    from hiergen import show as view
-    from hiergen.builder import plan_if_known
-
-    names = list(loaded.spec.models)
-    if model is not None:
-        loaded.known(model)
-    fitting = [n for n in names if levels in (None, loaded.levels[n]) and not loaded.spec.models[n].single_branch]
-    chosen = model or max(fitting, key=lambda n: loaded.levels[n], default=None)
-    if chosen is not None:
-        nesting, plan = loaded.nesting(chosen), plan_if_known(loaded, chosen)
-        printer.print(view.nesting_tree(loaded, nesting, plan if plan and not plan.single_branch else None))
-    else:
-        printer.print(view.nesting_tree(loaded, loaded.nesting_of(levels or 1), None))
-    plans = view.known_plans(loaded)
-    printer.print()
-    printer.print(view.model_table(plans))
-    unknown = [n for n in names if n not in {p.model for p in plans}]
-    if unknown:
-        run = command(("hiergen", "build", loaded.path))
-        printer.print(f"{', '.join(unknown)}: backbone not measured yet; run {run} once", markup=False)
-    printer.print(f"conflicts: {view.conflict_summary(loaded)} (--conflicts lists them)", style="dim")
-
-
-def _advance(progress: Progress, task: TaskID, path: Path, model: str) -> None:
-    progress.update(task, description=one_line(f"{path} {model}"))
+def _advance(progress: Callable[[str], None], path: Path, model: str) -> None:
+    progress(one_line(f"{path} {model}"))
 
 
 def _all_taxonomies() -> list[Path]:
-    found = sorted(Path("taxonomies").glob("*.yaml"))
-    if not found:
+    files = sorted(Path("taxonomies").glob("*.yaml"))
+    if not files:
         raise SpecError("no taxonomy file given, and no folder taxonomies here", expected="hiergen build FILE.yaml")
-    return found
+    return files
 
 
 def _next_step(built: object) -> str:
-    from hiergen.builder import Built
+    from hiergen.codegen.build import Built
 
     assert isinstance(built, Built)
     last = max(built.plans, key=lambda plan: len(plan.levels))

@@ -10,23 +10,23 @@ from typing import Annotated, Any
 import typer
 
 from hiergen.cli.app import Exit, app, console
+from hiergen.cli.inputs import DATA_FORMS, MODEL_FORMS, BatchSize, Device, Workers
+from hiergen.console.terminal import one_line
 from hiergen.errors import HiergenError
-from hiergen.terminal import one_line
 
-_EMBEDDED = ("generated/digits.py:N2HL", "digits", "digits")
+_DIGITS = "digits:N2HL"
 _GIGA = 10**9
 
 
 @app.command()
 def train(
     model: Annotated[
-        str | None, typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder (default: the digits' N2HL).")
+        str | None,
+        typer.Argument(help=f"{MODEL_FORMS} (default: {_DIGITS})."),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            help="A folder of one folder per class, a .tar of one, digits, torch/NAME, hfds/NAME, wds/SHARDS."
-        ),
+        typer.Option(help=DATA_FORMS),
     ] = None,
     val: Annotated[str | None, typer.Option(help="Validation images, likewise (default: a share of --data).")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name, or a .yaml file; --recipes lists them.")] = None,
@@ -34,7 +34,7 @@ def train(
         list[str] | None, typer.Option("--set", help="A recipe's value, such as optimizer.lr=0.01; repeatable.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="--set epochs.", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="--set batch_size: images of one update.", min=1)] = None,
+    batch_size: BatchSize = None,
     lr: Annotated[float | None, typer.Option(help="--set optimizer.lr.")] = None,
     seed: Annotated[int | None, typer.Option(help="--set seed.", min=0)] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder (default: runs/MODEL-RECIPE).")] = None,
@@ -55,8 +55,8 @@ def train(
     cache_limit: Annotated[
         float | None, typer.Option(help="Largest size of that folder, GB (default: 20).", min=0)
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that read images.", min=0)] = None,
-    device: Annotated[str | None, typer.Option(help="cpu; default: the GPUs that are there.")] = None,
+    workers: Workers = None,
+    device: Device = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and stop.")] = False,
 ) -> None:
@@ -66,7 +66,7 @@ def train(
         return
     short = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": lr, "seed": seed}
     settings = [*(settings or ()), *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    asked = {
+    given = {
         "weights": weights,
         "trunk_weights": trunk_weights,
         "root": root,
@@ -77,7 +77,7 @@ def train(
         "only_known": only_known or None,
         "skip_broken": skip_broken or None,
     }
-    options = {key: value for key, value in asked.items() if value is not None}
+    options = {key: value for key, value in given.items() if value is not None}
     if resume is not None:
         for option, value in (("--recipe", recipe), ("--out", out), ("--force", force)):
             if value:
@@ -87,14 +87,9 @@ def train(
         _run(lambda job: job.resume(resume, settings=settings, console=console(), quiet=quiet, **again))
         return
     if model is None and data is None:
-        model, data, recipe = _EMBEDDED[0], _EMBEDDED[1], recipe or _EMBEDDED[2]
-        if not Path(model.partition(":")[0]).is_file():
-            raise HiergenError(
-                f"the network for the digits is not here: no {model}",
-                hint="'hiergen build' of hiergen's taxonomies/digits.yaml writes it; or name a model and --data",
-            )
+        model, data, recipe = _DIGITS, "digits", recipe or "digits"
     if model is None or data is None:
-        missing, example = ("model", "generated/digits.py:N2HL") if model is None else ("images", "--data FOLDER")
+        missing, example = ("model", _DIGITS) if model is None else ("images", "--data FOLDER")
         raise HiergenError(f"no {missing} to train {'' if model is None else 'on'}".rstrip(), expected=example)
     chosen = recipe or "quick"
     _run(
@@ -115,13 +110,13 @@ def train(
 
 def _run(what: Callable[[Any], object]) -> None:
     """Call it with the module that trains; what interrupts it is one sentence and its own exit code."""
-    from hiergen.train.stopping import Stopping
+    from hiergen.training.stopping import Stopping
 
     try:
         with Stopping() as stopping:  # torch and numpy do not take it well in the midst of their import
-            from hiergen.train import job
-            from hiergen.train.loop import StoppedError
-        if stopping.asked:
+            from hiergen.training import run as job
+            from hiergen.training.loop import StoppedError
+        if stopping.requested:
             raise KeyboardInterrupt
         try:
             what(job)
@@ -138,11 +133,11 @@ def _run(what: Callable[[Any], object]) -> None:
 def _list_recipes() -> None:
     from rich.table import Table
 
-    from hiergen.train.recipefile import load_recipe, recipe_names
+    from hiergen.training.recipefile import load_recipe, recipe_names
 
     table = Table("recipe", "epochs", "batch", "optimizer", "trunk", "what for", box=None, pad_edge=False)
     for name in recipe_names():
-        found = load_recipe(name)
-        optimizer = f"{found.optimizer.name}, lr {found.optimizer.lr:g}"
-        table.add_row(name, str(found.epochs), str(found.batch_size), optimizer, found.trunk.mode, found.note)
+        shown = load_recipe(name)
+        optimizer = f"{shown.optimizer.name}, lr {shown.optimizer.lr:g}"
+        table.add_row(name, str(shown.epochs), str(shown.batch_size), optimizer, shown.trunk.mode, shown.note)
     console().print(table)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hiergen.cli.app import app, console
-from hiergen.terminal import command, one_line
+from hiergen.console.terminal import command, one_line
 
 _SHOWN = 5
 
@@ -36,7 +36,7 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Write a taxonomy file from a tree: NBDT graphs, edge lists (wordnet.is_a.txt), label paths, Newick, JSON."""
-    from hiergen.formats.job import import_tree
+    from hiergen.formats.importing import import_tree
 
     done = import_tree(
         source,

@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from hiergen.cli.app import Json, app, console
-from hiergen.errors import HiergenError, OutputError
-from hiergen.files import reason
 
 
 @app.command()
@@ -25,30 +23,21 @@ def tune(
     """Measure how each level's branches run fastest here; later runs use it."""
     from rich.table import Table
 
-    from hiergen.models import load_network
+    from hiergen.costs.measured import tune as job
+    from hiergen.models.load import load_network
     from hiergen.nn.tuning import cache_file
 
-    try:
-        saved = cache_file()
-    except OSError as error:
-        raise OutputError(f"cannot save the choice: {error}") from None
-    sizes = batch or [1]
-    if min(sizes) < 1:
-        raise HiergenError("a batch holds images", expected="--batch 1 or more", got=str(min(sizes)))
-    network = load_network(model).to(device).train(train)
+    network = load_network(model)
     table = Table("batch", "level", "branches", "fastest", "ms", "second", "ms", "slowest", "ms")
     rows = []
-    for size in sizes:
-        try:
-            found = network.tune(size)
-        except OSError as error:
-            raise OutputError(f"cannot save the choice: {reason(error)}", place=str(saved)) from error
-        for number, times in enumerate(found, 1):
+    for size, levels in job(network, batch or [1], train=train, device=device).items():
+        for number, times in enumerate(levels, 1):
             ranked = sorted(times.items(), key=lambda item: item[1])
             rows.append({"batch": size, "level": number, "ms": {str(k): round(v, 3) for k, v in ranked}})
             first, second, last = ranked[0], ranked[1], ranked[-1]
             cells = (f"{x}" for pair in (first, second, last) for x in (pair[0], f"{pair[1]:.1f}"))
             table.add_row(str(size), str(number), str(network.levels[number - 1].branches), *cells)
+    saved = cache_file()
     if as_json:
         print(json.dumps({"file": str(saved), "tuned": rows}, indent=1))
         return

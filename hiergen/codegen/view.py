@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import textwrap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from hiergen import __version__
-from hiergen.codegen import literals
-from hiergen.plan.ir import LevelPlan, Plan, StagePlan
+from hiergen._version import __version__
+from hiergen.codegen import view as literals
+from hiergen.console.terminal import giga
+from hiergen.planning.blocks import BLOCKS
+from hiergen.planning.plan import LevelPlan, Plan, StagePlan, TrunkPlan
 from hiergen.taxonomy.naming import identifier
-from hiergen.units import giga
+from hiergen.taxonomy.nesting import Nesting
 
-_RECIPES = {
-    "bottleneck": "Bottlenecks",
-    "convnext": "ConvNeXts",
-    "convnextv2": "ConvNeXts",
-    "mbconv": "InvertedResiduals",
-}
 _INDENT = 8
 
 
 @dataclass(frozen=True)
 class ModelView:
-    """One class of the generated module; every field is finished source text.
-
-    Models with as many levels share one tree: `tree` is empty for all but the first of them.
-    """
+    """One class of the generated module; every field is finished source text."""
 
     name: str
-    tree_name: str
+    nesting: str
     registered: str
     summary: str
     costs: str
-    tree: str
     input_size: str
-    trunk: str
-    levels: tuple[str, ...]
-    head: str
+    modules: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,6 +41,8 @@ class ModuleView:
     origin: str
     imports: str
     classes: str
+    synsets: str
+    nestings: tuple[str, ...]
     models: tuple[ModelView, ...]
 
 
@@ -68,10 +63,7 @@ class CutoutOrigin:
 def module_view(plans: list[Plan], source: str) -> ModuleView:
     """Everything the template shows, from the plans of one taxonomy file named `source`."""
     first = plans[0]
-    trees = {_tree_name(plan): plan.tree for plan in reversed(plans)}
-    assert all(trees[_tree_name(plan)] == plan.tree for plan in plans)  # one nesting per number of levels
-    shown: set[str] = set()
-    models = tuple(_model(plan, shown) for plan in plans)
+    models = tuple(_model(plan) for plan in plans)
     return _module(
         plans,
         models,
@@ -95,7 +87,7 @@ def cutout_view(plan: Plan, origin: CutoutOrigin) -> ModuleView:
         f"source weights sha256: {origin.source_weights or 'none, they are untrained'}",
         f"taxonomy sha256: {origin.taxonomy}",
     )
-    model = replace(_model(plan, set()), registered=literals.text(origin.registered))
+    model = replace(_model(plan), registered=literals.text(origin.registered))
     count = len(plan.classes)
     summary = f"{model.name}: {count} of the {origin.classes} classes of {origin.model}."
     return _module([plan], (model,), summary, "\n".join(lines))
@@ -106,17 +98,33 @@ def _wrapped(line: str) -> str:
 
 
 def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, origin: str) -> ModuleView:
-    recipes = {_RECIPES[stage.block] for plan in plans for level in plan.levels for stage in level.stages}
-    names = sorted({*recipes, "ClassHeads", "HierarchicalNetwork", "Siblings", "Trunk", "register"})
-    names += ["Nest"] if any(len(plan.levels) > 1 for plan in plans) else []
-    names.sort(key=lambda n: (n[0].islower(), n))
+    recipes = {BLOCKS[stage.block].recipe for plan in plans for level in plan.levels for stage in level.stages}
+    names = {*recipes, "ClassHeads", "HierarchicalNetwork", "Nesting", "Siblings", "Trunk", "register"}
+    nestings: dict[int, Nesting] = {}
+    for plan in plans:
+        assert nestings.setdefault(len(plan.levels), plan.nesting) == plan.nesting  # one per number of levels
+    first = plans[0].nesting
+    synsets = [(c, synset) for c, synset in zip(first.classes, first.synsets, strict=True) if synset is not None]
     return ModuleView(
         summary=summary,
         origin=origin,
-        imports=f"from hiergen.nn import {', '.join(names)}",
-        classes="\n".join(literals.packed((literals.text(c) for c in plans[0].classes), 4)),
+        imports=literals.wrapped_import("hiergen.nn", sorted(names, key=lambda n: (n[0].islower(), n))),
+        classes=literals.mapping(zip(first.classes, first.labels, strict=True)),
+        synsets=literals.mapping(synsets),
+        nestings=tuple(_nesting(nestings[k], known_synsets=bool(synsets)) for k in sorted(nestings)),
         models=models,
     )
+
+
+def _nesting(nesting: Nesting, *, known_synsets: bool) -> str:
+    tail = "CLASSES, SYNSETS" if known_synsets else "CLASSES"
+    head = f"NESTING_{nesting.depth} = Nesting.from_tree("
+    if not nesting.levels and nesting.leaves == tuple(range(len(nesting.classes))):
+        return f"{head}CLASSES, {tail})"
+    if not nesting.levels:
+        ids = literals.packed((literals.text(c) for c in nesting.names(1)), 4)
+        return "\n".join([f"{head}[", *ids, f"], {tail})"])
+    return "\n".join([f"{head}{{", *literals.tree(nesting.tree()), f"}}, {tail})"])
 
 
 def _plain(name: str) -> str:
@@ -126,68 +134,67 @@ def _plain(name: str) -> str:
 
 def digest(plans: list[Plan]) -> str:
     """sha256 over the plans: what the source says, whatever file it came from."""
-    content = "\n".join(plan.model_dump_json() for plan in plans)
+    content = "\n".join(plan.model_dump_json(exclude={"nesting"}) for plan in plans)  # which says where groups are from
+    content += json.dumps([[plan.nesting.tree(), plan.nesting.synsets] for plan in plans])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _tree_name(plan: Plan) -> str:
-    return f"TAXONOMY_{len(plan.levels)}"
-
-
-def _model(plan: Plan, shown: set[str]) -> ModelView:
-    """The view of one model; its tree's literal is left out if `shown` has it, and added to it."""
-    trunk = plan.trunk
+def _model(plan: Plan) -> ModelView:
+    trunk, classes = plan.trunk, len(plan.classes)
     name = identifier(plan.model)
     arguments = [literals.text(trunk.backbone), f"until={literals.text(trunk.until)}", "pretrained=pretrained"]
     if trunk.input_size != (3, 224, 224):
-        arguments.append(f"input_size={trunk.input_size}")
-    shape = f"(B, {', '.join(map(str, trunk.input_size))}) -> (B, {trunk.channels}, {trunk.height}, {trunk.width})"
-    head = [str(len(plan.classes)), str(plan.levels[-1].channels)]
+        arguments.append("input_size=self.input_size")
+    head = [str(classes), str(plan.levels[-1].channels)]
     if plan.single_branch:
-        head.append("parents=[0] * " + str(len(plan.classes)))
+        head.append(f"parents=[0] * {classes}")
     elif plan.head_parents:
-        head.append("parents=nest.heads")
-    tree = "" if _tree_name(plan) in shown else "\n".join(literals.tree(plan.tree))
-    shown.add(_tree_name(plan))
+        head.append("parents=self.nesting.heads")
+    modules = [
+        literals.call(
+            "self.trunk = Trunk", arguments, _INDENT, f"-> (B, {trunk.channels}, {trunk.height}, {trunk.width})"
+        ),
+        *(_level(level, j) for j, level in enumerate(plan.levels, 1)),
+        literals.call("self.head = ClassHeads", head, _INDENT, f"-> (B, {classes})"),
+    ]
     return ModelView(
         name=name,
-        tree_name=_tree_name(plan),
+        nesting=f"NESTING_{len(plan.levels)}",
         registered=literals.text(f"{identifier(plan.taxonomy)}_{name}".lower()),
         summary=_summary(plan),
         costs=_costs(plan),
-        tree=tree,
         input_size=str(trunk.input_size),
-        trunk=f"{' ' * _INDENT}# {shape}\n" + literals.call("self.trunk = Trunk", arguments, _INDENT),
-        levels=tuple(_level(level, j) for j, level in enumerate(plan.levels, 1)),
-        head=f"{' ' * _INDENT}# -> (B, {len(plan.classes)})\n" + literals.call("self.head = ClassHeads", head, _INDENT),
+        modules=tuple(modules),
     )
 
 
 def _level(level: LevelPlan, number: int) -> str:
-    shape = f"-> (B, {level.branches}, {level.channels}, {level.height}, {level.width})"
     stages = [_stage(stage) for stage in level.stages]
     arguments = [str(level.branches), f"[{', '.join(stages)}]"]
     if level.parents:
-        arguments.append(f"parents=nest.parents({number})")
-    comment = f"{' ' * _INDENT}# {shape}\n"
+        arguments.append(f"parents=self.nesting.parents({number})")
+    comment = _shape(level, level.branches)
     head = f"self.level{number} = Siblings"
-    line = literals.call(head, arguments, _INDENT)
+    line = literals.call(head, arguments, _INDENT, comment)
     if any(len(part) > literals.WIDTH for part in line.split("\n")):
         pad = " " * (_INDENT + 8)
         inner = "\n".join(f"{pad}{stage}," for stage in stages)
         arguments[1] = f"[\n{inner}\n{' ' * (_INDENT + 4)}]"
-        line = literals.call(head, arguments, _INDENT)
-    return comment + line
+        line = literals.call(head, arguments, _INDENT, comment)
+    return line
+
+
+def _shape(part: TrunkPlan | LevelPlan, *branches: int) -> str:
+    return f"-> (B, {', '.join(map(str, (*branches, part.channels, part.height, part.width)))})"
 
 
 def _stage(stage: StagePlan) -> str:
     numbers = [str(stage.in_channels), str(stage.width), str(stage.out)]
     numbers += [f"depth={stage.depth}"] if stage.depth != 1 else []
     numbers += [f"stride={stage.stride}"] if stage.stride != 1 else []
-    numbers += ["grn=True"] if stage.block == "convnextv2" else []
-    if stage.block == "mbconv":  # written out: a reader cannot know what goes with which backbone
-        numbers += [f"kernel={stage.kernel}", f'act="{stage.act}"', *(["tf=True"] if stage.tf else [])]
-    return f"{_RECIPES[stage.block]}({', '.join(numbers)})"
+    for name, value in BLOCKS[stage.block].arguments(stage).items():
+        numbers.append(f"{name}={literals.text(value) if isinstance(value, str) else value}")
+    return f"{BLOCKS[stage.block].recipe}({', '.join(numbers)})"
 
 
 def _summary(plan: Plan) -> str:
@@ -206,3 +213,66 @@ def _costs(plan: Plan) -> str:
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+WIDTH = 120
+
+
+def text(value: str) -> str:
+    """A string literal: double quotes as ruff writes them, ASCII escapes for what does not print."""
+    body = ascii(value) if not value.isprintable() else repr(value)
+    if body.startswith("'") and '"' not in body:
+        body = f'"{body[1:-1]}"'
+    return body
+
+
+def packed(items: Iterable[str], indent: int) -> list[str]:
+    """Comma-separated items filled into lines of at most WIDTH characters."""
+    lines: list[str] = []
+    current = " " * indent
+    for item in items:
+        piece = f"{item},"
+        if len(current) + 1 + len(piece) > WIDTH and current.strip():
+            lines.append(current)
+            current = " " * indent
+        current += piece if not current.strip() else f" {piece}"
+    return [*lines, current] if current.strip() else lines
+
+
+def mapping(items: Iterable[tuple[str, str]]) -> str:
+    """The lines of a mapping of texts, without its braces."""
+    return "\n".join(packed((f"{text(key)}: {text(value)}" for key, value in items), 4))
+
+
+def tree(nested: Mapping[str, Any], indent: int = 4) -> list[str]:
+    """A mapping group → … → class ids, one line per group as far as it fits, the ids of a group packed below it."""
+    lines = []
+    for key, below in nested.items():
+        groups = all(isinstance(value, Mapping) for value in below.values())
+        inner = tree(below, indent + 4) if groups else packed(map(text, below), indent + 4)
+        start, end = "{}" if groups else "[]"
+        short = (
+            f"{' ' * indent}{text(key)}: {start}{inner[0].strip().removesuffix(',')}{end}," if len(inner) == 1 else ""
+        )
+        if short and len(short) <= WIDTH:
+            lines.append(short)
+        else:
+            lines += [f"{' ' * indent}{text(key)}: {start}", *inner, f"{' ' * indent}{end},"]
+    return lines
+
+
+def wrapped_import(module: str, names: list[str]) -> str:
+    """`from module import a, b`, as a formatter writes it."""
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])
+
+
+def call(head: str, arguments: list[str], indent: int, comment: str) -> str:
+    """`head(a, b)  # comment`, or one argument a line, or the comment above, where it does not fit."""
+    pad = " " * indent
+    line = f"{pad}{head}({', '.join(arguments)})"
+    if len(line) > WIDTH:
+        return "\n".join([f"{pad}{head}(", *(f"{pad}    {a}," for a in arguments), f"{pad})  # {comment}"])
+    return f"{line}  # {comment}" if len(line) + len(comment) + 4 <= WIDTH else f"{pad}# {comment}\n{line}"

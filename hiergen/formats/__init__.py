@@ -2,6 +2,6 @@
 
 from hiergen.formats.exporting import export_tree
 from hiergen.formats.files import READ, WRITE, read, write
-from hiergen.formats.job import Imported, import_tree
+from hiergen.formats.importing import Imported, import_tree
 
 __all__ = ["READ", "WRITE", "Imported", "export_tree", "import_tree", "read", "write"]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hiergen.formats.tree import Tree, add, new_tree, notes, root, text, title, top_down
+from hiergen.taxonomy import yamlfile as yamltext
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.groupnames import FreeNames, GroupNamer
 from hiergen.taxonomy.naming import MAX_NAME, slug
 from hiergen.taxonomy.synsets import is_wnid
-from hiergen.taxonomy.wordnet import WordNet
+from hiergen.taxonomy.wordnet.nouns import WordNet
+from hiergen.taxonomy.yamlfile import comment, member, printable, scalar, table
 
 
 def class_tree(tree: Tree, which: Mapping[str, int], classes: Sequence[ClassEntry]) -> Tree:
@@ -22,14 +25,14 @@ def class_tree(tree: Tree, which: Mapping[str, int], classes: Sequence[ClassEntr
     below: dict[str, list[str]] = {}  # node → what is left of its children
     stands: dict[str, str] = {}  # node → the node that is left of it ("" for nothing)
     chain: dict[str, list[str]] = {}
-    said = list(notes(tree))
+    decisions = list(notes(tree))
     for key in reversed(order):
         below[key] = [stands[child] for child in tree.succ[key] if stands[child]]
         if key in which:
             if below[key]:
-                own = classes[which[key]].id
+                class_id = classes[which[key]].id
                 below[key].insert(0, f"{key}\0class")
-                said.append(f"{own} is a class with classes below it: it stands beside them in one group")
+                decisions.append(f"{class_id} is a class with classes below it: it stands beside them in one group")
             stands[key] = key
         elif len(below[key]) == 1 and key != root(tree):
             stands[key] = below[key][0]
@@ -40,7 +43,7 @@ def class_tree(tree: Tree, which: Mapping[str, int], classes: Sequence[ClassEntr
     while len(below[top]) == 1 and below.get(below[top][0]):
         top = below[top][0]
     done = new_tree(tree.graph["path"], tree.graph["format"])
-    done.graph["notes"] = said
+    done.graph["notes"] = decisions
     _copy(tree, done, top, below, which, classes)
     for key, dropped in chain.items():
         if key in done and key != root(done):
@@ -66,8 +69,16 @@ def _copy(
             add(done, key, higher, id=entry.id, name=entry.name, place=place, kind="class", index=which[node])
             continue
         unnamed = bool(tree.nodes[key].get("made_up"))
-        own = "" if unnamed else text(tree, key, "id")
-        add(done, key, higher, id=own, name=text(tree, key, "name"), place=place, kind="group" if higher else "root")
+        given_id = "" if unnamed else text(tree, key, "id")
+        add(
+            done,
+            key,
+            higher,
+            id=given_id,
+            name=text(tree, key, "name"),
+            place=place,
+            kind="group" if higher else "root",
+        )
         stack += [(child, key) for child in reversed(below[key])]
 
 
@@ -85,7 +96,7 @@ def name_groups(tree: Tree, classes: Sequence[ClassEntry], wordnet: WordNet) -> 
     """
     free = FreeNames(entry.id for entry in classes)
     groups = [key for key in top_down(tree) if tree.succ[key] and key != root(tree)]
-    names = {key: free.take(said, MAX_NAME) for key in groups if (said := _said(tree, key, wordnet))}
+    names = {key: free.take(names_here, MAX_NAME) for key in groups if (names_here := _given_names(tree, key, wordnet))}
     if len(names) < len(groups):
         namer, members = GroupNamer(classes, wordnet), _members(tree)
         for key in groups:
@@ -95,12 +106,12 @@ def name_groups(tree: Tree, classes: Sequence[ClassEntry], wordnet: WordNet) -> 
     return names
 
 
-def _said(tree: Tree, key: str, wordnet: WordNet) -> list[str]:
+def _given_names(tree: Tree, key: str, wordnet: WordNet) -> list[str]:
     """What the file calls a group; [] where that says nothing to a reader."""
-    name, own = text(tree, key, "name"), text(tree, key, "id")
-    if not name and is_wnid(own) and (wnid := wordnet.resolve(own)):
+    name, given_id = text(tree, key, "name"), text(tree, key, "id")
+    if not name and is_wnid(given_id) and (wnid := wordnet.resolve(given_id)):
         return [wordnet.lemmas(wnid)[0], wordnet.synset_name(wnid)]
-    return [name or own] if slug(name or own) else []
+    return [name or given_id] if slug(name or given_id) else []
 
 
 def _members(tree: Tree) -> dict[str, list[int]]:
@@ -110,3 +121,103 @@ def _members(tree: Tree) -> dict[str, list[int]]:
         below = tree.succ[key]
         members[key] = [c for child in below for c in members[child]] if below else [int(tree.nodes[key]["index"])]
     return members
+
+
+NESTED = 8  # levels of groups that are written inside each other; deeper trees are written flat
+NOTES = 200
+
+
+def taxonomy_yaml(
+    name: str,
+    tree: Tree,
+    names: Mapping[str, str],
+    classes: Sequence[ClassEntry],
+    *,
+    listing: str | Mapping[str, str] | None,
+    head: Sequence[str],
+    synsets: Mapping[str, str] = {},
+    titles: Mapping[str, str] = {},
+    models: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """The file's text. `tree` as `class_tree` gives it, `names` of its groups; `listing` is what goes under `classes:`,
+    None for a list of the classes' ids; `head` are comments at the top; `synsets` and `titles` (`names:`) go in as they
+    are.
+    """
+    notes = [*head, *tree.graph["notes"]]
+    if len(notes) > NOTES:
+        notes = [*notes[:NOTES], f"… and {len(notes) - NOTES} more"]
+    lines = [line for note in notes for line in comment(note)] + [f"name: {scalar(name)}"]
+    if listing is None:
+        lines += ["# In the order of the logits, which must be the data set's.", "classes:"]
+        lines += [member("  ", entry) for entry in classes]
+    elif isinstance(listing, str):
+        lines.append(f"classes: {scalar(listing)}")
+    else:
+        lines += ["classes:"] + [f"  {key}: {scalar(value)}" for key, value in listing.items()]
+    lines += [*table("synsets", synsets), *table("names", titles), *_sources(tree, names, classes)]
+    lines += yamltext.models(models)
+    return "\n".join(lines) + "\n"
+
+
+def _sources(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry]) -> list[str]:
+    top = root(tree)
+    loose = [key for key in tree.succ[top] if not tree.succ[key]]
+    lines = ["sources:"]
+    if names:
+        lines.append("  - groups:")
+        lines += _nested(tree, names, classes) if levels(tree) <= NESTED else _flat(tree, names, classes)
+    else:
+        lines = ["sources: []"]
+    if loose:
+        several = f"{len(loose)} classes hang" if len(loose) > 1 else f"{printable(text(tree, loose[0], 'id'))} hangs"
+        lines += [f"# {several} right below the root.", "unplaced: root"]
+    return lines
+
+
+def levels(tree: Tree) -> int:
+    """Groups on the longest path from the root to a class, without the root."""
+    depth = {root(tree): 0}
+    for key in top_down(tree):
+        depth.update(dict.fromkeys(tree.succ[key], depth[key] + 1))
+    return max(depth.values()) - 1
+
+
+def _nested(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry]) -> list[str]:
+    lines = []
+    stack = [(key, 0) for key in reversed(list(tree.succ[root(tree)])) if tree.succ[key]]
+    while stack:
+        key, depth = stack.pop()
+        indent = "      " + "    " * depth
+        if not tree.succ[key]:
+            lines.append(member(indent[:-2], classes[tree.nodes[key]["index"]]))
+            continue
+        lines.append(f"{indent[:-2] + '- ' if depth else indent}{scalar(names[key])}:{_about(tree, names, key)}")
+        stack += [(child, depth + 1) for child in reversed(list(tree.succ[key]))]
+    return lines
+
+
+def _flat(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry]) -> list[str]:
+    lines = [f"      # {levels(tree)} levels of groups: a member that is itself a group here stands by its name."]
+    for key in top_down(tree):
+        if key not in names:
+            continue
+        lines.append(f"      {scalar(names[key])}:{_about(tree, names, key)}")
+        for child in tree.succ[key]:
+            if child in names:
+                lines.append(f"        - {scalar(names[child])}")
+            else:
+                lines.append(member("        ", classes[tree.nodes[child]["index"]]))
+    return lines
+
+
+def _about(tree: Tree, names: Mapping[str, str], key: str) -> str:
+    """What the file called a group, where that is not its name here; and the groups with one child above it."""
+    parts = []
+    given_id = text(tree, key, "id")
+    if given_id and given_id != names[key]:
+        parts.append(given_id if len(given_id) <= 60 else given_id[:59] + "…")
+    chain = [name if len(name) <= 40 else name[:39] + "…" for name in tree.nodes[key].get("chain", ())]
+    if chain:
+        more = f" and {len(chain) - 4} more" if len(chain) > 4 else ""
+        parts.append(f"alone below {', '.join(chain[:4])}{more}")
+    return f"  # {printable('; '.join(parts))}" if parts else ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from hiergen.errors import OutputError, SpecError
-from hiergen.formats.files import ENDINGS, WRITE, check, write, written
-from hiergen.formats.taxonomytree import merged_tree, nesting_tree
-from hiergen.formats.tree import Tree
-from hiergen.taxonomy.load import load_taxonomy
+from hiergen.formats.files import FORMATS, WRITE, check, write, written
+from hiergen.formats.tree import Tree, add, new_tree
+from hiergen.taxonomy import tree as classes
+from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 
 
 def export_tree(
@@ -26,8 +26,8 @@ def export_tree(
     """
     target = None if path is None else Path(path)
     ending = target.suffix.lower() if target is not None and not target.is_dir() else ""
-    kind = format or {".nwk": "newick", ".newick": "newick", ".tre": "newick"}.get(ending, ending.removeprefix("."))
-    kind = "paths" if format is None and ending in {".csv", ".tsv"} else kind
+    by_ending = next((name for name in WRITE if ending in FORMATS[name].endings), ending.removeprefix("."))
+    kind = format or by_ending
     if not kind:
         raise SpecError("no format given", expected=f"--format {'|'.join(WRITE)}, or a file that ends in one")
     check(kind, WRITE)
@@ -38,10 +38,53 @@ def export_tree(
         return target, tree
     if target is None or target.is_dir() or not target.suffix:
         name = loaded.spec.name if model is None else f"{loaded.spec.name}-{model}"
-        target = (target or Path()) / f"{name}{ENDINGS[kind]}"
+        target = (target or Path()) / f"{name}{FORMATS[kind].ending}"
         if target.exists():
             raise OutputError("is there already", place=str(target), hint=f"-o {target} writes over it")
     if target.exists() and target.samefile(taxonomy):
         raise OutputError("is the taxonomy itself", place=str(target), hint="name another file with -o")
     write(tree, target, kind)
     return target, tree
+
+
+def merged_tree(taxonomy: Taxonomy) -> Tree:
+    """All groups of the merged tree, with who says so."""
+    source = taxonomy.tree
+    tree = new_tree(taxonomy.path)
+    tree.graph["taxonomy"] = taxonomy.spec.name
+    order = source.graph["order"]
+    stack: list[tuple[str, str | None]] = [(classes.ROOT, None)]
+    while stack:
+        key, above = stack.pop()
+        node = classes.info(source, key)
+        add(tree, key, above, id=node.id, name=node.name, kind=node.kind)
+        if node.synset:
+            tree.nodes[key]["synset"] = node.synset
+        if key in order:
+            tree.nodes[key]["index"] = order[key]
+        if why := classes.provenance(source, key):
+            tree.nodes[key]["why"] = str(why)
+        stack += [(child, key) for child in reversed(list(source.succ[key]))]
+    return tree
+
+
+def nesting_tree(taxonomy: Taxonomy, model: str) -> Tree:
+    """The groups of one model, level by level.
+
+    Raises SpecError for a model that the file has not, TaxonomyError where the tree has too few levels.
+    """
+    nesting = taxonomy.nesting(model)
+    tree = new_tree(taxonomy.path)
+    tree.graph.update(taxonomy=taxonomy.spec.name, model=model)
+    add(tree, "0", id=classes.ROOT, name=classes.ROOT, kind="root")
+    for number, level in enumerate(nesting.levels, 1):
+        for i, group in enumerate(level.groups):
+            under = f"{number - 1}:{group.parent}" if number > 1 else "0"
+            add(tree, f"{number}:{i}", under, id=group.name, name=group.name, kind="group", why=group.origin)
+    for c, parent in zip(nesting.leaves, nesting.parents(nesting.depth), strict=True):
+        entry = taxonomy.classes[c]
+        under = f"{nesting.depth - 1}:{parent}" if nesting.levels else "0"
+        add(tree, f"class:{c}", under, id=entry.id, name=entry.name, kind="class", index=c)
+        if entry.synset:
+            tree.nodes[f"class:{c}"]["synset"] = entry.synset
+    return tree

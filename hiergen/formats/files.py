@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hiergen.errors import SpecError, nearest, quoted
 from hiergen.files import read_text, write_text
-from hiergen.formats import graphml, isa, labelpaths, nbdt, newick, treejson
-from hiergen.formats.dag import to_tree
-from hiergen.formats.tree import Tree
+from hiergen.formats import json_trees, newick, rows
+from hiergen.formats.tree import Tree, to_tree
 
-READ = ("nbdt", "isa", "paths", "newick", "json")
-WRITE = ("newick", "graphml", "json", "nbdt", "isa", "paths")
-ENDINGS = {"newick": ".nwk", "graphml": ".graphml", "json": ".json", "nbdt": ".json", "isa": ".txt", "paths": ".csv"}
-_BY_ENDING = {
-    **dict.fromkeys((".nwk", ".newick", ".nh", ".tre", ".tree"), "newick"),
-    **dict.fromkeys((".csv", ".tsv", ".npy"), "paths"),
+
+@dataclass(frozen=True)
+class TreeFormat:
+    """One format: `endings` of its files (the first for new ones; () where the beginning of a file tells), and how it
+    is read and written (None: it is not)."""
+
+    endings: tuple[str, ...]
+    read: Callable[[str, Path], Tree] | None
+    write: Callable[[Tree], str]
+    new: str = ""
+
+    @property
+    def ending(self) -> str:
+        """Of a file that is written."""
+        return self.new or self.endings[0]
+
+
+FORMATS = {
+    "nbdt": TreeFormat((), json_trees.read_nbdt, json_trees.nbdt_text, new=".json"),
+    "isa": TreeFormat((), rows.read_isa, rows.isa_text, new=".txt"),
+    "paths": TreeFormat((".csv", ".tsv", ".npy"), rows.read_paths, rows.paths_text),
+    "newick": TreeFormat((".nwk", ".newick", ".nh", ".tre", ".tree"), newick.read_newick, newick.newick_text),
+    "json": TreeFormat((), json_trees.read_tree_json, json_trees.tree_json, new=".json"),
+    "graphml": TreeFormat((".graphml",), None, newick.graphml_text),
 }
+READ = tuple(name for name, kind in FORMATS.items() if kind.read)
+WRITE = tuple(FORMATS)
 
 
 def read(path: str | Path, format: str | None = None, *, join_roots: bool = False, header: bool = False) -> Tree:
@@ -26,7 +47,8 @@ def read(path: str | Path, format: str | None = None, *, join_roots: bool = Fals
     `join_roots` puts several roots side by side; `header` leaves out the first row of label paths. Raises SpecError or
     TaxonomyError, with file and line, for a file that cannot be read or is no tree.
 
-    >>> tree = read("pets.nwk")  # (cat,dog)pet;
+    >>> _ = Path("pets.nwk").write_text("(cat,dog)pet;")
+    >>> tree = read("pets.nwk")
     >>> [tree.nodes[key]["id"] for key in tree]
     ['pet', 'cat', 'dog']
     """
@@ -43,33 +65,18 @@ def read_graph(path: str | Path, format: str | None = None, *, header: bool = Fa
     if file.suffix == ".npy" and format in (None, "paths"):
         if not file.is_file():
             read_text(file)  # says what is wrong with it
-        return labelpaths.read_path_array(file)
+        return rows.read_path_array(file)
     text = read_text(file)
     kind = format or _guess(file, text)
-    if kind == "paths":
-        return labelpaths.read_paths(text, file, header=header)
-    readers: dict[str, Callable[[str, Path], Tree]] = {
-        "nbdt": nbdt.read_nbdt,
-        "isa": isa.read_isa,
-        "newick": newick.read_newick,
-        "json": treejson.read_tree_json,
-    }
-    return readers[kind](text, file)
+    reader = partial(rows.read_paths, header=header) if kind == "paths" else FORMATS[kind].read
+    assert reader is not None
+    return reader(text, file)
 
 
 def written(tree: Tree, format: str, *, mark: str = ",") -> str:
     """The text of a tree in one of the formats `WRITE`."""
     check(format, WRITE)
-    if format == "paths":
-        return labelpaths.paths_text(tree, mark)
-    writers: dict[str, Callable[[Tree], str]] = {
-        "newick": newick.newick_text,
-        "graphml": graphml.graphml_text,
-        "json": treejson.tree_json,
-        "nbdt": nbdt.nbdt_text,
-        "isa": isa.isa_text,
-    }
-    return writers[format](tree)
+    return rows.paths_text(tree, mark) if format == "paths" else FORMATS[format].write(tree)
 
 
 def write(tree: Tree, path: str | Path, format: str) -> None:
@@ -78,21 +85,22 @@ def write(tree: Tree, path: str | Path, format: str) -> None:
     write_text(Path(path), written(tree, format, mark="\t" if str(path).endswith(".tsv") else ","))
 
 
-def check(format: str | None, known: tuple[str, ...]) -> None:
+def check(format: str | None, formats: tuple[str, ...]) -> None:
     """Raises SpecError for a format that is not one of these."""
-    if format is not None and format not in known:
+    if format is not None and format not in formats:
         raise SpecError(
-            f"no format {quoted(format)}", expected=f"one of {', '.join(known)}", nearest=nearest(format, known)
+            f"no format {quoted(format)}", expected=f"one of {', '.join(formats)}", nearest=nearest(format, formats)
         )
 
 
 def _guess(path: Path, text: str) -> str:
     start = text.lstrip()[:1]
     ending = path.suffix.lower()
-    if ending in _BY_ENDING:
-        return _BY_ENDING[ending]
+    by_ending = next((name for name in READ if ending in FORMATS[name].endings), None)
+    if by_ending is not None:
+        return by_ending
     if start == "{" or (start and ending == ".json"):
-        return "json" if f'"{treejson.FORMAT}"' in text[:1000] else "nbdt"
+        return "json" if f'"{json_trees.FORMAT}"' in text[:1000] else "nbdt"
     if start in ("(", "["):
         return "newick"
     if ending == ".txt" and start:

@@ -11,8 +11,11 @@ import math
 import re
 from pathlib import Path
 
+import networkx as nx
+
 from hiergen.errors import TaxonomyError, quoted
-from hiergen.formats.tree import Tree, add, label, new_tree, root, text
+from hiergen.formats.tree import Tree, add, label, new_tree, root, text, top_down
+from hiergen.taxonomy.tree import parent
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|[()\[\],:;]|[^\s()\[\]':;,]+|'")
 _BRACKET = re.compile(r"[\[\]]")  # all that counts in a comment
@@ -64,8 +67,8 @@ def read_newick(source: str, path: Path) -> Tree:
             _length(token, place)
             state = "length"
         elif state in ("start", "closed"):
-            own = token[1:-1].replace("''", "'") if token[0] == "'" else token
-            tree.nodes[key].update(id=own, place=place)
+            name = token[1:-1].replace("''", "'") if token[0] == "'" else token
+            tree.nodes[key].update(id=name, place=place)
             state = "named"
         else:
             raise _unexpected(token, place, "',', ')' or ';'; a name with blanks needs single quotes")
@@ -74,7 +77,7 @@ def read_newick(source: str, path: Path) -> Tree:
 
 def _tokens(source: str, path: Path) -> list[tuple[str, int]]:
     """(token, line), without the comments."""
-    found: list[tuple[str, int]] = []
+    tokens: list[tuple[str, int]] = []
     line, at, depth, opened = 1, 0, 0, 0
     position = 0
     while match := (_BRACKET if depth else _TOKEN).search(source, position):
@@ -91,10 +94,10 @@ def _tokens(source: str, path: Path) -> list[tuple[str, int]]:
         elif token == "]":
             raise _unexpected(token, f"{path}:{line}", "'[' before it")
         else:
-            found.append((token, line))
+            tokens.append((token, line))
     if depth:
         raise TaxonomyError("a '[' is never closed", place=f"{path}:{opened}")
-    return found
+    return tokens
 
 
 def _ended(tree: Tree, key: str, state: str, place: str) -> None:
@@ -141,3 +144,25 @@ def newick_text(tree: Tree) -> str:
 
 def _quoted(name: str) -> str:
     return name if not name or _PLAIN.fullmatch(name) else "'" + name.replace("'", "''") + "'"
+
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def graphml_text(tree: Tree) -> str:
+    """The tree as GraphML; characters that XML has no way to write become U+FFFD."""
+    graph: Tree = nx.DiGraph()
+    keys: dict[str, str] = {}
+    depth: dict[str, int] = {}
+    for i, key in enumerate(top_down(tree)):
+        above = parent(tree, key)
+        keys[key], depth[key] = f"n{i}", 0 if above is None else depth[above] + 1
+        texts = {name: _NOT_XML.sub("\ufffd", text(tree, key, name)) for name in ("id", "name", "kind", "synset")}
+        graph.add_node(keys[key], **{name: value for name, value in texts.items() if value}, depth=depth[key])
+        if "index" in tree.nodes[key]:
+            graph.nodes[keys[key]]["index"] = int(tree.nodes[key]["index"])
+        if above is not None:
+            graph.add_edge(keys[above], keys[key])
+            if why := _NOT_XML.sub("\ufffd", text(tree, key, "why")):
+                graph.edges[keys[above], keys[key]]["why"] = why
+    return "\n".join(nx.generate_graphml(graph)) + "\n"

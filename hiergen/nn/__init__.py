@@ -5,11 +5,13 @@ from hiergen.nn.convnext import ConvNeXts
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.mbconv import InvertedResiduals
-from hiergen.nn.nest import Nest
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.registry import register
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.trunk import Stage, Trunk, stages, trunk_model
+from hiergen.taxonomy.nesting import Nesting
+
+Nest = Nesting.from_tree  # what files of 0.1 call it
 
 __all__ = [
     "Bottlenecks",
@@ -19,6 +21,7 @@ __all__ = [
     "InvertedResiduals",
     "Lowering",
     "Nest",
+    "Nesting",
     "Siblings",
     "Stage",
     "Trunk",

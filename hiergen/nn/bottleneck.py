@@ -6,10 +6,9 @@ from dataclasses import KW_ONLY, dataclass
 
 from torch import Tensor, nn
 
-from hiergen.nn.arguments import positive
 from hiergen.nn.lowering import Run
 from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, convolve_normed, kaiming_normal_
-from hiergen.nn.stage import BlockStack
+from hiergen.nn.stage import BlockStack, positive
 
 
 class Bottleneck(nn.Module):
@@ -60,7 +59,7 @@ class Bottlenecks:
 
     Raises ValueError for a number that is not a positive int.
 
-    >>> Bottlenecks(1024, 64, 96, depth=3, stride=2).build(10)  # 10 branches: (B, 1024, 14, 14) -> (B, 960, 7, 7)
+    >>> stage = Bottlenecks(1024, 64, 96, depth=3, stride=2).build(10)  # (B, 1024, 14, 14) -> (B, 960, 7, 7)
     """
 
     in_channels: int

@@ -10,12 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hiergen.errors import HiergenError, quoted
-from hiergen.nn.choice import within_budget, within_threshold
-from hiergen.nn.descent import descend, descend_some, homes_of
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.macs import Macs, network_macs
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.nn.routing import Routed, needed_samples, routed_heads
+from hiergen.nn.routing import Routed, descend, descend_some, homes_of, needed_samples, routed_heads
 
 Score: TypeAlias = Literal["heads", "classes"]
 # of the heads' fit: weight of the L2 term on standardized features, and steps of L-BFGS, which is past convergence
@@ -40,7 +38,7 @@ class CoarseFirst:
     The network is used as it is, in eval mode; gains of `attend` act. Raises HiergenError for a level without
     groups.
 
-    >>> coarse = CoarseFirst(model).fit(loader)
+    >>> coarse = CoarseFirst(network).fit([images])
     >>> logits, macs, groups = coarse(images, threshold=0.95)
     """
 
@@ -57,7 +55,7 @@ class CoarseFirst:
         if score not in ("heads", "classes"):
             raise HiergenError(f"no score {quoted(score)}", expected="'heads' or 'classes'")
         self.network, self.level, self.score = network, level, score
-        self.groups = network.nest.names(level)
+        self.groups = network.nesting.names(level)
         self.costs = network_macs(network)
         weight = network.head.weight
         self.heads = ClassHeads(len(self.groups), network.levels[level - 1].out_channels).to(
@@ -66,8 +64,8 @@ class CoarseFirst:
         self.heads.requires_grad_(False)
         self.fitted = False
         self._home = homes_of(network, level)
-        own = self.heads.in_channels * len(self.groups) if score == "heads" else 0
-        self.base_macs = _base(network, self.costs, level) + own
+        head_macs = self.heads.in_channels * len(self.groups) if score == "heads" else 0
+        self.base_macs = _base(network, self.costs, level) + head_macs
         self.group_macs = _by_group(network, self.costs, level)
 
     @torch.no_grad()
@@ -144,7 +142,7 @@ class CoarseFirst:
     def sums(self, logits: Tensor) -> Tensor:
         """Log-sum-exp of each group's logits: `(B, classes)` to `(B, G)`."""
         members = [[c for c, home in enumerate(self._home) if home == g] for g in range(len(self.groups))]
-        return torch.stack([logits[:, own].logsumexp(1) for own in members], 1)
+        return torch.stack([logits[:, inside].logsumexp(1) for inside in members], 1)
 
     # inner
 
@@ -210,11 +208,56 @@ def _base(network: HierarchicalNetwork, costs: Macs, level: int) -> int:
 
 def _by_group(network: HierarchicalNetwork, costs: Macs, level: int) -> tuple[int, ...]:
     """MACs of what lies below each group of `level`."""
-    found, homes = [], homes_of(network, level)
+    columns, homes = [], homes_of(network, level)
     for g in range(network.levels[level - 1].branches):
         total, branches = 0, {g}
         for j in range(level, len(network.levels)):
             branches = {i for i, parent in enumerate(network.levels[j].parents or ()) if parent in branches}
             total += len(branches) * costs.branches[j]
-        found.append(total + homes.count(g) * costs.head)
-    return tuple(found)
+        columns.append(total + homes.count(g) * costs.head)
+    return tuple(columns)
+
+
+def within_threshold(probabilities: Tensor, threshold: float) -> Tensor:
+    """`(B, G)` to a bool mask: the likeliest groups, until their sum reaches `threshold`; at 1 all, at 0 one.
+
+    Raises HiergenError for a threshold outside 0 … 1.
+    """
+    if isinstance(threshold, bool) or not 0 <= threshold <= 1:
+        raise HiergenError("the threshold is a probability", expected="0 to 1", got=f"{threshold:g}")
+    if threshold == 1:  # by rounding a sum can reach 1 early
+        return torch.ones_like(probabilities, dtype=torch.bool)
+    ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
+    before = ordered.cumsum(1) - ordered
+    run = before < threshold
+    run[:, 0] = True
+    return torch.zeros_like(run).scatter(1, order, run)
+
+
+def within_budget(probabilities: Tensor, costs: Sequence[int], budget: float, *, base: int = 0) -> Tensor:
+    """`(B, G)` to a bool mask: what `budget` buys by probability per cost, after `base`; one group at least.
+
+    Greedy, or the likeliest group that fits where that alone has more probability, which together are never below half
+    of the best choice. Raises HiergenError for a budget that no group fits in.
+    """
+    rest = budget - base
+    if not rest >= min(costs):
+        raise HiergenError(
+            "the budget buys no group",
+            expected=f"{base + min(costs):,} MACs or more ({base:,} of them for what always runs)",
+            got=f"{budget:,.0f}",
+        )
+    price = torch.tensor(costs, dtype=torch.float64, device=probabilities.device)
+    order = (probabilities / price).sort(dim=1, descending=True, stable=True).indices
+    run = torch.zeros_like(probabilities, dtype=torch.bool)
+    spent = torch.zeros_like(probabilities[:, :1])
+    for chosen in order.unbind(1):
+        column = chosen[:, None]
+        cost = price[column]
+        fits = spent + cost <= rest
+        spent = spent + fits * cost
+        run.scatter_(1, column, fits)
+    single = probabilities.masked_fill(price > rest, -1).max(1, keepdim=True)
+    alone = single.values > (probabilities * run).sum(1, keepdim=True)
+    only = torch.zeros_like(run).scatter(1, single.indices, True)
+    return torch.where(alone, only, run)

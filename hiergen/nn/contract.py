@@ -29,10 +29,10 @@ class TimmContract(nn.Module):
     @property
     def levels(self) -> tuple[Siblings, ...]:
         """`level1` … `levelk`."""
-        found: list[Siblings] = []
-        while isinstance(level := self._modules.get(f"level{len(found) + 1}"), Siblings):
-            found.append(level)
-        return tuple(found)
+        levels: list[Siblings] = []
+        while isinstance(level := self._modules.get(f"level{len(levels) + 1}"), Siblings):
+            levels.append(level)
+        return tuple(levels)
 
     def to(self, *args: Any, memory_format: torch.memory_format | None = None, **kwargs: Any) -> Self:
         """As `nn.Module.to`; a `memory_format` concerns the trunk only (stacked weights have five dimensions)."""
@@ -84,8 +84,8 @@ class TimmContract(nn.Module):
             height, width = level.map_size(height, width)
         first = backbone.get("first_conv") or ()
         names = [f"trunk.model.{name}" for name in ((first,) if isinstance(first, str) else first)]
-        known = {name for name, _ in self.named_modules()}
-        names = [name for name in names if name in known]
+        modules = {name for name, _ in self.named_modules()}
+        names = [name for name in names if name in modules]
         return {
             **{key: backbone[key] for key in _FROM_BACKBONE if key in backbone},
             "architecture": type(self).__name__,

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiergen.nn.arguments import positive
 from hiergen.nn.lowering import Run
 from hiergen.nn.primitives import BranchConv2d, BranchLayerNorm, BranchLinear, per_branch
-from hiergen.nn.stage import Block, Stage
+from hiergen.nn.stage import Block, BranchStage, positive
 
 
 class Downsample(nn.ModuleList):
@@ -90,7 +89,7 @@ class ConvNeXtBlock(nn.Module):
         return torch.addcmul(x, y, per_branch(run.pick(self.gamma)))
 
 
-class ConvNeXtStage(Stage):
+class ConvNeXtStage(BranchStage):
     """Names and init of `timm.models.convnext.ConvNeXtStage`: row i of every tensor is one timm stage's (kernels
     permuted to channels-last)."""
 
@@ -125,7 +124,7 @@ class ConvNeXts:
     The stride, or a change of channels, is a layer norm and a convolution before the blocks.
     Raises ValueError for a number that is not a positive int.
 
-    >>> ConvNeXts(384, 768, 192, depth=2, stride=2).build(10)  # 10 branches: (B, 384, 14, 14) -> (B, 1920, 7, 7)
+    >>> stage = ConvNeXts(384, 768, 192, depth=2, stride=2).build(10)  # (B, 384, 14, 14) -> (B, 1920, 7, 7)
     """
 
     in_channels: int
@@ -156,7 +155,7 @@ class ConvNeXts:
         """Values of the largest patch that a convolution reads, per output pixel; depthwise ones read none."""
         return self.in_channels * self.stride**2
 
-    def build(self, branches: int) -> Stage:
+    def build(self, branches: int) -> BranchStage:
         """The stage for so many branches."""
         return ConvNeXtStage(
             branches,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,19 +25,19 @@ _SETTINGS = ("eps", "momentum")  # of norms; timm's scripts may change them on a
 def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwork:
     """A network of the trunk and of the branches that lead to the classes with these indices; logits in their order.
 
-    All weights are copies, nothing is shared. The result is of the network's own class, with `taxonomy` and `classes`
+    All weights are copies, nothing is shared. The result is of the network's own class, with a `nesting`
     of its own, so that it can be pickled and copied; names of parameters, device, dtype, `training` and
     `requires_grad` of each part, lowerings, and the norms' eps and momentum, are the network's; its active classes and
     gains are not taken over. A cutout can be cut again.
     Raises HiergenError for an index that is no class, for no class, and for all of them.
 
-    >>> cats = cut(network, [281, 282, 283])  # (B, 3, H, W) -> (B, 3)
+    >>> cats = cut(network, [0, 1])  # (B, 3, H, W) -> (B, 2)
     """
     kept = _indices(keep, network)
     part = type(network).__new__(type(network))
     # instance attributes hide the class's; set first, as the constructor may read them
-    part.__dict__["classes"] = tuple(network.classes[i] for i in kept)
-    part.__dict__["taxonomy"] = prune(network.taxonomy, frozenset(part.classes))
+    part.__dict__["nesting"] = network.nesting.keep(kept)
+    part.__dict__["classes"] = part.nesting.classes
     HierarchicalNetwork.__init__(part)
 
     homes = network.head.parents
@@ -54,18 +54,6 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
     return part
 
 
-def prune(taxonomy: Mapping[str, Any], classes: Collection[str]) -> dict[str, Any]:
-    """The nested mapping without other classes, and without groups that have none left; the order stays."""
-    kept: dict[str, Any] = {}
-    for name, below in taxonomy.items():
-        if not isinstance(below, Mapping):
-            if name in classes:
-                kept[name] = below
-        elif inner := prune(below, classes):
-            kept[name] = inner
-    return kept
-
-
 def difference(
     network: HierarchicalNetwork, part: HierarchicalNetwork, images: Tensor, *, lowering: Lowering | None = LOOP
 ) -> float:
@@ -80,8 +68,8 @@ def difference(
         raise HiergenError(f"class {quoted(missing[0])} of the cutout is none of the network's")
     with torch.no_grad(), _bare(network, lowering), _bare(part, lowering):
         full: Tensor = network(images)[:, [index[name] for name in part.classes]]
-        own: Tensor = part(images)
-    return float((own.double() - full.double()).abs().max())
+        kept: Tensor = part(images)
+    return float((kept.double() - full.double()).abs().max())
 
 
 def _indices(keep: Sequence[int], network: HierarchicalNetwork) -> tuple[int, ...]:

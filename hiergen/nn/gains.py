@@ -65,14 +65,15 @@ def node_gains(
 
 def _check_order(network: HierarchicalNetwork) -> None:
     """HiergenError unless the branches are those that the taxonomy's names stand for, in tree order."""
-    nest = network.nest
+    nesting = network.nesting
     agree = all(
-        (level.parents or (0,) * level.branches) == nest.parents(j) for j, level in enumerate(network.levels, 1)
+        (level.parents or (0,) * level.branches) == nesting.parents(j) for j, level in enumerate(network.levels, 1)
     )
-    if not agree or (network.head.parents or tuple(range(network.num_classes))) != nest.heads:
+    if not agree or (network.head.parents or tuple(range(network.num_classes))) != nesting.heads:
         raise HiergenError(
             f"{type(network).__name__}'s branches are not in the order of its taxonomy, so names do not find them",
-            hint="build it with parents=self.nest.parents(j) and self.nest.heads, or give gains as a tensor by branch",
+            hint="build it with parents=self.nesting.parents(j) and self.nesting.heads, or give gains as a tensor by "
+            "branch",
         )
 
 
@@ -90,9 +91,9 @@ def _by_mapping(
                 got=str(tuple(values.shape)),
             )
         for node in network.selector.nodes(term):
-            own = torch.ones(max(values.numel(), 1), sizes[node.level - 1], device=weight.device)
-            own[:, node.branch] = values
-            levels[node.level - 1] = _product(levels[node.level - 1], own)
+            factors = torch.ones(max(values.numel(), 1), sizes[node.level - 1], device=weight.device)
+            factors[:, node.branch] = values
+            levels[node.level - 1] = _product(levels[node.level - 1], factors)
     return levels
 
 

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from hiergen.nn.arguments import parent_indices, positive
+from hiergen.nn.stage import parent_indices, positive
 
 
 class Gather(nn.Module):

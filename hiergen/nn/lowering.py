@@ -61,7 +61,7 @@ def spans(branches: tuple[int, ...], maps: tuple[int, ...], chunk: int) -> tuple
 
 @lru_cache(maxsize=4096)
 def _spans(branches: tuple[int, ...], maps: tuple[int, ...], chunk: int) -> tuple[Span, ...]:
-    found: list[Span] = []
+    spans: list[Span] = []
     start = 0
     for end in range(1, len(branches) + 1):
         if end < len(branches) and branches[end] == branches[end - 1] + 1 and end - start < chunk:
@@ -74,9 +74,9 @@ def _spans(branches: tuple[int, ...], maps: tuple[int, ...], chunk: int) -> tupl
             else:
                 rows.append(row)
                 families.append(1)
-        found.append(Span(branches[start], branches[end - 1] + 1, tuple(rows), tuple(families)))
+        spans.append(Span(branches[start], branches[end - 1] + 1, tuple(rows), tuple(families)))
         start = end
-    return tuple(found)
+    return tuple(spans)
 
 
 @dataclass
@@ -123,8 +123,8 @@ class Run:
             return torch.bmm(rows, transposed) if bias is None else torch.baddbmm(bias[:, None], rows, transposed)
         parts, lo = [], 0
         for shared, n in zip(rows, self.span.families, strict=True):
-            own = weight[lo : lo + n].flatten(0, 1)  # one dense product for all siblings of a parent
-            parts.append(shared @ own.t() if self.kind == "grouped" else own @ shared.t())
+            kernel = weight[lo : lo + n].flatten(0, 1)  # one dense product for all siblings of a parent
+            parts.append(shared @ kernel.t() if self.kind == "grouped" else kernel @ shared.t())
             lo += n
         if self.kind == "grouped":  # channels_last across the siblings, as the convolutions and norms that follow
             y = parts[0] if len(parts) == 1 else torch.cat(parts, 1)

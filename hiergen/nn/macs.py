@@ -44,16 +44,16 @@ def network_macs(network: HierarchicalNetwork) -> Macs:
 def branch_macs(network: HierarchicalNetwork) -> list[int]:
     """Of each level the MACs of one branch: all of a level are alike, and however they are executed cost the same."""
     size = network.trunk.map_size
-    found = []
+    counts = []
     for level in network.levels:
         with torch.device("meta"):
             one = Siblings(1, level.recipes).eval()
         one.lowering = Lowering("loop")
         # what a second image adds: work on weights alone, as folding norms into them, is not done per image
         first, both = (_all_macs(one, torch.empty(b, level.in_channels, *size, device="meta")) for b in (1, 2))
-        found.append(both - first)
+        counts.append(both - first)
         size = level.map_size(*size)
-    return found
+    return counts
 
 
 def count_macs(module: nn.Module, x: Tensor) -> int:

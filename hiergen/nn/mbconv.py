@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiergen.nn.arguments import positive
 from hiergen.nn.lowering import Run
 from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, convolve_normed, kaiming_normal_
-from hiergen.nn.stage import BlockStack
+from hiergen.nn.stage import BlockStack, positive
 
 Act: TypeAlias = Literal["relu", "relu6", "silu"]
 ACTS: tuple[Act, ...] = ("relu", "relu6", "silu")
@@ -89,7 +88,7 @@ class InvertedResiduals:
     `kernel` is the depthwise one's, in px, `act` "relu", "relu6" or "silu"; `tf` as in timm's `tf_` models.
     Raises ValueError for a number that is not a positive int, an even kernel, and another activation.
 
-    >>> InvertedResiduals(112, 672, 192, depth=3, stride=2, kernel=5).build(10)  # (B, 112, 14, 14) -> (B, 1920, 7, 7)
+    >>> stage = InvertedResiduals(112, 672, 192, stride=2, kernel=5).build(10)  # (B, 112, 14, 14) -> (B, 1920, 7, 7)
     """
 
     in_channels: int

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from hiergen.errors import HiergenError, quoted
+from hiergen.lookup.select import ClassSelection, Node, Selector
 from hiergen.nn.contract import TimmContract
 from hiergen.nn.gains import Gains, node_gains
 from hiergen.nn.lowering import KINDS, Lowering
-from hiergen.nn.nest import Nest
 from hiergen.nn.routing import Route, route, routed_logits
-from hiergen.nn.select import ClassSelection, Node, Selector
+from hiergen.taxonomy.nesting import Nesting
 
 _SETS = (list, tuple, set, frozenset, Tensor)
 
@@ -24,15 +24,33 @@ _SETS = (list, tuple, set, frozenset, Tensor)
 class HierarchicalNetwork(TimmContract):
     """Trunk, then k levels of branches, then one logit per class: `(B, 3, H, W)` to `(B, classes)`.
 
-    A subclass names its `taxonomy` (group name → subtree, class id → class name), its `classes` in the order of the
-    logits and its `input_size`, and assigns `trunk`, `level1` … `levelk` and `head` in `__init__`.
+    A subclass names its `nesting` and its `input_size`, and assigns `trunk`, `level1` … `levelk` and `head` in
+    `__init__`. `classes` are the nesting's, in the order of the logits. A subclass of 0.1 names in its place a
+    `taxonomy` (group name → subtree, class id → class name) and `classes`.
     Source: Kelm et al., arXiv 2308.05128, Eqs. 1 and 2.
     """
 
-    taxonomy: ClassVar[Mapping[str, Any]] = {}
+    nesting: Nesting
 
     _active: tuple[int, ...] | None = None
     _gains: Gains | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if isinstance(tree := vars(cls).get("taxonomy"), Mapping):
+            cls.nesting = Nesting.from_tree(tree, cls.classes)
+            del cls.taxonomy
+        if "nesting" in vars(cls):
+            cls.classes = cls.nesting.classes
+
+    @property
+    def taxonomy(self) -> dict[str, Any]:
+        """group → … → class id → class name. Networks of 0.1 set it, after `classes`."""
+        return self.nesting.tree()
+
+    @taxonomy.setter
+    def taxonomy(self, tree: Mapping[str, Any]) -> None:
+        self.nesting = Nesting.from_tree(tree, self.classes)
 
     def forward(self, x: Tensor, classes: ClassSelection | Tensor | None = None) -> Tensor:
         """Logits `(B, classes)`; with `classes`, or while `active` is set, of the chosen classes only, in the order of
@@ -79,19 +97,14 @@ class HierarchicalNetwork(TimmContract):
     # choosing classes
 
     @cached_property
-    def nest(self) -> Nest:
-        """The taxonomy's levels."""
-        return Nest(self.taxonomy, self.classes)
-
-    @cached_property
     def selector(self) -> Selector:
         """Finds classes and nodes by index, id, name, group or WordNet term."""
-        return Selector(self.nest)
+        return Selector(self.nesting)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """All branches, level by level: the columns of per-sample gains."""
-        names = [self.nest.names(j) for j in range(1, self.nest.depth + 1)]
+        names = [self.nesting.names(j) for j in range(1, self.nesting.depth + 1)]
         return tuple(Node(j, i, name) for j, level in enumerate(names, 1) for i, name in enumerate(level))
 
     @property
@@ -108,7 +121,7 @@ class HierarchicalNetwork(TimmContract):
 
         Classes by index, id, name, group or WordNet term. Raises HiergenError for unknown, no, or all classes.
 
-        >>> cats = model.cutout("domestic cat")
+        >>> cats = network.cutout("domestic cat")
         """
         from hiergen.nn.cutout import cut  # it builds networks
 
@@ -159,8 +172,8 @@ class HierarchicalNetwork(TimmContract):
         Raises HiergenError for an unknown term, a gain that is negative or not finite, or a block that is not there.
         Source: Kelm et al., arXiv 2308.05128, top-down attention.
 
-        >>> with model.attend({"domestic cat": 1.4, "dog": 0.7}):
-        ...     logits = model(images)
+        >>> with network.attend({"domestic cat": 1.4, "dog": 0.7}):
+        ...     logits = network(images)
         """
         before = self._gains
         self._gains = node_gains(self, gains, after, before)
@@ -177,11 +190,11 @@ class HierarchicalNetwork(TimmContract):
         """
         parameter = self.head.weight
         x = torch.randn(batch, self.trunk.out_channels, *self.trunk.map_size).to(parameter)
-        found = []
+        times = []
         for level in self.levels:
-            found.append(level.tune(x))
+            times.append(level.tune(x))
             x = torch.randn(batch, level.branches, level.out_channels, *level.map_size(*x.shape[-2:])).to(parameter)
-        return found
+        return times
 
     def set_lowering(self, lowering: Lowering | str) -> Self:
         """Execute all levels in one way ("loop", "matmul", "grouped", a `Lowering`), or as "auto" chooses."""

@@ -31,17 +31,17 @@ def is_recomputing() -> bool:
     return _RECOMPUTING.get()
 
 
-class Group:
+class ProcessGroup:
     """The processes that share their statistics (None: all). Copies of a module share it; it is not saved."""
 
     def __init__(self, processes: Any = None) -> None:
         self.processes = processes
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Group:
+    def __deepcopy__(self, memo: dict[int, Any]) -> ProcessGroup:
         return self
 
-    def __reduce__(self) -> tuple[type[Group], tuple[()]]:
-        return Group, ()  # another program has its own processes
+    def __reduce__(self) -> tuple[type[ProcessGroup], tuple[()]]:
+        return ProcessGroup, ()  # another program has its own processes
 
     @property
     def size(self) -> int:
@@ -50,9 +50,9 @@ class Group:
 
     def gathered(self, values: Tensor) -> Tensor:
         """`values` of every process, `(processes, *values.shape)`."""
-        found = [torch.empty_like(values) for _ in range(self.size)]
-        torch.distributed.all_gather(found, values, group=self.processes)
-        return torch.stack(found)
+        parts = [torch.empty_like(values) for _ in range(self.size)]
+        torch.distributed.all_gather(parts, values, group=self.processes)
+        return torch.stack(parts)
 
     def summed(self, values: Tensor) -> Tensor:
         """The sum over all processes, in place."""
@@ -82,7 +82,7 @@ class BatchNorm(torch.autograd.Function):
         dims: tuple[int, ...],
         relu: bool,
         cap: float | None,
-        group: Group | None,
+        group: ProcessGroup | None,
     ) -> Tensor:
         maps = None if group is not None else _as_one(x, weight)
         count = None
@@ -147,29 +147,31 @@ def batch_norm(
     dims: tuple[int, ...],
     relu: bool = False,
     cap: float | None = None,
-    group: Group | None = None,
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """`BatchNorm`, outside of compiled graphs: those have no collectives, and see through plain operations only."""
     y: Tensor = BatchNorm.apply(x, weight, bias, skip, running, momentum, eps, dims, relu, cap, group)
     return y
 
 
-def _statistics(x: Tensor, dims: tuple[int, ...], group: Group | None) -> tuple[Tensor, Tensor, Tensor | int, Tensor]:
+def _statistics(
+    x: Tensor, dims: tuple[int, ...], group: ProcessGroup | None
+) -> tuple[Tensor, Tensor, Tensor | int, Tensor]:
     """Mean, biased variance and count of a channel's values, and `x` less its mean; in float32 or better.
 
     Processes join theirs by Chan, Golub and LeVeque's formula (Stanford STAN-CS-79-773, Eq. 2.1).
     """
-    own = 1
+    count_here = 1
     for d in dims:
-        own *= x.shape[d]
-    if own == 1 and (group is None or group.size == 1):
+        count_here *= x.shape[d]
+    if count_here == 1 and (group is None or group.size == 1):
         raise ValueError(f"expected more than one value per channel when training, got {tuple(x.shape)}")
-    mean = x.sum(dims, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32)) / max(own, 1)
+    mean = x.sum(dims, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32)) / max(count_here, 1)
     centred = x - mean
     squares = centred.square().sum(dims, keepdim=True)
     if group is None:
-        return mean, squares / own, own, centred
-    every = group.gathered(torch.cat([mean.new_tensor([own]), mean.flatten(), squares.flatten()]).double())
+        return mean, squares / count_here, count_here, centred
+    every = group.gathered(torch.cat([mean.new_tensor([count_here]), mean.flatten(), squares.flatten()]).double())
     counts, (means, parts) = every[:, :1], every[:, 1:].chunk(2, dim=1)
     count = counts.sum()
     joined = (counts * means).sum(0) / count

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run, is_traced
-from hiergen.nn.norm import Group, batch_norm, is_recomputing
+from hiergen.nn.norm import ProcessGroup, batch_norm, is_recomputing
 
 
 class BranchConv2d(nn.Module):
@@ -85,7 +85,7 @@ class BranchBatchNorm2d(nn.Module):
     def __init__(self, branches: int, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         self.eps, self.momentum = eps, momentum
-        self.group: Group | None = None  # processes that share their statistics in training
+        self.group: ProcessGroup | None = None  # processes that share their statistics in training
         self.weight = nn.Parameter(torch.ones(branches, channels))
         self.bias = nn.Parameter(torch.zeros(branches, channels))
         self.register_buffer("running_mean", torch.zeros(branches, channels))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import timm
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.nn.network import HierarchicalNetwork
 
+C = TypeVar("C", bound="NetworkClass")
 _WEIGHT_SOURCES = ("url", "file", "state_dict", "hf_hub_id", "source")
 
 
@@ -20,19 +21,33 @@ class NetworkClass(Protocol):
 
     __name__: str
     __module__: str
+    nesting: Any
     classes: Any
     input_size: Any
 
     def __call__(self, pretrained: bool = False) -> HierarchicalNetwork: ...
 
 
-def register(cls: NetworkClass, name: str) -> None:
-    """Register a generated class with timm, so that `timm.create_model(name)` builds it.
+def register(name: str | NetworkClass, name_of_old: str = "") -> Callable[[C], C]:
+    """Decorate a generated class with `@register(NAME)`, so that `timm.create_model(NAME)` builds it.
+
+    Files of 0.1 call `register(CLASS, NAME)` below the class.
 
     Registering a name again from the same module or file replaces it silently. A name that timm or another package
     uses is a HiergenError; one from another generated file makes timm warn. Where a model and its standalone copy are
     both imported, the name means the model, whichever came first.
     """
+
+    def decorate(cls: C) -> C:
+        _register(cls, name if isinstance(name, str) else name_of_old)
+        return cls
+
+    if not isinstance(name, str):
+        _register(name, name_of_old)
+    return decorate
+
+
+def _register(cls: NetworkClass, name: str) -> None:
     module = sys.modules.get(cls.__module__)
     if module is None or cls.__module__ == "builtins":
         raise HiergenError(
@@ -75,8 +90,8 @@ def _is_copy(old: Any, new: Any) -> bool:
 
 def _content(cls: Any) -> tuple[object, ...]:
     code = cls.__init__.__code__
-    said = (cls.__name__, list(cls.classes), cls.taxonomy, tuple(cls.input_size))
-    return *said, code.co_code, code.co_consts, code.co_names
+    facts = (cls.__name__, list(cls.classes), cls.nesting.tree(), tuple(cls.input_size))
+    return *facts, code.co_code, code.co_consts, code.co_names
 
 
 def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwork]:
@@ -143,8 +158,8 @@ def _no_weights(name: str, cfg: object) -> None:
     if isinstance(cfg, str):
         raise HiergenError(f"{name}: has no pretrained tag {quoted(cfg)}", hint=f"create {quoted(name)}")
     fields = cfg if isinstance(cfg, Mapping) else vars(cfg) if cfg else {}
-    asked = [source for source in _WEIGHT_SOURCES if fields.get(source)]
-    if asked:
+    named = [source for source in _WEIGHT_SOURCES if fields.get(source)]
+    if named:
         raise HiergenError(
-            f"{name}: pretrained_cfg cannot name its weights ({', '.join(asked)})", hint="use checkpoint_path"
+            f"{name}: pretrained_cfg cannot name its weights ({', '.join(named)})", hint="use checkpoint_path"
         )

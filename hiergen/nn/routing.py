@@ -16,6 +16,7 @@ from hiergen.nn.siblings import Siblings
 if TYPE_CHECKING:
     from hiergen.nn.network import HierarchicalNetwork
 
+
 Samples: TypeAlias = tuple[int, ...]
 # branch → the samples that went through it, and their maps (b, H, W, C)
 Routed: TypeAlias = dict[int, tuple[Samples, Tensor]]
@@ -33,8 +34,8 @@ class Route:
 
 def route(network: HierarchicalNetwork, classes: tuple[int, ...]) -> Route:
     """The paths that lead to these classes (Kelm et al., arXiv 2308.05128, Eq. 3)."""
-    found: Route = _route(tuple(level.parents for level in network.levels), network.head.parents, classes)
-    return found
+    paths: Route = _route(tuple(level.parents for level in network.levels), network.head.parents, classes)
+    return paths
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -67,13 +68,13 @@ def needed_samples(network: HierarchicalNetwork, masks: Tensor) -> list[list[Sam
     need: list[set[int]] = [set() for _ in range(network.levels[-1].branches)]
     for sample, label in masks.nonzero().tolist():
         need[heads[label]].add(sample)
-    found = [need]
+    needed = [need]
     for level, above in zip(reversed(network.levels), reversed(network.levels[:-1]), strict=False):
         homes: list[set[int]] = [set() for _ in range(above.branches)]
-        for parent, samples in zip(level.parents or (), found[-1], strict=True):
+        for parent, samples in zip(level.parents or (), needed[-1], strict=True):
             homes[parent] |= samples
-        found.append(homes)
-    return [[tuple(sorted(samples)) for samples in level] for level in reversed(found)]
+        needed.append(homes)
+    return [[tuple(sorted(samples)) for samples in level] for level in reversed(needed)]
 
 
 def routed_logits(network: HierarchicalNetwork, x: Tensor, masks: Tensor) -> Tensor:
@@ -109,21 +110,21 @@ def advance(
 
     Neighbours that the same samples need run together.
     """
-    found: Routed = {}
+    maps_by_branch: Routed = {}
     runs = _runs(level, needed)
     stack = Stack(tuple(runs))
     for span in runs:
         samples = needed[span.lo]
         rows = torch.stack([_of(maps[home], samples) for home in span.maps])
         kind = level.lowering_for(rows, span.hi - span.lo).kind
-        own = gains if gains is None or len(gains) == 1 else gains[list(samples)]
+        chosen = gains if gains is None or len(gains) == 1 else gains[list(samples)]
         parts = [span] if kind != "loop" else [Span(i, i + 1, (span.maps[p],), (1,)) for i, p in _singles(span)]
         for part in parts:
             some = rows if part is span else rows[span.maps.index(part.maps[0])][None]
             run = Run(kind, Span(part.lo, part.hi, tuple(range(len(some))), part.families), Stack((part,), stack.memos))
-            y = level._run(some, run, level.blocks, own, after, pool)
-            found.update({part.lo + i: (samples, values) for i, values in enumerate(y)})
-    return found
+            y = level._run(some, run, level.blocks, chosen, after, pool)
+            maps_by_branch.update({part.lo + i: (samples, values) for i, values in enumerate(y)})
+    return maps_by_branch
 
 
 def _runs(level: Siblings, needed: Sequence[Samples]) -> list[Span]:
@@ -154,10 +155,43 @@ def _singles(span: Span) -> list[tuple[int, int]]:
     return list(enumerate(homes, span.lo))
 
 
-def _of(known: tuple[Samples, Tensor], samples: Samples) -> Tensor:
+def _of(routed: tuple[Samples, Tensor], samples: Samples) -> Tensor:
     """The maps of some of the samples."""
-    have, maps = known
+    have, maps = routed
     if have == samples:
         return maps
     place = {sample: row for row, sample in enumerate(have)}
     return maps[[place[sample] for sample in samples]]
+
+
+def homes_of(network: HierarchicalNetwork, level: int) -> tuple[int, ...]:
+    """Of each class the branch of `level` (1 … k) that its path runs through."""
+    homes: Sequence[int] = network.head.parents or range(network.num_classes)
+    for below in reversed(network.levels[level:]):
+        homes = [below.parents[branch] if below.parents else 0 for branch in homes]
+    return tuple(homes)
+
+
+def descend(network: HierarchicalNetwork, maps: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+    """Run levels `start` + 1 … `stop` (default: the last) on the maps above them, as the network itself does.
+
+    The trunk's maps are those above level 1. The answer is `(B, N, C, H, W)`, or after the last level pooled,
+    `(B, N, C)`.
+    """
+    levels = network.levels
+    for j in range(start, len(levels) if stop is None else stop):
+        gains, after = network._gains.of_level(j) if network._gains else (None, None)
+        maps = levels[j](maps, gains=gains, after=after, pool=j == len(levels) - 1)
+    return maps
+
+
+def descend_some(network: HierarchicalNetwork, maps: Routed, needed: Sequence[Sequence[Samples]], start: int) -> Routed:
+    """Run levels `start` + 1 … k; `needed[j][b]` are the samples that branch b of level j + 1 runs.
+
+    `maps`: branch of the level above → its samples and their maps `(b, H, W, C)`. The answer is pooled, `(b, C)`.
+    """
+    levels = network.levels
+    for j in range(start, len(levels)):
+        gains, after = network._gains.of_level(j) if network._gains else (None, None)
+        maps = advance(levels[j], maps, needed[j], gains=gains, after=after, pool=j == len(levels) - 1)
+    return maps

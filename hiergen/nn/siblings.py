@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from hiergen.nn.arguments import parent_indices, positive
 from hiergen.nn.lowering import Lowering, Run, Stack, is_exported, is_traced, select_maps, spans
 from hiergen.nn.norm import recomputing
-from hiergen.nn.stage import Block, Stage, StageRecipe
+from hiergen.nn.stage import Block, BranchStage, StageRecipe, parent_indices, positive
 from hiergen.nn.tuning import Case, candidates, choose, default, fastest, remember
 
 
@@ -54,7 +53,7 @@ class Siblings(nn.Module):
     @property
     def blocks(self) -> list[Block]:
         """All blocks of all stages, in order."""
-        return [step for stage in self.stages if isinstance(stage, Stage) for step in stage.steps()]
+        return [step for stage in self.stages if isinstance(stage, BranchStage) for step in stage.steps()]
 
     def forward(
         self,

@@ -12,7 +12,7 @@ from hiergen.nn.lowering import Run
 Block: TypeAlias = Callable[[Tensor, Run], Tensor]
 
 
-class Stage(nn.Module):
+class BranchStage(nn.Module):
     """Blocks in sequence on rows `(m, B, H, W, C)`; every parameter and buffer has the branches first."""
 
     def steps(self) -> Sequence[Block]:
@@ -20,7 +20,7 @@ class Stage(nn.Module):
         raise TypeError(f"{type(self).__name__} does not say what its blocks are")
 
 
-class BlockStack(nn.Sequential, Stage):
+class BlockStack(nn.Sequential, BranchStage):
     """A stage that is nothing but its blocks."""
 
     def steps(self) -> Sequence[Block]:
@@ -44,5 +44,23 @@ class StageRecipe(Protocol):
         """Values of the largest patch that a convolution reads, per output pixel."""
         ...
 
-    def build(self, branches: int) -> Stage: ...
+    def build(self, branches: int) -> BranchStage: ...
     def shrink(self, size: int) -> int: ...
+
+
+def positive(place: str, **numbers: int) -> None:
+    """Raise ValueError unless every number is an int above 0 (a bool is none)."""
+    for name, number in numbers.items():
+        if type(number) is not int or number < 1:
+            raise ValueError(f"{place}: {name} expected a positive int, got {number!r}")
+
+
+def parent_indices(place: str, parents: Sequence[int], count: int) -> tuple[int, ...]:
+    """The parents as a tuple; ValueError unless there are `count` of them, all ints from 0 up."""
+    indices = tuple(parents)
+    if len(indices) != count:
+        raise ValueError(f"{place}: expected one parent for each of the {count}, got {len(indices)} parents")
+    for child, parent in enumerate(indices):
+        if type(parent) is not int or parent < 0:
+            raise ValueError(f"{place}: parent of {child} expected an int from 0 up, got {parent!r}")
+    return indices

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hiergen.errors import HiergenError
-from hiergen.nn.norm import Group, batch_norm
+from hiergen.nn.norm import ProcessGroup, batch_norm
 from hiergen.nn.primitives import BranchBatchNorm2d
 
 
@@ -42,7 +42,7 @@ def sync_norms(network: nn.Module, group: Any = None) -> None:
         if type(module) in _SYNCED:
             module.__class__ = _SYNCED[type(module)]
         if isinstance(module, BranchBatchNorm2d | _Synced):
-            module.group = Group(group)
+            module.group = ProcessGroup(group)
 
 
 def unsync_norms(network: nn.Module) -> None:
@@ -60,7 +60,7 @@ class _Synced(_BatchNorm):
     """A batch norm over `(B, C, ...)` with the statistics of a group; a module becomes one by its class, as in
     `torch.nn.utils.parametrize`."""
 
-    group: Group
+    group: ProcessGroup
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:

@@ -120,10 +120,10 @@ def _levels(taxonomy: Taxonomy) -> Iterator[Finding]:
 def _shape(taxonomy: Taxonomy, name: str, place: str) -> Iterator[Finding]:
     nesting = taxonomy.nesting(name)
     limit = taxonomy.spec.nesting.max_children
-    for level, groups in enumerate(nesting.groups, 1):
-        counts = nesting.children(level)
-        single = [g.name for g, count in zip(groups, counts, strict=True) if count == 1]
-        large = [f"{g.name} ({count})" for g, count in zip(groups, counts, strict=True) if count > limit]
+    for level in range(1, nesting.depth):
+        children = Counter(nesting.parents(level + 1))
+        single = [group for i, group in enumerate(nesting.names(level)) if children[i] == 1]
+        large = [f"{group} ({children[i]})" for i, group in enumerate(nesting.names(level)) if children[i] > limit]
         if single:
             yield Finding("W401", place, f"{name}, level {level}: {len(single)} with one child: {listed(single)}")
         if large:

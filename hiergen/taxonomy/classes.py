@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hiergen.data import CLASS_LISTS, class_list
+from hiergen.assets import CLASS_LISTS, class_list
 from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, named_at, nearest, quoted
 from hiergen.files import read_text, reason, user_path
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.spec import ImageFolder, Spec
 from hiergen.taxonomy.synsets import guess, is_wnid, looks_like_synset
-from hiergen.taxonomy.wordnet import WordNet
+from hiergen.taxonomy.wordnet.nouns import WordNet
 from hiergen.taxonomy.yamlfile import Document
 
 
@@ -86,17 +86,17 @@ def _ids(spec: Spec, document: Document) -> list[tuple[str, str | None, str]]:
 
 def _lines(text: str, place: str) -> list[tuple[str, str | None, str]]:
     """One class a line. After a wnid a name may follow (as in ImageNet's LOC_synset_mapping.txt)."""
-    found: list[tuple[str, str | None, str]] = []
+    entries: list[tuple[str, str | None, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
         first, _, rest = line.partition("\t" if "\t" in line else " ")
         if is_wnid(first):
-            found.append((first, rest.split(",")[0].strip() or None, f"{place}:{number}"))
+            entries.append((first, rest.split(",")[0].strip() or None, f"{place}:{number}"))
         else:
-            found.append((line, None, f"{place}:{number}"))
-    return found
+            entries.append((line, None, f"{place}:{number}"))
+    return entries
 
 
 def _folder(path: Path, place: str) -> list[tuple[str, str | None, str]]:
@@ -146,9 +146,9 @@ def resolve_synset(text: str, wordnet: WordNet, place: str) -> str:
 
 
 def _unknown(table: dict[str, str], ids: list[str], document: Document, label: str) -> Iterator[TaxonomyError]:
-    known = set(ids)
+    class_ids = set(ids)
     for key in table:
-        if key not in known:
+        if key not in class_ids:
             yield TaxonomyError(
                 f"'{label}' names {quoted(key)}, which is not a class",
                 place=document.place((label, key)),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.naming import MAX_NAME, bad_label, slug
-from hiergen.taxonomy.wordnet import WordNet
+from hiergen.taxonomy.wordnet.nouns import WordNet
 
 LONGEST = 80  # characters of a name that was made here
 ALIKE = 8  # classes that a group may be called after, before it gets a number
@@ -59,27 +59,29 @@ class GroupNamer:
         classes: Sequence[ClassEntry],
         wordnet: WordNet,
         *,
-        known: Mapping[frozenset[int], str] | None = None,
+        given: Mapping[frozenset[int], str] | None = None,
         similarity: NDArray[np.float64] | None = None,
     ) -> None:
         self._classes, self._wordnet = classes, wordnet
-        self._known, self._similarity = known or {}, similarity
+        self._given, self._similarity = given or {}, similarity
         self._above = [tuple(wordnet.closure([c.synset])) if c.synset is not None else () for c in classes]
         self._classes_below = Counter(wnid for above in self._above for wnid in above)
 
     def plain(self, group: Sequence[int]) -> str | None:
         """A name that says what all or most of the group are, or None."""
-        if self._known and (known := self._known.get(frozenset(group))) is not None:
-            return known
-        found: list[tuple[float, float, str]] = []
+        if self._given and (name := self._given.get(frozenset(group))) is not None:
+            return name
+        candidates: list[tuple[float, float, str]] = []
         for wnid, both in Counter(wnid for i in group for wnid in self._above[i]).items():
             score = 2 * both / (len(group) + self._classes_below[wnid])
             if both > 1 and score >= SAYS and both >= MOST * len(group):
-                found.append((score, both / len(group), wnid))
-        if not found:
+                candidates.append((score, both / len(group), wnid))
+        if not candidates:
             return None
-        best = max((score, share) for score, share, _ in found)
-        deepest = min((-self._wordnet.depth(wnid), wnid) for score, share, wnid in found if (score, share) == best)[1]
+        best = max((score, share) for score, share, _ in candidates)
+        deepest = min(
+            (-self._wordnet.depth(wnid), wnid) for score, share, wnid in candidates if (score, share) == best
+        )[1]
         lemma = self._wordnet.lemmas(deepest)[0]
         return lemma if best[1] == 1 else f"mostly {lemma}"
 

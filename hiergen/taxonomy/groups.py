@@ -13,10 +13,20 @@ from typing import Any
 
 from hiergen.errors import HiergenError, TaxonomyError, listed, nearest, quoted
 from hiergen.taxonomy.classes import ClassEntry
-from hiergen.taxonomy.conflicts import Conflict
 from hiergen.taxonomy.group_file import Group, group_parents, read_groups
-from hiergen.taxonomy.tree import ROOT, Node, Provenance, Tree, ancestors, class_key, class_sizes, contract, new_tree
-from hiergen.taxonomy.wordnet import WordNet
+from hiergen.taxonomy.tree import (
+    ROOT,
+    Conflict,
+    Node,
+    Provenance,
+    Tree,
+    ancestors,
+    class_key,
+    class_sizes,
+    contract,
+    new_tree,
+)
+from hiergen.taxonomy.wordnet.nouns import WordNet
 from hiergen.taxonomy.yamlfile import Document, Key
 
 SOURCE = "groups"
@@ -85,7 +95,7 @@ def _build(
         tree.add_edge(home, f"group:{name}", why=Provenance(SOURCE, place))
     for entry in classes:
         if entry.id in claims:
-            claim = _settle(entry, claims[entry.id], conflicts, blamed, report)
+            claim = _decide(entry, claims[entry.id], conflicts, blamed, report)
             tree.add_node(class_key(entry.id), info=Node("class", entry.id, entry.name, entry.synset))
             tree.add_edge(f"group:{claim.group}", class_key(entry.id), why=Provenance(SOURCE, claim.place))
     blamed |= {name for name, group in groups.items() if not group.members and not group.subgroups}
@@ -99,7 +109,7 @@ def _build(
     return contract(tree), conflicts
 
 
-def _settle(
+def _decide(
     entry: ClassEntry,
     claims: list[_Claim],
     conflicts: list[Conflict],
@@ -165,27 +175,31 @@ class _Members:
         named = self._by_name.get(text, [])
         if len(named) == 1:
             return [(named[0], 0)]
-        told = f"{quoted(text)} in group {quoted(group)}"
+        member_place = f"{quoted(text)} in group {quoted(group)}"
         if named:
-            return self._refuse(f"{told} names {len(named)} classes", place, f"one of {listed(c.id for c in named)}")
+            return self._refuse(
+                f"{member_place} names {len(named)} classes", place, f"one of {listed(c.id for c in named)}"
+            )
         wnid = self._wordnet.resolve(text)
         if wnid is not None:
             covered = self._below.get(wnid, [])
             if not covered:
-                return self._refuse(f"{told} covers no class of this taxonomy", place, "a synset at or above a class")
+                return self._refuse(
+                    f"{member_place} covers no class of this taxonomy", place, "a synset at or above a class"
+                )
             return covered
         covering = [s for s in self._wordnet.senses(text) if s in self._below]
         if len(covering) == 1:
             return self._below[covering[0]]
         if covering:
             names = ", ".join(self._wordnet.synset_name(s) for s in covering)
-            return self._refuse(f"{told} has several senses here", place, f"one of {names}")
-        known = [*self._groups, *self._by_name]
+            return self._refuse(f"{member_place} has several senses here", place, f"one of {names}")
+        all_names = [*self._groups, *self._by_name]
         return self._refuse(
-            f"{told} is no class, group or synset with classes",
+            f"{member_place} is no class, group or synset with classes",
             place,
             None,
-            nearest(text, known) or self._wordnet.nearest_names(text[:100]),
+            nearest(text, all_names) or self._wordnet.nearest_names(text[:100]),
         )
 
     def _refuse(self, problem: str, place: str, expected: str | None, near: tuple[str, ...] = ()) -> _Covered:

@@ -30,7 +30,7 @@ class Knapsack(Protocol):
         """
         ...
 
-    def undo(self, own: int, rest: int) -> list[tuple[int, int]]:
+    def undo(self, groups: int, rest: int) -> list[tuple[int, int]]:
         """Of each child how many groups it brought, and how many children to the rest (one of the two is 0).
 
         Asked of `Tables` that were made with `trace`.
@@ -63,10 +63,10 @@ class Tables:
     def closed(self, rest_cost: Table) -> tuple[Table, NDArray[np.int64]]:
         return _close_rest(self._last, rest_cost)
 
-    def undo(self, own: int, rest: int) -> list[tuple[int, int]]:
+    def undo(self, groups: int, rest: int) -> list[tuple[int, int]]:
         brought: list[tuple[int, int]] = []
         between: dict[int, Table] = {}
-        target = self._last[own, rest]
+        target = self._last[groups, rest]
         for i in range(self._count - 1, -1, -1):
             first = i - i % self._stride
             if i not in between:
@@ -74,16 +74,16 @@ class Tables:
                 self._run(self._kept[first], first, i + 1, between, 1)
             old = between[i]
             alone, joined = self._part(i)
-            if (count := _find(old, alone, own, rest, target, axis=0)) is not None:
+            if (count := _find(old, alone, groups, rest, target, axis=0)) is not None:
                 brought.append((count, 0))
-                own -= count
+                groups -= count
             else:
-                count = _find(old, joined, own, rest, target, axis=1)
+                count = _find(old, joined, groups, rest, target, axis=1)
                 assert count is not None
                 brought.append((0, count))
                 rest -= count
-            target = old[own, rest]
-        assert own == rest == 0
+            target = old[groups, rest]
+        assert groups == rest == 0
         return brought[::-1]
 
 
@@ -122,23 +122,23 @@ class Alike:
         table = np.full(count + 2, np.inf)
         rests = np.zeros(count + 2, dtype=np.int64)
         table[count] = self._last[count]
-        own = np.arange(1, max(count - 1, 1))  # none alone: that is the whole node, which is counted as itself
-        costs = self._last[own] + rest_cost[count - own]
-        better = costs < table[own + 1]
-        table[own[better] + 1] = costs[better]
-        rests[own[better] + 1] = count - own[better]
+        counts = np.arange(1, max(count - 1, 1))  # none alone: that is the whole node, which is counted as itself
+        costs = self._last[counts] + rest_cost[count - counts]
+        better = costs < table[counts + 1]
+        table[counts[better] + 1] = costs[better]
+        rests[counts[better] + 1] = count - counts[better]
         return table, rests
 
-    def undo(self, own: int, rest: int) -> list[tuple[int, int]]:
+    def undo(self, groups: int, rest: int) -> list[tuple[int, int]]:
         if self._choices is None:
             self._choices = []
             self._run(self._choices)
         brought = []
         for joined in reversed(self._choices):
-            together = bool(joined[own >> 3] >> (7 - (own & 7)) & 1)
+            together = bool(joined[groups >> 3] >> (7 - (groups & 7)) & 1)
             brought.append((0, 1) if together else (1, 0))
-            own, rest = (own, rest - 1) if together else (own - 1, rest)
-        assert own == rest == 0
+            groups, rest = (groups, rest - 1) if together else (groups - 1, rest)
+        assert groups == rest == 0
         return brought[::-1]
 
 
@@ -176,11 +176,11 @@ def _step(old: Table, alone: Table, joined: Table, cap: int) -> Table:
     return new
 
 
-def _find(old: Table, part: Table, own: int, rest: int, target: float, axis: int) -> int | None:
+def _find(old: Table, part: Table, groups: int, rest: int, target: float, axis: int) -> int | None:
     """The number that a child brought, if `target` was reached through it."""
-    limit = (own, rest)[axis]
+    limit = (groups, rest)[axis]
     for count in range(min(len(part) - 1, limit) + 1):
-        row, column = (own - count, rest) if axis == 0 else (own, rest - count)
+        row, column = (groups - count, rest) if axis == 0 else (groups, rest - count)
         inside = row < old.shape[0] and column < old.shape[1]
         if inside and np.isfinite(part[count]) and old[row, column] + part[count] == target:
             return count

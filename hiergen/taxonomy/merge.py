@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hiergen.taxonomy.classes import ClassEntry
-from hiergen.taxonomy.conflicts import Conflict
 from hiergen.taxonomy.sources import SourceTree
 from hiergen.taxonomy.tree import (
     ROOT,
+    Conflict,
     Node,
     Provenance,
     Tree,
@@ -50,13 +50,13 @@ def merge(classes: tuple[ClassEntry, ...], sources: list[SourceTree]) -> Merged:
         tree.add_node(class_key(entry.id), info=Node("class", entry.id, entry.name, entry.synset))
         tree.add_edge(ROOT, class_key(entry.id), why=Provenance("classes", entry.place))
     conflicts: list[Conflict] = []
-    known: set[str] = set()
+    placed: set[str] = set()
     for source in sources:
         refiner = _Refiner(tree, source)
         tree = contract(refiner.run())
         conflicts += refiner.conflicts
-        known.update(leaves(source.tree))
-    unplaced = tuple(c.id for c in classes if class_key(c.id) not in known)
+        placed.update(leaves(source.tree))
+    unplaced = tuple(c.id for c in classes if class_key(c.id) not in placed)
     return Merged(tree, tuple(conflicts), unplaced)
 
 
@@ -70,10 +70,10 @@ class _Refiner:
         self._weak_depth = depths(self._weak)
         self._weak_size = class_sizes(self._weak)
         self._spot = self._spots()
-        self._known: dict[str, int] = {}  # strong node → its classes that the weak source knows
+        self._shared: dict[str, int] = {}  # strong node → its classes that the weak source knows
         for node in bottom_up(strong):
-            below = sum(self._known[child] for child in strong.succ[node])
-            self._known[node] = below + (node in strong.graph["order"] and node in source.tree)
+            below = sum(self._shared[child] for child in strong.succ[node])
+            self._shared[node] = below + (node in strong.graph["order"] and node in source.tree)
         self._weak_key: dict[str, str] = {}  # inserted group → the weak node that it stands for
         self.conflicts: list[Conflict] = []
 
@@ -95,9 +95,9 @@ class _Refiner:
             if node in self._strong.graph["order"]:
                 spot[node] = node if node in self._weak else None
                 continue
-            found = [s for child in self._strong.succ[node] if (s := spot[child]) is not None]
-            lowest = found[0] if found else None
-            for other in found[1:]:
+            spots = [s for child in self._strong.succ[node] if (s := spot[child]) is not None]
+            lowest = spots[0] if spots else None
+            for other in spots[1:]:
                 lowest = self._meet(lowest, other)
             spot[node] = lowest
         return spot
@@ -145,10 +145,10 @@ class _Refiner:
             above = parent(self._weak, higher)
             if above is None:
                 return
-            known = below.setdefault(above, set())
-            if higher in known:
+            marked = below.setdefault(above, set())
+            if higher in marked:
                 return
-            known.add(higher)
+            marked.add(higher)
 
     def _gather(self, done: Tree, top: str, here: dict[str, list[str]], below: dict[str, set[str]]) -> list[str]:
         """The items that remain directly below `top`'s parent: bottom-up over the marked weak nodes."""
@@ -189,7 +189,7 @@ class _Refiner:
     def _report_straddling(self, node: str) -> None:
         """Weak groups that hold some of `node`'s classes, not all of them, and others besides."""
         spot = self._spot[node]
-        if spot is None or self._known[node] == self._weak_size[spot]:  # a class, or all that is below `spot`
+        if spot is None or self._shared[node] == self._weak_size[spot]:  # a class, or all that is below `spot`
             return
         torn: dict[str, list[str]] = {}
         for key in leaves(self._strong, node):

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 MAX_NAME = 200
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]*$"
 _RESERVED = {
-    *("Bottlenecks", "CLASSES", "ClassHeads", "ConvNeXts", "HierarchicalNetwork", "InvertedResiduals"),
-    *("Nest", "Siblings", "Trunk"),
+    *("CLASSES", "ClassHeads", "HierarchicalNetwork"),
+    *("Nest", "Nesting", "SYNSETS", "Siblings", "Trunk"),
     *("bool", "register", "super"),
 }
 
@@ -44,7 +44,7 @@ def identifier(name: str) -> str:
 
 def is_reserved(name: str) -> bool:
     """True for names that generated modules use themselves."""
-    return name in _RESERVED or re.fullmatch(r"TAXONOMY_\d+", name) is not None
+    return name in _RESERVED or re.fullmatch(r"(TAXONOMY|NESTING)_\d+", name) is not None
 
 
 def bad_label(text: str) -> str | None:

@@ -1,266 +1,329 @@
-"""A nesting: the levels of one model, named, ordered and with parents, from the optimal cut of the merged tree."""
+"""Classes in groups in levels: the one value that taxonomies, networks, counts and pictures share."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from typing import Literal
-
-import networkx as nx
-
-from hiergen.errors import TaxonomyError
-from hiergen.taxonomy import nest
-from hiergen.taxonomy.nest import Cut
-from hiergen.taxonomy.spec import Nesting as Options
-from hiergen.taxonomy.tree import ROOT, Tree, ancestors, contract, depths, info, parent, provenance
-from hiergen.taxonomy.wordnet import WordNet
-
-Kind = Literal["node", "rest", "pass"]
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Group:
     """One group of a level.
 
-    `parent`: index in the level above (0 on level 1). `classes`: class indices, ascending. `kind`: `node` of the
-    merged tree, `rest` (what is left of one) or `pass` (a class whose path is too short). `origin`: who grouped them.
+    `parent` is its index in the level above (0 on level 1), `classes` are ascending class indices. `kind` is `node` (of
+    the merged tree), `rest` (what is left of one), `pass` (a class whose path is too short), or "" where nobody says;
+    `origin` says who grouped them.
     """
 
     name: str
     parent: int
     classes: tuple[int, ...]
-    kind: Kind
-    origin: str
+    kind: str = field(default="", compare=False)
+    origin: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
-class Nesting:
-    """`groups[j]`: the groups of level j + 1 in tree order (depth first; siblings by their first class).
+class Level:
+    """One partition of the classes, its groups in the order of the branches."""
 
-    The last level, k, is the classes, in the order of the logits here; `leaves` has them in tree order.
+    groups: tuple[Group, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(group.name for group in self.groups)
+
+    @cached_property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """Ascending class indices of each group."""
+        return tuple(group.classes for group in self.groups)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of classes of each group."""
+        return tuple(map(len, self.members))
+
+    @cached_property
+    def of(self) -> tuple[int, ...]:
+        """The group of each class."""
+        return _owners(self.members)
+
+
+@dataclass(frozen=True, repr=False)
+class Nesting:
+    """A tree of k levels in which every class lies at depth k; k is the number of split-points.
+
+    `classes` are ids in the order of the logits, `labels` what to show of them, `synsets` their WordNet synsets (None
+    where there is none, or where nobody says). `levels` are the k - 1 levels of groups, coarse first; level k, the
+    classes themselves, is not among them. `leaves` has the classes in the order of the branches of level k. Methods
+    count levels from 1 to k. `name` is what the user typed for it.
+
+    >>> cats = Nesting.from_tree({"cat": ["n1", "n3"], "dog": ["n2"]}, {"n1": "tabby", "n2": "pug", "n3": "siamese"})
+    >>> cats.names(1), cats.parents(2), cats.heads, cats.counts
+    (('cat', 'dog'), (0, 0, 1), (0, 2, 1), (2,))
+    >>> cats.members(1, 0), cats.labels[2], cats.path(2, 1)
+    ((0, 2), 'siamese', ('cat', 'n3'))
     """
 
-    groups: tuple[tuple[Group, ...], ...]
-    classes: int
+    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    synsets: tuple[str | None, ...]
+    levels: tuple[Level, ...]
+    leaves: tuple[int, ...]
+    name: str = field(default="", compare=False)
+
+    @classmethod
+    def from_tree(
+        cls,
+        tree: Mapping[str, Any] | Sequence[str],
+        classes: Mapping[str, str] | Sequence[str],
+        synsets: Mapping[str, str] | None = None,
+        *,
+        name: str = "",
+    ) -> Nesting:
+        """The nesting of a nested literal: group → … → list of class ids.
+
+        `classes` maps ids to labels in the order of the logits. Files of 0.1 have a list of ids there, and mappings of
+        id → label in place of the lists. Raises ValueError if the classes of both differ, or do not lie equally deep.
+        """
+        paths, labels = _paths(tree)
+        order = {class_id: i for i, class_id in enumerate(classes)}
+        if not paths or len(order) < len(classes) or sorted(path[-1] for path in paths) != sorted(order):
+            raise ValueError("the taxonomy and the class list name different classes")
+        depth = len(paths[0])
+        if any(len(path) != depth for path in paths):
+            raise ValueError("the classes of the taxonomy do not all lie equally deep")
+        levels: list[Level] = []
+        above: dict[tuple[str, ...], int] = {(): 0}
+        for j in range(1, depth):
+            below: dict[tuple[str, ...], list[int]] = {}
+            for path in paths:
+                below.setdefault(path[:j], []).append(order[path[-1]])
+            levels.append(
+                Level(tuple(Group(path[-1], above[path[:-1]], tuple(sorted(inside))) for path, inside in below.items()))
+            )
+            above = {path: i for i, path in enumerate(below)}
+        if isinstance(classes, Mapping):
+            labels = {class_id: str(label) for class_id, label in classes.items()}
+        return cls(
+            tuple(order),
+            tuple(labels.get(class_id, class_id) for class_id in order),
+            tuple((synsets or {}).get(class_id) for class_id in order),
+            tuple(levels),
+            tuple(order[path[-1]] for path in paths),
+            name,
+        )
+
+    @classmethod
+    def from_levels(
+        cls,
+        classes: Sequence[str],
+        levels: Iterable[Iterable[int]],
+        *,
+        labels: Sequence[str] | None = None,
+        names: Sequence[Sequence[str]] | None = None,
+        synsets: Sequence[str | None] | None = None,
+        name: str = "",
+    ) -> Nesting:
+        """The nesting of one group number per class and level, coarse first; the numbers themselves do not matter.
+
+        Groups are in the order of their first class. `names[j][number]` names a group, else it is "1", "2", …;
+        `labels` default to the ids. Raises ValueError where a level has not one number per class, or does not refine
+        the one above.
+        """
+        done: list[Level] = []
+        for j, level in enumerate(levels):
+            members: dict[int, list[int]] = {}
+            for c, number in enumerate(level):
+                members.setdefault(int(number), []).append(c)
+            if sum(map(len, members.values())) != len(classes):
+                count = sum(map(len, members.values()))
+                raise ValueError(f"level {j + 1} has {count} group numbers for {len(classes)} classes")
+            above = done[-1].of if done else (0,) * len(classes)
+            groups: list[Group] = []
+            for number, inside in members.items():
+                title = str(names[j][number]) if names else str(len(groups) + 1)
+                if len({above[c] for c in inside}) > 1:
+                    raise ValueError(f"group {title!r} of level {j + 1} lies in two groups of level {j}")
+                groups.append(Group(title, above[inside[0]], tuple(inside)))
+            done.append(Level(tuple(groups)))
+        ids = tuple(map(str, classes))
+        shown = ids if labels is None else tuple(map(str, labels))
+        wordnet_names = (None,) * len(ids) if synsets is None else tuple(synsets)
+        return cls(ids, shown, wordnet_names, tuple(done), _leaves(done, len(ids)), name)
+
+    def __repr__(self) -> str:
+        """A heading and the groups of level 1, in at most 12 lines."""
+        shape = " → ".join(map(str, (*self.counts, len(self.classes))))
+        lines = [f"Nesting of {len(self.classes)} classes: {shape}"]
+        for group in self.levels[0].groups if self.levels else ():
+            names = ", ".join(self.labels[c] for c in group.classes[:6])
+            more = f", … ({len(group.classes)})" if len(group.classes) > 6 else ""
+            lines.append(f"  {group.name}: {names}{more}"[:118])
+        return "\n".join(lines if len(lines) <= 12 else [*lines[:11], f"  … and {len(lines) - 11} groups more"])
+
+    def _repr_html_(self) -> str:
+        from hiergen.console.notebook import tree_html
+
+        return tree_html(repr(self).partition("\n")[0], self._outline())
+
+    def _outline(self) -> Iterator[tuple[int, str, list[str]]]:
+        """Depth, name and, on the last level of groups, labels of the classes; each group before those below it."""
+        below: list[list[list[int]]] = [[[] for _ in level.groups] for level in self.levels]
+        for above, level in zip(below, self.levels[1:], strict=False):
+            for i, group in enumerate(level.groups):
+                above[group.parent].append(i)
+        stack = [(0, i) for i in reversed(range(len(below[0])))] if below else []
+        while stack:
+            depth, i = stack.pop()
+            group = self.levels[depth].groups[i]
+            last = depth + 1 == len(self.levels)
+            yield depth, group.name, [self.labels[c] for c in group.classes] if last else []
+            stack += [(depth + 1, inner) for inner in reversed(below[depth][i])]
 
     @property
-    def levels(self) -> int:
-        return len(self.groups) + 1
+    def depth(self) -> int:
+        """k, the number of levels with that of the classes."""
+        return len(self.levels) + 1
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of groups of each level above the classes."""
+        return tuple(len(level.groups) for level in self.levels)
+
+    @cached_property
+    def heads(self) -> tuple[int, ...]:
+        """The branch of level k that belongs to each class."""
+        return _owners([(c,) for c in self.leaves])
+
+    def names(self, level: int) -> tuple[str, ...]:
+        """Groups (or class ids, on level k) in the order of the branches."""
+        return self.levels[level - 1].names if level < self.depth else tuple(self.classes[c] for c in self.leaves)
 
     def parents(self, level: int) -> tuple[int, ...]:
-        """Parent index of each branch of a level (1 … k; all 0 on level 1)."""
-        if level < self.levels:
-            return tuple(group.parent for group in self.groups[level - 1])
-        above = [0] * self.classes
-        for i, group in enumerate(self.groups[-1] if self.groups else ()):
-            for c in group.classes:
-                above[c] = i
-        return tuple(above)
+        """Branch of the level above that each branch of `level` reads (all 0 on level 1)."""
+        if level < self.depth:
+            return tuple(group.parent for group in self.levels[level - 1].groups)
+        return tuple(self.levels[-1].of[c] for c in self.leaves) if self.levels else (0,) * len(self.leaves)
 
-    @property
-    def leaves(self) -> tuple[int, ...]:
-        """The classes in tree order: siblings side by side."""
-        return (
-            tuple(c for group in self.groups[-1] for c in group.classes) if self.groups else tuple(range(self.classes))
+    def above(self, level: int) -> tuple[int, ...]:
+        """As `parents`, but on level k of each class in the order of the logits."""
+        return self.levels[-1].of if 1 < level == self.depth else self.parents(level)
+
+    def members(self, level: int, branch: int) -> tuple[int, ...]:
+        """Ascending indices of the classes at or below this branch."""
+        return self.levels[level - 1].members[branch] if level < self.depth else (self.leaves[branch],)
+
+    def children(self, level: int, branch: int) -> tuple[int, ...]:
+        """Branches of `level` + 1 that read this one; () on level k."""
+        if level == self.depth:
+            return ()
+        return tuple(i for i, parent in enumerate(self.parents(level + 1)) if parent == branch)
+
+    def path(self, level: int, branch: int) -> tuple[str, ...]:
+        """Names from level 1 down to this branch."""
+        names: list[str] = []
+        for j in range(level, 0, -1):
+            names.append(self.names(j)[branch])
+            branch = self.parents(j)[branch]
+        return tuple(reversed(names))
+
+    def keep(self, classes: Iterable[int]) -> Nesting:
+        """The nesting of these classes alone: groups that have none of them go, the order stays."""
+        kept = sorted(set(classes))
+        position = {c: i for i, c in enumerate(kept)}
+        levels: list[Level] = []
+        above = {0: 0}
+        for level in self.levels:
+            groups: list[Group] = []
+            here: dict[int, int] = {}
+            for i, group in enumerate(level.groups):
+                if inside := tuple(position[c] for c in group.classes if c in position):
+                    here[i] = len(groups)
+                    groups.append(replace(group, parent=above[group.parent], classes=inside))
+            levels.append(Level(tuple(groups)))
+            above = here
+        return replace(
+            self,
+            classes=tuple(self.classes[c] for c in kept),
+            labels=tuple(self.labels[c] for c in kept),
+            synsets=tuple(self.synsets[c] for c in kept),
+            levels=tuple(levels),
+            leaves=tuple(position[c] for c in self.leaves if c in position),
         )
 
-    def children(self, level: int) -> list[int]:
-        """Number of children of each group of a level (1 … k - 1)."""
-        counts = Counter(self.parents(level + 1))
-        return [counts[i] for i in range(len(self.groups[level - 1]))]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A group before it has a name: `node` is a key of the completed tree."""
-
-    classes: tuple[int, ...]
-    node: str
-    kind: Kind
-
-
-def nest_tree(
-    tree: Tree,
-    levels: int,
-    options: Options,
-    wordnet: WordNet,
-    *,
-    base: Nesting | None = None,
-    completed: Tree | None = None,
-) -> Nesting:
-    """The optimal nesting of a merged tree with `levels` levels.
-
-    With `base`, a nesting with fewer levels, its groups are kept and the last of them split further, level by level.
-    `completed` is `nest.complete(tree)`, for callers that ask for several nestings of one tree.
-    Raises `TaxonomyError` if the tree has fewer levels than asked for.
-    """
-    deepest = max(depths(tree).values())
-    if levels > deepest:
-        raise TaxonomyError(
-            f"{levels} levels cannot be: the merged taxonomy is {deepest} deep",
-            expected=f"at most {deepest} levels",
-            hint="add groups, or use fewer levels",
-            code="E401",
+    def renamed(self, names: Sequence[Sequence[str]]) -> Nesting:
+        """The same groups with these names, by level."""
+        pairs = zip(self.levels, names, strict=True)
+        levels = (
+            Level(tuple(replace(group, name=name) for group, name in zip(level.groups, titles, strict=True)))
+            for level, titles in pairs
         )
-    named = nest.complete(tree) if completed is None else completed
-    if base is None:
-        return _finish(_layers(nest.solve(tree, levels, options, completed=named), tree), tree, named, wordnet, ())
-    nesting = base
-    while nesting.levels < levels:
-        if nesting.groups:
-            layer = _split(nesting, tree, named, options)
-        else:
-            layer = _layers(nest.solve(tree, 2, options, completed=named), tree)[0]
-        nesting = _finish([layer], tree, named, wordnet, nesting.groups)
-    return nesting
+        return replace(self, levels=tuple(levels))
+
+    def in_class_order(self, classes: Sequence[str] | None = None) -> Nesting:
+        """The same nesting, each level's groups in the order of their first class; the classes too, where given."""
+        place = {c: i for i, c in enumerate(self.classes)}
+        rows = [place[c] for c in (self.classes if classes is None else classes)]
+        return Nesting.from_levels(
+            [self.classes[i] for i in rows],
+            [[level.of[i] for i in rows] for level in self.levels],
+            labels=[self.labels[i] for i in rows],
+            names=[level.names for level in self.levels],
+            synsets=[self.synsets[i] for i in rows],
+            name=self.name,
+        )
+
+    def in_tree_order(self) -> Nesting:
+        """The same nesting with siblings side by side, so that one parent's branches are one slice of their level."""
+        levels: list[Level] = []
+        place = {0: 0}
+        for level in self.levels:
+            rows = sorted(range(len(level.groups)), key=lambda i: (place[level.groups[i].parent], level.members[i]))
+            groups = (replace(level.groups[i], parent=place[level.groups[i].parent]) for i in rows)
+            levels.append(Level(tuple(groups)))
+            place = {i: new for new, i in enumerate(rows)}
+        return replace(self, levels=tuple(levels), leaves=_leaves(levels, len(self.classes)))
+
+    def tree(self) -> dict[str, Any]:
+        """group → … → class id → label."""
+        nodes: list[dict[str, Any]] = [{}]
+        top = nodes[0]
+        for level in self.levels:
+            below: list[dict[str, Any]] = []
+            for group in level.groups:
+                below.append({})
+                nodes[group.parent][group.name] = below[-1]
+            nodes = below
+        for c, parent in zip(self.leaves, self.parents(self.depth), strict=True):
+            nodes[parent][self.classes[c]] = self.labels[c]
+        return top
 
 
-def _layers(cut: Cut, tree: Tree) -> list[list[_Block]]:
-    """The groups of each level below the root."""
-    layers = []
-    current = list(cut.children)
-    while current:
-        layers.append([_block(group, tree) for group in current])
-        current = [child for group in current for child in group.children]
-    return layers
+def _owners(members: Iterable[Iterable[int]]) -> tuple[int, ...]:
+    """Index of the part that holds each number."""
+    owner = {c: i for i, part in enumerate(members) for c in part}
+    return tuple(owner[c] for c in range(len(owner)))
 
 
-def _block(cut: Cut, tree: Tree) -> _Block:
-    order = tree.graph["order"]
-    keys: list[str] = []
-    stack = [cut]
+def _leaves(levels: Sequence[Level], count: int) -> tuple[int, ...]:
+    """The classes, siblings side by side."""
+    return tuple(c for inside in levels[-1].members for c in inside) if levels else tuple(range(count))
+
+
+def _paths(tree: Mapping[str, Any] | Sequence[str]) -> tuple[list[tuple[str, ...]], dict[str, str]]:
+    """Every class with the names above it, and its label where the literal has one (literals may be deep)."""
+    paths: list[tuple[str, ...]] = []
+    labels: dict[str, str] = {}
+    stack: list[tuple[tuple[str, ...], Any]] = [((), tree)]
     while stack:
-        group = stack.pop()
-        keys.extend(group.classes)
-        stack.extend(group.children)
-    kind: Kind = "pass" if cut.node in order else "rest" if cut.rest or cut.node.endswith(nest.OTHER) else "node"
-    return _Block(tuple(sorted(order[key] for key in keys)), cut.node, kind)
-
-
-def _split(nesting: Nesting, tree: Tree, named: Tree, options: Options) -> list[_Block]:
-    """Each of the last groups cut in two levels, optimally, on the part of the tree that it holds."""
-    order = tree.graph["order"]
-    keys = {index: key for key, index in order.items()}
-    blocks = []
-    for group in nesting.groups[-1]:
-        if len(group.classes) == 1:
-            blocks.append(_Block(group.classes, keys[group.classes[0]], "pass"))
-            continue
-        part = _below_top(contract(_above(tree, [keys[c] for c in group.classes])))
-        for cut in nest.solve(part, 2, options, scale=len(order)).children:
-            block = _block(cut, part)
-            top = _inner(cut.node, named) == ROOT
-            node = _cover(tree, block.classes, keys) if top else _inner(cut.node, named)
-            blocks.append(_Block(block.classes, node, block.kind))
-    return blocks
-
-
-def _above(tree: Tree, classes: list[str]) -> Tree:
-    """These classes and what is above them, without a look at the rest of the tree."""
-    part: Tree = nx.DiGraph(**tree.graph)
-    for key in classes:
-        for node in ancestors(tree, key):
-            if node in part:
-                break
-            part.add_node(node, **tree.nodes[node])
-    part.add_edges_from([(above, node, tree.edges[above, node]) for node in part if (above := parent(tree, node))])
-    return part
-
-
-def _inner(node: str, named: Tree) -> str:
-    """A node of a completed part of the tree as one of the whole completed tree; ROOT if it stands for the part."""
-    plain = node
-    while plain.endswith(nest.OTHER):
-        plain = plain.removesuffix(nest.OTHER)
-    if plain == ROOT:
-        return ROOT
-    while node not in named:  # nothing had to be gathered here in the whole tree
-        node = node.removesuffix(nest.OTHER)
-    return node
-
-
-def _below_top(tree: Tree) -> Tree:
-    """While the root has one child only, that child's children hang below the root."""
-    while len(only := list(tree.succ[ROOT])) == 1 and tree.succ[only[0]]:
-        for child in list(tree.succ[only[0]]):
-            tree.add_edge(ROOT, child, **tree.edges[only[0], child])
-        tree.remove_node(only[0])
-    return tree
-
-
-def _cover(tree: Tree, classes: tuple[int, ...], keys: dict[int, str]) -> str:
-    """The lowest node of the merged tree over all these classes."""
-    common = list(ancestors(tree, keys[classes[0]]))[::-1]  # from the root down
-    for c in classes[1:]:
-        path = list(ancestors(tree, keys[c]))[::-1]
-        common = [a for a, b in zip(common, path, strict=False) if a == b]
-    return common[-1]
-
-
-def _finish(
-    layers: list[list[_Block]], tree: Tree, named: Tree, wordnet: WordNet, above: tuple[tuple[Group, ...], ...]
-) -> Nesting:
-    """Sort each layer into tree order, give names that are unique on their level, and find the parents."""
-    groups = list(above)
-    for layer in layers:
-        home = {c: i for i, group in enumerate(groups[-1]) for c in group.classes} if groups else {}
-        # siblings side by side, so that one parent's branches are one slice of their level
-        layer = sorted(layer, key=lambda b: (home.get(b.classes[0], 0), b.classes))
-        names = _names(layer, named, wordnet)
-        groups.append(
-            tuple(
-                Group(name, home.get(b.classes[0], 0), b.classes, b.kind, _origin(b, tree))
-                for name, b in zip(names, layer, strict=True)
-            )
-        )
-    return Nesting(tuple(groups), len(tree.graph["order"]))
-
-
-def _names(layer: list[_Block], named: Tree, wordnet: WordNet) -> list[str]:
-    plain = [_name(block, named, None) for block in layer]
-    if len(set(plain)) == len(plain):
-        return plain
-    exact = list(plain)
-    alike: dict[str, list[int]] = {}
-    for i, name in enumerate(plain):
-        alike.setdefault(name, []).append(i)
-    for twins in alike.values():
-        if len(twins) == 1:
-            continue
-        full = [_name(layer[i], named, wordnet) for i in twins]
-        if len(set(full)) == len(full):
-            for i, synset_name in zip(twins, full, strict=True):
-                exact[i] = synset_name
-    taken = set(exact)
-    done: dict[str, None] = {}
-    for name in exact:
-        unique, number = name, 1
-        while unique in done or (number > 1 and unique in taken):
-            number += 1
-            unique = f"{name} ({number})"
-        done[unique] = None
-    return list(done)
-
-
-def _name(block: _Block, named: Tree, wordnet: WordNet | None) -> str:
-    """The node's name; its synset name where a WordNet is given; 'other …' for what is left of a node."""
-    node = info(named, block.node)
-    name = node.name
-    if wordnet is not None and node.synset is not None:
-        name = wordnet.synset_name(node.synset)
-    if block.node == ROOT:
-        return "other" if block.kind == "rest" else "all"
-    if block.kind == "rest" and not name.startswith("other "):
-        return f"other {name}"
-    return "other" if name == f"other {ROOT}" else name
-
-
-def _origin(block: _Block, tree: Tree) -> str:
-    if block.kind == "pass":
-        return "path too short"
-    key = block.node
-    while key.endswith(nest.OTHER):
-        key = key.removesuffix(nest.OTHER)
-    why = provenance(tree, key) if key in tree else None
-    base = str(why) if why else "root"
-    return f"what is left of {base}" if block.kind == "rest" else base
+        path, below = stack.pop()
+        if isinstance(below, Mapping):
+            stack.extend(((*path, str(name)), deeper) for name, deeper in list(below.items())[::-1])
+        elif isinstance(below, list | tuple):
+            paths.extend((*path, class_id) for class_id in below)
+        else:
+            paths.append(path)
+            labels[path[-1]] = below
+    return paths, labels

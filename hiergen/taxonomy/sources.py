@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
-from hiergen.errors import HiergenError, named_at
-from hiergen.files import user_path
-from hiergen.taxonomy import superclass
+from hiergen.assets import class_list
+from hiergen.errors import HiergenError, TaxonomyError, named_at, quoted
+from hiergen.files import MAX_BYTES, user_path
+from hiergen.taxonomy import sources as superclass
 from hiergen.taxonomy.classes import ClassEntry
-from hiergen.taxonomy.conflicts import Conflict
 from hiergen.taxonomy.groups import groups_tree
-from hiergen.taxonomy.hypernyms import choose_parents
 from hiergen.taxonomy.spec import Groups, Spec, SuperclassFiles, WordNetCopy
-from hiergen.taxonomy.tree import ROOT, Node, Provenance, Tree, class_key, contract, new_tree
-from hiergen.taxonomy.wordnet import WordNet, default
+from hiergen.taxonomy.tree import ROOT, Conflict, Node, Provenance, Tree, class_key, contract, new_tree
+from hiergen.taxonomy.wordnet.hypernyms import choose_parents
+from hiergen.taxonomy.wordnet.nouns import WordNet, default
 from hiergen.taxonomy.yamlfile import Document
 
 
@@ -43,7 +48,7 @@ def read_sources(
     report: Callable[[HiergenError], None],
 ) -> tuple[list[SourceTree], list[Conflict]]:
     """All sources of the file, strongest first, and the conflicts inside them."""
-    found: list[SourceTree] = []
+    trees: list[SourceTree] = []
     conflicts: list[Conflict] = []
     closure = wordnet.closure(sorted({c.synset for c in classes if c.synset}))
     parents: dict[str, str] | None = None
@@ -51,7 +56,7 @@ def read_sources(
         key = ("sources", i)
         if isinstance(source, Groups):
             tree, inner = groups_tree(source.groups, (*key, "groups"), document, classes, wordnet, report)
-            found.append(SourceTree("groups", tree))
+            trees.append(SourceTree("groups", tree))
             conflicts += inner
             continue
         if parents is None:
@@ -61,12 +66,12 @@ def read_sources(
             with named_at(document.place(key)):
                 folder = document.path.parent / user_path(source.superclass_files)
                 table = superclass.read_superclass_files(folder, wordnet)
-            found.append(SourceTree("superclass-files", _superclass_tree(table, classes, parents, wordnet)))
+            trees.append(SourceTree("superclass-files", _superclass_tree(table, classes, parents, wordnet)))
         elif source == "imagenet-superclass":
-            found.append(SourceTree(source, _superclass_tree(_rederived(classes, wordnet), classes, parents, wordnet)))
+            trees.append(SourceTree(source, _superclass_tree(_rederived(classes, wordnet), classes, parents, wordnet)))
         else:
-            found.append(SourceTree("wordnet", _wordnet_tree(classes, parents, wordnet)))
-    return found, conflicts
+            trees.append(SourceTree("wordnet", _wordnet_tree(classes, parents, wordnet)))
+    return trees, conflicts
 
 
 def _rederived(classes: tuple[ClassEntry, ...], wordnet: WordNet) -> dict[str, tuple[str, str]]:
@@ -131,3 +136,115 @@ def _climb(start: str | None, targets: set[str], parents: dict[str, str]) -> str
 
 def _group_node(synset: str, wordnet: WordNet) -> Node:
     return Node("group", synset, wordnet.lemmas(synset)[0], synset)
+
+
+NUMBERS = "superclass.txt"
+NAMES = "superclass_names.txt"
+_HINT = f"give the folder of a copy of s-kumano/imagenet-superclass, with {NUMBERS} and {NAMES}"
+
+
+def superclasses(wordnet: WordNet) -> dict[str, str]:
+    """Class → superclass for the 1000 classes of ImageNet-1k, equal to the real files.
+
+    Raises TaxonomyError where this WordNet lacks a class, as any other than 3.0 does.
+    """
+    return {wnid: parent for wnid in class_list("imagenet1k") if (parent := superclass_of(wordnet, wnid))}
+
+
+def superclass_of(wordnet: WordNet, wnid: str) -> str | None:
+    """The direct hypernym that counts as the superclass of any noun synset; None for the root.
+
+    Of several hypernyms it is the recorded one for ImageNet-1k's 38 such classes
+    (`hiergen/assets/superclass_ties.txt`), else the last on the synset's line, as the original keeps the last
+    parent it meets. Raises TaxonomyError for an unknown wnid.
+    """
+    parents = wordnet.hypernyms(wnid)
+    if not parents:
+        return None
+    recorded = ties().get(wnid)
+    return recorded if recorded in parents else parents[-1]
+
+
+@functools.cache
+def ties() -> dict[str, str]:
+    """The recorded decisions, class → superclass; not to be changed."""
+    text = resources.files("hiergen.assets").joinpath("superclass_ties.txt").read_text(encoding="ascii")
+    rows = (line.partition("#")[0].split() for line in text.splitlines())
+    return {row[0]: row[1] for row in rows if row}
+
+
+def read_superclass_files(folder: str | os.PathLike[str], wordnet: WordNet) -> dict[str, tuple[str, str]]:
+    """A copy of the two files: class → (superclass, "superclass_names.txt:LINE").
+
+    Line i of both belongs to class i of ImageNet-1k in wnid order. The name, the lemmas joined by ", ", must
+    be that of a direct hypernym; two classes have one number exactly if they have one superclass. Raises
+    TaxonomyError for the first line where this is not so, and for files that are missing, not UTF-8 or not of
+    1000 lines.
+    """
+    classes = class_list("imagenet1k")
+    numbers = _lines(Path(folder) / NUMBERS, len(classes))
+    names = _lines(Path(folder) / NAMES, len(classes))
+    superclasses = {}
+    synset_of: dict[int, tuple[str, int]] = {}
+    number_of: dict[str, tuple[int, int]] = {}
+    for line, (wnid, number, name) in enumerate(zip(classes, numbers, names, strict=True), 1):
+        place = f"{Path(folder) / NUMBERS}:{line}"
+        parent = _parent_named(name, wnid, wordnet, f"{Path(folder) / NAMES}:{line}")
+        value = _number(number, place)
+        synset, first = synset_of.setdefault(value, (parent, line))
+        if synset != parent:
+            pair = f"{quoted(names[first - 1])} in line {first} and {quoted(name)} here"
+            raise _disagreement("one number for two superclasses", place, f"{value} for {pair}")
+        value_of_first, first = number_of.setdefault(parent, (value, line))
+        if value_of_first != value:
+            pair = f"{value_of_first} in line {first} and {value} here"
+            raise _disagreement("two numbers for one superclass", place, f"for {quoted(name)} {pair}")
+        superclasses[wnid] = (parent, f"{NAMES}:{line}")
+    return superclasses
+
+
+def _disagreement(problem: str, place: str, got: str) -> TaxonomyError:
+    return TaxonomyError(problem, place=place, got=got, hint=f"{NUMBERS} and {NAMES} must be of one version")
+
+
+def _lines(file: Path, count: int) -> list[str]:
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
+            raise ValueError("not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES:,} bytes")
+        lines = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise TaxonomyError("not UTF-8", place=f"{file}:{line}", hint="save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TaxonomyError(f"cannot read ({reason})", place=quoted(file)[1:-1], hint=_HINT) from error
+    if len(lines) != count:
+        raise TaxonomyError(
+            "wrong number of lines",
+            place=str(file),
+            expected=f"{count}, one per class of ImageNet-1k in wnid order",
+            got=str(len(lines)),
+        )
+    return lines
+
+
+def _parent_named(name: str, wnid: str, wordnet: WordNet, place: str) -> str:
+    # no class of ImageNet-1k has two hypernyms of the same lemmas
+    parents = {", ".join(wordnet.lemmas(parent)): parent for parent in wordnet.hypernyms(wnid)}
+    if name.strip() not in parents:
+        raise TaxonomyError(
+            f"no direct hypernym of {wnid} ({wordnet.synset_name(wnid)}) has this name",
+            place=place,
+            expected=" or ".join(quoted(parent) for parent in parents),
+            got=quoted(name),
+        )
+    return parents[name.strip()]
+
+
+def _number(text: str, place: str) -> int:
+    if not (text.strip().isascii() and text.strip().isdigit() and len(text) < 10):
+        raise TaxonomyError("not a superclass number", place=place, expected="digits", got=quoted(text))
+    return int(text)

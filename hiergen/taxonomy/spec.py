@@ -10,9 +10,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema, field_validator, model_validator
 
-from hiergen.taxonomy.modelspec import Block, Branches, Budget, ModelSpec, Stage, TrunkSpec
+from hiergen.taxonomy.modelspec import (
+    Amount,
+    Block,
+    Branches,
+    Budget,
+    Model,
+    ModelSpec,
+    Stage,
+    TrunkSpec,
+    Weight,
+    by_shape,
+)
 from hiergen.taxonomy.naming import NAME_PATTERN, check_identifier
-from hiergen.taxonomy.specparts import Amount, Model, Weight, by_shape
 
 __all__ = [
     "Amount",
@@ -27,7 +37,7 @@ __all__ = [
     "ImageFolder",
     "Model",
     "ModelSpec",
-    "Nesting",
+    "NestingOptions",
     "Source",
     "Spec",
     "Stage",
@@ -115,7 +125,7 @@ class Hypernyms(Model):
     )
 
 
-class Nesting(Model):
+class NestingOptions(Model):
     """How the merged tree is squeezed to k levels: the parts of the objective that docs/nesting.md states."""
 
     model_config = ConfigDict(title="nesting")
@@ -143,7 +153,7 @@ class Nesting(Model):
     )
 
     @model_validator(mode="after")
-    def _ordered(self) -> Nesting:
+    def _ordered(self) -> NestingOptions:
         if self.min_children > self.max_children:
             raise ValueError(f"min_children {self.min_children} is above max_children {self.max_children}")
         return self
@@ -189,8 +199,10 @@ class Spec(Model):
     unplaced: Literal["error", "root"] = Field(
         default="error", description="Classes that no source knows are an error (E301), or hang under the root."
     )
-    nesting: Nesting = Field(
-        default=Nesting(), description="How the merged tree is squeezed to k levels.", examples=[{"max_children": 20}]
+    nesting: NestingOptions = Field(
+        default=NestingOptions(),
+        description="How the merged tree is squeezed to k levels.",
+        examples=[{"max_children": 20}],
     )
     models: dict[Identifier, ModelSpec] = Field(
         default={"PHL": ModelSpec(), "N2HL": ModelSpec(), "N3HL": ModelSpec()},

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hiergen.taxonomy.wordnet import WordNet
+    from hiergen.taxonomy.nesting import Nesting
+    from hiergen.taxonomy.wordnet.nouns import WordNet
 
 _PHYSICAL = "physical_entity.n.01"
 
@@ -54,12 +55,20 @@ def class_synset(class_id: str, name: str, wordnet: WordNet) -> tuple[str | None
     """
     for text in (class_id, name):
         if is_wnid(text) or looks_like_synset(text):
-            found, exact = wordnet.resolve(text), True
+            synset, exact = wordnet.resolve(text), True
         else:
-            found, exact, _ = guess(text, wordnet)
-        if found is not None:
-            return found, exact
+            synset, exact, _ = guess(text, wordnet)
+        if synset is not None:
+            return synset, exact
     return None, True
+
+
+def nesting_synsets(nesting: Nesting, wordnet: WordNet) -> list[tuple[str | None, bool]]:
+    """`class_synset` of every class of a nesting; the synset that it gives a class decides."""
+    return [
+        class_synset(synset or class_id, label, wordnet)
+        for class_id, label, synset in zip(nesting.classes, nesting.labels, nesting.synsets, strict=True)
+    ]
 
 
 class Coverage:
@@ -67,21 +76,21 @@ class Coverage:
 
     `synsets` are those of the classes in their order; a class without one lies below nothing.
 
-    >>> from hiergen.taxonomy.wordnet import default
+    >>> from hiergen.taxonomy.wordnet.nouns import default
     >>> Coverage(["n02123045", None, "n02123159"], default()).below("n02121808")  # domestic cat
     (0, 2)
     """
 
     def __init__(self, synsets: Sequence[str | None], wordnet: WordNet) -> None:
-        found: dict[str, list[int]] = {}
+        below: dict[str, list[int]] = {}
         above: dict[str, list[str]] = {}
         for index, synset in enumerate(synsets):
             if synset is not None:
                 if synset not in above:
                     above[synset] = list(wordnet.closure([synset]))
                 for wnid in above[synset]:
-                    found.setdefault(wnid, []).append(index)
-        self._below = {wnid: tuple(indices) for wnid, indices in found.items()}
+                    below.setdefault(wnid, []).append(index)
+        self._below = {wnid: tuple(indices) for wnid, indices in below.items()}
 
     def below(self, wnid: str) -> tuple[int, ...]:
         """Ascending indices of the classes at or below this synset; () if there is none."""

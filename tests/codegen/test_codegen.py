@@ -15,9 +15,11 @@ from types import ModuleType
 import pytest
 import torch
 
-from hiergen.builder import Built, build, plan_models
-from hiergen.codegen import literals
+from hiergen.codegen import view as literals
+from hiergen.codegen.build import Built, build
 from hiergen.errors import HiergenError
+from hiergen.planning.blocks import BLOCKS
+from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy.load import load_taxonomy
 
 DATA = Path(__file__).parent.parent / "data"
@@ -62,7 +64,7 @@ def test_committed_sources_are_up_to_date(file: Path) -> None:
 @pytest.mark.parametrize("file", [DATA / "toy.yaml", Path("taxonomies/imagenet100.yaml")], ids=lambda p: p.stem)
 def test_same_bytes_under_other_hash_seeds(file: Path) -> None:
     code = (
-        "import sys; from hiergen.builder import *; from hiergen.codegen.render import render;"
+        "import sys; from hiergen.codegen.build import *; from hiergen.codegen.build import render;"
         "t = load_taxonomy(sys.argv[1]); sys.stdout.buffer.write(render(plan_models(t), 'x').encode())"
     )
     outputs = {
@@ -108,8 +110,8 @@ def test_text_from_a_taxonomy_stays_data(toy: Built, toy_module: ModuleType) -> 
     assert set(HOSTILE) <= strings
     assert 'odd "ones"' in strings
     calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    assert calls == {"Bottlenecks", "ConvNeXts", "ClassHeads", "Nest", "Siblings", "Trunk", "register", "super"}
-    assert toy_module.CLASSES[1] == HOSTILE[0]
+    assert calls == {"Bottlenecks", "ConvNeXts", "ClassHeads", "Siblings", "Trunk", "register", "super"}
+    assert list(toy_module.CLASSES)[1] == HOSTILE[0]
 
 
 def test_literals_of_any_text_evaluate_to_it() -> None:
@@ -122,10 +124,18 @@ def test_literals_of_any_text_evaluate_to_it() -> None:
         assert source.isprintable()
 
 
+def _ids(tree: dict) -> dict:
+    """The tree with lists of ids in place of its mappings of id → name."""
+    leaf = all(isinstance(below, str) for below in tree.values())
+    return list(tree) if leaf else {name: _ids(below) for name, below in tree.items()}
+
+
 def test_nested_literals_evaluate_to_the_tree(toy: Built) -> None:
     for plan in [*toy.plans, *plan_models(load_taxonomy("taxonomies/imagenet1k.yaml"))]:
-        lines = literals.tree(plan.tree)
-        assert ast.literal_eval("{" + "\n".join(lines) + "}") == plan.tree
+        if plan.nesting.depth == 1:
+            continue
+        lines = literals.tree(plan.nesting.tree())
+        assert ast.literal_eval("{" + "\n".join(lines) + "}") == _ids(plan.nesting.tree())
         assert max(map(len, lines)) <= literals.WIDTH
 
 
@@ -160,7 +170,7 @@ def test_the_tree_in_the_source_gives_the_plans_parents(toy: Built, toy_module: 
     from hiergen.nn import Nest
 
     for plan in [*toy.plans, *plan_models(load_taxonomy("taxonomies/imagenet100.yaml"))]:
-        nest = Nest(plan.tree, plan.classes)
+        nest = Nest(plan.nesting.tree(), plan.classes)
         assert plan.single_branch == (plan.model in ("OneBranch", "PHL1branch"))
         if plan.single_branch:
             assert plan.head_parents == (0,) * len(plan.classes)
@@ -200,7 +210,7 @@ def test_registered_with_timm(toy_module: ModuleType) -> None:
         assert model.num_classes == 9
 
 
-@pytest.mark.parametrize("name", ["Trunk", "Siblings", "Nest", "CLASSES", "TAXONOMY_1", "register", "super", "bool"])
+@pytest.mark.parametrize("name", ["Trunk", "Siblings", "Nesting", "CLASSES", "NESTING_1", "register", "super", "bool"])
 def test_models_cannot_take_names_that_the_source_uses(tmp_path: Path, name: str) -> None:
     file = tmp_path / "t.yaml"
     file.write_text(f"name: t\nclasses: [cat, dog]\nmodels: {{{name}: {{levels: 1}}}}\n")
@@ -215,10 +225,10 @@ def test_every_name_that_the_source_uses_is_reserved(toy: Built) -> None:
 
     tree = ast.parse(toy.source)
     models = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    local = {"self", "nest", "pretrained", "None"}
+    local = {"self", "pretrained", "None"} | {kind.recipe for kind in BLOCKS.values()}  # the planner refuses those
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
-    names_in_class_bodies = {"taxonomy", "classes", "input_size"}
+    names_in_class_bodies = {"nesting", "input_size"}
     assert {n for n in used - models - local - names_in_class_bodies if not is_reserved(n)} == set()
 
 

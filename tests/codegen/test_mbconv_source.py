@@ -12,12 +12,13 @@ import pytest
 import timm
 import torch
 
-from hiergen.builder import build, plan_models
+from hiergen.codegen.build import build
 from hiergen.codegen.standalone import standalone
-from hiergen.cost.subjects import network_of
+from hiergen.costs.subjects import network_of
 from hiergen.nn import InvertedResiduals
 from hiergen.nn.macs import count_params
-from hiergen.plan.live import plan_of
+from hiergen.planning.from_network import plan_of
+from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy.load import load_taxonomy
 
 SPEC = """

@@ -18,8 +18,20 @@ from typing import Any, NoReturn
 LIMIT = 900  # seconds for one command; on a quiet machine none takes a minute
 PRELOADED = (
     *("torch", "timm", "sklearn.metrics", "sklearn.datasets", "accelerate", "onnxruntime", "networkx"),
-    *("hiergen.cli", "hiergen.builder", "hiergen.models", "hiergen.cutouts", "hiergen.show", "hiergen.cost"),
-    *("hiergen.train.job", "hiergen.train.report", "hiergen.partitions.compare", "hiergen.suggest.job"),
+    *(
+        "hiergen.cli",
+        "hiergen.codegen.build",
+        "hiergen.models.load",
+        "hiergen.models.cutout",
+        "hiergen.views.show",
+        "hiergen.costs",
+    ),
+    *(
+        "hiergen.training.run",
+        "hiergen.training.report",
+        "hiergen.nestings.compare.compare",
+        "hiergen.nestings.suggest.suggest_nesting",
+    ),
 )
 
 
@@ -29,7 +41,7 @@ def main() -> None:
         importlib.import_module(name)
     import torch
 
-    from hiergen.taxonomy.wordnet import default
+    from hiergen.taxonomy.wordnet.nouns import default
 
     torch.set_num_threads(1)  # before anything runs: a pool of threads does not survive a fork
     default()

@@ -14,12 +14,12 @@ from conftest import Ran, Write
 from editor_yaml import as_editors_do
 from jsonschema import Draft202012Validator
 
+from hiergen.cli.json_schema import recipe_schema, taxonomy_schema
 from hiergen.errors import HiergenError
-from hiergen.schema import recipe_schema, taxonomy_schema
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.specfile import read_spec
-from hiergen.train.losses import LOSSES
-from hiergen.train.recipefile import load_recipe
+from hiergen.training.losses import LOSSES
+from hiergen.training.recipefile import load_recipe
 
 ROOT = Path(__file__).parents[2]
 TAXONOMY, RECIPE = Draft202012Validator(taxonomy_schema()), Draft202012Validator(recipe_schema())
@@ -118,7 +118,7 @@ def test_every_taxonomy_that_ships_is_valid(path: Path) -> None:
     assert [e.message for e in TAXONOMY.iter_errors(as_editors_do(path.read_text("utf-8")))] == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "hiergen/train/recipes").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "hiergen/training/recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_that_ships_is_valid(path: Path) -> None:
     assert [e.message for e in RECIPE.iter_errors(as_editors_do(path.read_text("utf-8")))] == []
 
@@ -161,7 +161,7 @@ def test_recipes(good: str, bad: str, write: Write) -> None:
 
 
 def test_the_losses_of_the_schema_are_those_there_are() -> None:
-    assert tuple(recipe_schema()["$defs"]["Loss"]["properties"]["name"]["enum"]) == LOSSES
+    assert recipe_schema()["$defs"]["Loss"]["properties"]["name"]["enum"] == list(LOSSES)
 
 
 ALL = {

@@ -12,8 +12,18 @@ import typer
 import yaml
 
 from hiergen.cli import app
-from hiergen.taxonomy.spec import Budget, Groups, Hypernyms, ImageFolder, ModelSpec, Nesting, Spec, Stage, TrunkSpec
-from hiergen.train.recipe import Augment, Loss, Optimizer, Recipe, Schedule, TrunkUse
+from hiergen.taxonomy.spec import (
+    Budget,
+    Groups,
+    Hypernyms,
+    ImageFolder,
+    ModelSpec,
+    NestingOptions,
+    Spec,
+    Stage,
+    TrunkSpec,
+)
+from hiergen.training.recipe import Augment, Loss, Optimizer, Recipe, Schedule, TrunkUse
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs/site"
@@ -57,7 +67,10 @@ def test_a_cell_is_a_cell() -> None:
 @pytest.mark.parametrize(
     ("page", "models"),
     [
-        ("taxonomy-reference.md", (Spec, ImageFolder, Groups, Hypernyms, Nesting, ModelSpec, TrunkSpec, Budget, Stage)),
+        (
+            "taxonomy-reference.md",
+            (Spec, ImageFolder, Groups, Hypernyms, NestingOptions, ModelSpec, TrunkSpec, Budget, Stage),
+        ),
         ("recipe-reference.md", (Recipe, TrunkUse, Augment, Loss, Optimizer, Schedule)),
     ],
 )

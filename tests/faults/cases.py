@@ -109,9 +109,9 @@ def built(work: Path) -> None:
     """A taxonomy, its source and weights."""
     import torch
 
-    from hiergen.builder import build
-    from hiergen.models import find_model
-    from hiergen.weights import save_weights
+    from hiergen.codegen.build import build
+    from hiergen.models.load import find_model
+    from hiergen.models.weights import save_weights
 
     taxonomy()(work)
     build(work / "t.yaml", work / "t.py")
@@ -120,7 +120,7 @@ def built(work: Path) -> None:
 
 
 def with_images(work: Path) -> None:
-    from tests.train.own_images import COLOURS, FOLDERS, folders
+    from tests.training.own_images import COLOURS, FOLDERS, folders
 
     built(work)
     folders(work / "images", 4)
@@ -149,7 +149,7 @@ def _built_as(path: str, model: str) -> Prepare:
     """Another model's source lies there already."""
 
     def prepare(work: Path) -> None:
-        from hiergen.builder import build
+        from hiergen.codegen.build import build
 
         taxonomy(model)(work)
         build(work / "t.yaml", work / path)
@@ -165,10 +165,10 @@ def _pickle(work: Path) -> None:
 
 
 def _cutout(work: Path) -> None:
-    from hiergen.cutouts import write_cutout
+    from hiergen.models.cutout import cutout
 
     built(work)
-    write_cutout(f"{work / 't.py'}:N2HL", work / "cut", classes=["sky", "rust"], weights=work / "w.safetensors")
+    cutout(f"{work / 't.py'}:N2HL", work / "cut", classes=["sky", "rust"], weights=work / "w.safetensors")
 
 
 def _matrix(work: Path) -> None:
@@ -179,7 +179,7 @@ def _matrix(work: Path) -> None:
 
 # a training without the report's pictures and measured costs, which take seconds; they have a case of their own
 _LEAN = """
-import hiergen.train.report as report
+import hiergen.training.report as report
 report.draw_pictures = lambda *_: ()
 report._cost = lambda *_: None
 from hiergen.cli import main
@@ -188,17 +188,17 @@ main()
 _REPORT = """
 import json, random, torch
 from pathlib import Path
-from hiergen.models import load_network
-from hiergen.train.hierarchy import Hierarchy
-from hiergen.train.metrics import evaluate
-from hiergen.train.recipefile import load_recipe
-from hiergen.train import report
-from hiergen.train.runfolder import Request
+from hiergen.models.load import load_network
+from hiergen.training.hierarchy import Hierarchy
+from hiergen.training.metrics import evaluate
+from hiergen.training.recipefile import load_recipe
+from hiergen.training import report
+from hiergen.training.runfolder import Request
 report._cost = lambda *_: None
 network = load_network("t.py:N2HL", "w.safetensors")
 logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
 targets = torch.arange(20) % 5
-metrics = evaluate(logits, targets, Hierarchy.of(network), labels=network.nest.labels)
+metrics = evaluate(logits, targets, Hierarchy.of(network), labels=network.nesting.labels)
 row = {"epoch": 1.0, "step": 1.0, "lr": 0.1, "train_loss": 1.0, "images_per_s": 5.0, **metrics.summary()}
 facts = {"training": "x", "validation": "x", "training_images": 1, "validation_images": 1, "broken": [], "left_out": [],
          "fingerprint": "0"}
@@ -216,7 +216,7 @@ _ANSWERS = """
 from pathlib import Path
 import typer.main
 from hiergen.cli import app, main
-from hiergen.suggest.llm.cache import Entry, read_cache
+from hiergen.nestings.ask.cache import CacheEntry, read_cache
 typer.main.get_command.cache_clear()  # of the server's
 app.registered_commands.clear()
 @app.command()
@@ -224,7 +224,7 @@ def command(word: str) -> None:
     cache = read_cache(Path("answers.json"))
     for number in range(3):
         question = f"{number:016x}"
-        cache._entries.setdefault(question, Entry(item=f"i{number}", question=question, answer="yes", by="m"))
+        cache._entries.setdefault(question, CacheEntry(item=f"i{number}", question=question, answer="yes", by="m"))
         cache._dirty = True
         cache.save()
 main()
@@ -254,8 +254,6 @@ _RESUME = ("train", "--resume", "run")
 _FROZEN = (*_TRAIN, "--set", "trunk.mode=frozen", "--set", "trunk.views=2")
 _EVENTS = r"/tensorboard(/|$)"
 
-_SEARCH = ("--groups", 2, "--search", "--objective", "cost", "--steps", 400, "--state", "state.json")
-_SUGGESTED = ("-o", "s.yaml", "--force")
 
 CASES: dict[str, Case] = {
     "build": Case(("build", "t.yaml", "-o", "new/t.py"), taxonomy()),
@@ -270,12 +268,7 @@ CASES: dict[str, Case] = {
     "suggest --out": Case(
         ("suggest", "t.yaml", "--by", "random", "--groups", "2", "-o", "s.yaml", "--force"), taxonomy()
     ),
-    "suggest --search --state": Case(
-        ("suggest", "t.yaml", *_SEARCH, *_SUGGESTED),
-        taxonomy(),
-        stops=True,
-    ),
-    "suggest --by llm, answers kept": Case(
+    "ask, answers kept": Case(
         ("command", "x"),
         _old("answers.json", '{"version": 1, "answers": []}\n'),
         code=_ANSWERS,

@@ -76,7 +76,7 @@ def prime() -> None:
     """What every command would do again: WordNet, and the options of all commands."""
     import typer.main
 
-    from hiergen.taxonomy.wordnet import default
+    from hiergen.taxonomy.wordnet.nouns import default
 
     default()
     typer.main.get_command = functools.cache(typer.main.get_command)

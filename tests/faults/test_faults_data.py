@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import with_images
 
-from hiergen.train import report
-from hiergen.train.watch import Watch
-from hiergen.weightsfile import read_weights
+from hiergen.models.weightsfile import read_weights
+from hiergen.training import report
+from hiergen.training.progress import TrainingLog
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting faulty:UserWarning")  # timm, of one name again
 Run = Callable[..., Ran]
@@ -64,14 +64,14 @@ HARM = (removed, garbage, cut_off, renamed, gone, emptied)
 
 
 def harmed_after_an_epoch(monkeypatch: pytest.MonkeyPatch, harm: Callable[[], None]) -> None:
-    usual = Watch.epoch
+    usual = TrainingLog.epoch
 
-    def epoch(self: Watch, rows: Any, *, better: bool) -> None:
+    def epoch(self: TrainingLog, rows: Any, *, better: bool) -> None:
         usual(self, rows, better=better)
         if len(rows) == 1:
             harm()
 
-    monkeypatch.setattr(Watch, "epoch", epoch)
+    monkeypatch.setattr(TrainingLog, "epoch", epoch)
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)

@@ -21,8 +21,7 @@ pytestmark = [
 # one fault in so many: of each command some, of all kinds together
 SOME = {
     "build, over another": 29,
-    "suggest --search --state": 71,
-    "suggest --by llm, answers kept": 41,
+    "ask, answers kept": 41,
     "import": 23,
     "export safetensors": 23,
     "cutout --force": 37,

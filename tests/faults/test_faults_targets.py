@@ -13,8 +13,8 @@ from conftest import Ran
 
 from hiergen.errors import OutputError
 from hiergen.files import check_writable, replacing, write_text
-from hiergen.plan import measure
-from hiergen.weightsfile import write_tensors
+from hiergen.models.weightsfile import write_tensors
+from hiergen.planning import measure
 
 Run = Callable[..., Ran]
 SAID = "is a pipe or a device, which a file would replace"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hiergen.errors import OutputError
-from hiergen.train.recipefile import load_recipe
-from hiergen.train.runfolder import Request, begin, held
+from hiergen.training.recipefile import load_recipe
+from hiergen.training.runfolder import Request, begin, held
 
 ROOT = Path(__file__).parents[2]
 WRITER = """
@@ -34,15 +34,6 @@ while len(list(here.glob("ready-*"))) < 2:  # importing torch takes either of th
     time.sleep(0.001)
 for number in range(40):
     remember(Case((), int(sys.argv[1]), (number, 8, 8), torch.device("cpu"), torch.float32, False, 1), Lowering("loop"))
-"""
-SEARCHER = """
-import sys
-from pathlib import Path
-from hiergen.suggest.search.statefile import Identity, State, load, save
-path, seed = Path(sys.argv[1]), int(sys.argv[2])
-mine = Identity("cost", "e", "c", "s", (2,), (2, 3), False, seed)
-for number in range(150):
-    save(path, mine, State(200, now=[[0, 0, 1, 1]], block=1 + number, leader=[[0, 1, 0, 1]], leader_value=0.5))
 """
 
 
@@ -76,15 +67,6 @@ def test_two_that_tune_keep_the_choices_of_both(tmp_path: Path) -> None:
     both(*(start(TUNER, branches, tmp_path, XDG_CACHE_HOME=str(tmp_path)) for branches in (2, 3)))
     assert len(json.loads((tmp_path / "hiergen" / "lowerings.json").read_text())) == 80
     assert os.listdir(tmp_path / "hiergen") == ["lowerings.json"]
-
-
-def test_two_searches_in_one_state_file(tmp_path: Path) -> None:
-    """Each goes on by itself; the file is the state of one of them, whole, and says whose."""
-    path = tmp_path / "state.json"
-    both(*(start(SEARCHER, path, seed) for seed in (1, 2)))
-    found = json.loads(path.read_text())
-    assert (found["block"], found["search"]["seed"] in (1, 2)) == (150, True)
-    assert os.listdir(tmp_path) == ["state.json"]
 
 
 def test_a_second_training_in_one_folder_is_refused(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from cases import Case
 from injector import WRITES, Fault, Operation, Ran, Server
 
 from hiergen.errors import HiergenError
-from hiergen.weightsfile import read_weights
+from hiergen.models.weightsfile import read_weights
 
 Files = dict[str, bytes | None]
 # what a killed process may leave until the next one: unfinished files of ours, locks and claims
-_LEFT = re.compile(r"(^|/)\.[^/]*\.part(/|$)|/claim-\d+$|/use$|/\.lock$|/\.lowerings[^/]*$")
+_LEFT = re.compile(r"(^|/)\.[^/]*\.part(/|$)|/claim-\d+$|/use-\w+$|/\.lock$|/\.lowerings[^/]*$")
 _RANDOM = re.compile(r"\.\w{8}\.part|\.tmp\w{6}$")
 _MAPS = re.compile(r"\.maps(/|$)|/features(/|$)")
-_LOCKS = re.compile(r"/use$|/\.lock$|/claim-\d+$|/\.lowerings[^/]*\.lock$")
+_LOCKS = re.compile(r"/use-\w+$|/\.lock$|/claim-\d+$|/\.lowerings[^/]*\.lock$")
 
 
 def snapshot(root: Path) -> Files:

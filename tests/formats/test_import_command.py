@@ -14,12 +14,12 @@ import pytest
 from random_trees import HOSTILE, random_tree
 
 from hiergen import formats
-from hiergen.data import class_list
+from hiergen.assets import class_list
 from hiergen.errors import HiergenError
 from hiergen.formats.tree import Tree, leaves, root, text
 from hiergen.taxonomy import tree as merged
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.wordnet.nouns import default
 
 Write = Callable[..., Path]
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -13,6 +13,7 @@ from random_trees import shape
 
 from hiergen import formats
 from hiergen.errors import HiergenError
+from hiergen.models.export.run import EXPORTERS, Exporter
 from hiergen.taxonomy import tree as merged
 from hiergen.taxonomy.load import load_taxonomy
 
@@ -50,6 +51,34 @@ def test_a_merged_tree_in_each_format(write: Callable[..., Path], hiergen: Any) 
     assert nodes[2]["name"] == "Cow"
     assert nodes[5]["synset"] == "n02084071"
     assert nodes[3]["why"].startswith("groups (")
+
+
+def test_a_model_after_a_colon_is_its_nesting(write: Callable[..., Path], hiergen: Any) -> None:
+    file = write(PETS, "pets.yaml")
+    for words, target in (((f"{file}:N3HL",), "a.nwk"), ((file, "--model", "N3HL"), "b.nwk")):
+        ran = hiergen("export", *words, "-o", file.with_name(target))
+        assert ran.out == f"→ {file.with_name(target)}: nesting of N3HL, 4 classes, 2 groups\n"
+    assert file.with_name("a.nwk").read_bytes() == file.with_name("b.nwk").read_bytes()
+    ran = hiergen("export", f"{file}:N3HL", "--merged", "-o", file.with_name("c.nwk"))
+    assert ran.code == 2
+    assert not file.with_name("c.nwk").exists()
+
+
+def test_what_is_no_format_of_trees_is_one_of_networks(
+    write: Callable[..., Path], hiergen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command asks the table of exporters, so that a new row is enough."""
+    file, asked = write(PETS, "pets.yaml"), []
+
+    def exported(model: str, *_: Any, **options: Any) -> None:
+        asked.append((model, options["format"]))
+        raise HiergenError("enough")
+
+    monkeypatch.setitem(EXPORTERS, "mine", Exporter(exported))
+    monkeypatch.setattr("hiergen.models.export.export", exported)
+    assert hiergen("export", f"{file}:N3HL", "--format", "mine").err == "error: enough\n"
+    assert asked == [(f"{file}:N3HL", "mine")]
+    assert "no format 'none'; expected one of nbdt" in hiergen("export", file, "--format", "none").err
 
 
 @pytest.mark.parametrize("format", formats.WRITE)
@@ -97,7 +126,7 @@ def test_what_a_format_cannot_hold_is_said_of_the_file(write: Callable[..., Path
         formats.files.written(twice, "isa")
 
 
-def test_a_nesting_has_its_groups_level_by_level(tmp_path: Path, hiergen: Any) -> None:
+def test_a_nesting_has_its_groups_vby_level(tmp_path: Path, hiergen: Any) -> None:
     ran = hiergen("export", IMAGENET100, "--model", "N3HL", "--format", "graphml", "-o", tmp_path)
     assert ran.code == 0, ran.err
     found = nx.read_graphml(tmp_path / "imagenet100-N3HL.graphml")
@@ -107,7 +136,7 @@ def test_a_nesting_has_its_groups_level_by_level(tmp_path: Path, hiergen: Any) -
         by_depth.setdefault(found.nodes[key]["depth"], []).append(key)
     assert [len(by_depth[d]) for d in sorted(by_depth)] == [1, 12, 32, 100]
     for level in (1, 2):
-        wanted = {(group.name, frozenset(group.classes)) for group in nesting.groups[level - 1]}
+        wanted = {(group.name, frozenset(group.classes)) for group in nesting.levels[level - 1].groups}
         got = set()
         for key in by_depth[level]:
             below = [k for k in nx.descendants(found, key) if found.nodes[k]["kind"] == "class"]
@@ -135,8 +164,8 @@ def test_the_merged_tree_of_imagenet100_comes_back(tmp_path: Path, hiergen: Any)
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["t.yaml"], "no format given; expected --format newick|graphml|json"),
-        (["t.yaml", "--format", "onnx"], "no format 'onnx'; expected one of newick, graphml, json"),
+        (["t.yaml"], "no format given; expected --format nbdt|isa|paths"),
+        (["t.yaml", "--format", "onx"], "no format 'onx'; expected one of nbdt, isa, paths"),
         (["t.yaml", "--format", "json", "--model", "N4HL"], "t.yaml: no model 'N4HL'; expected one of PHL, N2HL, N3HL"),
         (["t.yaml", "--format", "json", "--model", "PHL", "--merged"], "--merged and --model are two trees"),
         (["t.yaml", "--format", "json", "--batch", "2"], "--batch is of networks"),

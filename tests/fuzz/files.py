@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from hiergen.taxonomy import yamltext
+from hiergen.taxonomy import yamlfile as yamltext
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.synsets import class_synset
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.wordnet.nouns import default
 from tests.fuzz.trees import Shape, shape_of
 
 Data = dict[str, Any]

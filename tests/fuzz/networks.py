@@ -8,12 +8,11 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, InvertedResiduals, Nest, Siblings
+from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, InvertedResiduals, Siblings
 from hiergen.nn.stage import StageRecipe
-from hiergen.plan.compile import nested_tree
-from hiergen.taxonomy.classes import ClassEntry
-from hiergen.taxonomy.nesting import Nesting, nest_tree
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.levels import nest_tree
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.wordnet.nouns import default
 from tests.fuzz.trees import Shape, depth_of, options, shapes, tree_of
 
 CHANNELS = 4
@@ -42,16 +41,11 @@ def recipe(channels: int, said: dict[str, Any]) -> StageRecipe:
     return ConvNeXts(*sizes, depth=depth, stride=stride, grn=said["block"] == "convnextv2")
 
 
-def network(nesting: Nesting, branches: list[list[dict[str, Any]]], size: int, seed: int) -> HierarchicalNetwork:
+def network(nest: Nesting, branches: list[list[dict[str, Any]]], size: int, seed: int) -> HierarchicalNetwork:
     """The network of a nesting, as generated code writes it; random weights and statistics, in eval mode."""
-    entries = tuple(ClassEntry(f"c{c}", f"c{c}", None, "") for c in range(nesting.classes))
-    tree = nested_tree(entries, nesting)
-    ids = tuple(entry.id for entry in entries)
-    nest = Nest(tree, ids)
 
     class Fuzzed(HierarchicalNetwork):
-        taxonomy = tree
-        classes = ids
+        nesting = nest
         input_size = (3, size, size)
 
         def __init__(self) -> None:
@@ -65,7 +59,7 @@ def network(nesting: Nesting, branches: list[list[dict[str, Any]]], size: int, s
                     channels = said["out"]
                 parents = nest.parents(number) if number > 1 else None
                 self.add_module(f"level{number}", Siblings(len(nest.parents(number)), recipes, parents=parents))
-            self.head = ClassHeads(len(ids), channels, parents=nest.heads)
+            self.head = ClassHeads(len(nest.classes), channels, parents=nest.heads)
 
     torch.manual_seed(seed)
     made = Fuzzed().eval()
@@ -88,7 +82,7 @@ def nestings(draw: st.DrawFn, most: int = 9) -> tuple[Shape, Nesting]:
 @st.composite
 def networks(draw: st.DrawFn, stages: st.SearchStrategy[dict[str, Any]]) -> HierarchicalNetwork:
     _, nesting = draw(nestings())
-    branches = [draw(st.lists(stages, min_size=1, max_size=2)) for _ in range(nesting.levels)]
+    branches = [draw(st.lists(stages, min_size=1, max_size=2)) for _ in range(nesting.depth)]
     size = 32
     for stage in (stage for level in branches for stage in level):
         size = size // stage["stride"]

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from hiergen.models import load_network
-from hiergen.taxonomy import wordnet_files
-from hiergen.weights import save_weights
+from hiergen.models.load import load_network
+from hiergen.models.weights import save_weights
+from hiergen.taxonomy.wordnet import files as wordnet_files
 from tests.fuzz.entry import command
 
 TAXONOMY = b"""\

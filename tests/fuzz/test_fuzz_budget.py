@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiergen.errors import PlanError
-from hiergen.plan.compile import compile_plan
-from hiergen.plan.ir import Plan
-from hiergen.plan.trunks import facts
-from hiergen.taxonomy.classes import ClassEntry
+from hiergen.planning.backbones import facts
+from hiergen.planning.compile import compile_plan
+from hiergen.planning.plan import Plan
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.spec import ModelSpec
 from tests.fuzz.files import TRUNKS, Data
@@ -41,11 +40,10 @@ def specs(draw: st.DrawFn, levels: int) -> Data:
 
 def planned(nesting: Nesting, spec: Data) -> Plan | PlanError:
     """The plan, or why there is none."""
-    entries = tuple(ClassEntry(f"c{c}", f"c{c}", None, "") for c in range(nesting.classes))
     known = facts(spec["trunk"]["backbone"], spec.get("input_size"), measure=False)
     assert known is not None
     try:
-        return compile_plan("t", "M", ModelSpec.model_validate(spec), entries, nesting, known)
+        return compile_plan("t", "M", ModelSpec.model_validate(spec), nesting, known)
     except PlanError as error:
         return error
 
@@ -54,7 +52,7 @@ def planned(nesting: Nesting, spec: Data) -> Plan | PlanError:
 @given(nestings(), st.data())
 def test_a_budget_is_filled_or_said_to_be_too_small(case: tuple[Shape, Nesting], data: st.DataObject) -> None:
     _, nesting = case
-    spec = data.draw(specs(nesting.levels))
+    spec = data.draw(specs(nesting.depth))
     budget = spec["budget"]
     plan = planned(nesting, spec)
     if isinstance(plan, PlanError):

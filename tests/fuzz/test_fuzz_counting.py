@@ -8,13 +8,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hiergen.errors import HiergenError
-from hiergen.partitions.consistent import ClassTree
-from hiergen.partitions.constraints import Constraints, UnsatisfiableError
-from hiergen.partitions.count import count_nestings
-from hiergen.partitions.sample import sample_nesting
+from hiergen.nestings.count.consistent import ClassTree
+from hiergen.nestings.count.constraints import Constraints, UnsatisfiableError
+from hiergen.nestings.count.count import count_nestings
+from hiergen.nestings.count.sample import sample_nesting
 from tests.fuzz.profiles import examples
 from tests.fuzz.trees import Shape, shapes
-from tests.partitions.all_nestings import Partition, nestings, random_constraints, satisfies
+from tests.nestings.all_nestings import Partition, nestings, random_constraints, satisfies
 
 
 def class_tree(shape: Shape) -> ClassTree:

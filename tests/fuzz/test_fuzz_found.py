@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hiergen.formats.exporting import export_tree
-from hiergen.formats.job import import_tree
-from hiergen.partitions.grouping import grouping_of
-from hiergen.suggest.write import write_suggestion
+from hiergen.formats.importing import import_tree
+from hiergen.nestings.read import nesting_of
+from hiergen.nestings.suggest.write import write_suggestion
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.load import load_taxonomy
 
@@ -50,7 +50,7 @@ def test_one_level_of_a_file_without_sources_can_be_suggested(write: Write) -> N
     """The suggestion had a `sources:` with nothing below it, which is no list, and was refused when read back."""
     file = write("name: t\nclasses: [cat, dog]\nsources: []\nunplaced: root\nmodels: {PHL: {}}\n")
     done = write_suggestion(
-        load_taxonomy(file), grouping_of(load_taxonomy(file), "PHL"), file.with_name("s.yaml"), by="hand"
+        load_taxonomy(file), nesting_of(load_taxonomy(file), "PHL"), file.with_name("s.yaml"), by="hand"
     )
     assert done.difference is None
     assert load_taxonomy(done.path).spec.sources == []

@@ -7,10 +7,11 @@ from collections import Counter
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hiergen.taxonomy.nest import OTHER, Cut, solve
-from hiergen.taxonomy.nesting import Nesting, nest_tree
-from hiergen.taxonomy.spec import Nesting as Options
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.levels import nest_tree
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.relevel import OTHER, Cut, solve
+from hiergen.taxonomy.spec import NestingOptions as Options
+from hiergen.taxonomy.wordnet.nouns import default
 from tests.fuzz.profiles import examples
 from tests.fuzz.trees import (
     Shape,
@@ -32,10 +33,10 @@ def levels_below(shape: Shape) -> st.SearchStrategy[int]:
 
 def check_levels(nesting: Nesting, n: int, k: int) -> None:
     """Exactly k levels; each is a partition of the classes, and refines the one above by `parent`."""
-    assert nesting.levels == k
-    assert len(nesting.groups) == k - 1
+    assert nesting.depth == k
+    assert len(nesting.levels) == k - 1
     above = [frozenset(range(n))]
-    for groups in nesting.groups:
+    for groups in [v.groups for v in nesting.levels]:
         assert Counter(c for group in groups for c in group.classes) == Counter(range(n))
         for group in groups:
             assert list(group.classes) == sorted(group.classes)
@@ -47,7 +48,7 @@ def check_levels(nesting: Nesting, n: int, k: int) -> None:
         assert len(set(names)) == len(names)
         above = [frozenset(group.classes) for group in groups]
     assert Counter(nesting.leaves) == Counter(range(n))
-    homes = nesting.parents(k)
+    homes = nesting.above(k)
     assert all(c in above[home] for c, home in enumerate(homes)) if k > 1 else set(homes) == {0}
 
 
@@ -56,7 +57,7 @@ def check_groups(nesting: Nesting, shape: Shape) -> None:
     whole = completed(shape)
     inner = {classes_of(node) for node in nodes_of(whole)}
     families = [[classes_of(part) for part in node] for node in nodes_of(whole)]
-    for groups in nesting.groups:
+    for groups in [v.groups for v in nesting.levels]:
         for group in groups:
             inside = frozenset(group.classes)
             if group.kind == "pass":
@@ -109,7 +110,7 @@ def test_refining_keeps_the_groups_above(data: st.DataObject) -> None:
     tree, chosen = tree_of(shape), data.draw(options())
     base = nest_tree(tree, k, chosen, default())
     deeper = nest_tree(tree, more, chosen, default(), base=base)
-    assert deeper.groups[: k - 1] == base.groups
+    assert deeper.levels[: k - 1] == base.levels
     check_levels(deeper, len(classes_of(shape)), more)
 
 
@@ -120,22 +121,22 @@ def test_nesting_a_nesting_again_is_the_identity(data: st.DataObject) -> None:
     shape = data.draw(shapes(most=24))
     k = data.draw(levels_below(shape))
     nesting = nest_tree(tree_of(shape), k, data.draw(options()), default())
-    assume(all(count > 1 for level in range(1, k) for count in nesting.children(level)))
-    assume(k == 1 or len(nesting.groups[0]) > 1)
+    assume(all(count > 1 for level in range(1, k) for count in Counter(nesting.parents(level + 1)).values()))
+    assume(k == 1 or len(nesting.levels[0].groups) > 1)
     again = nest_tree(tree_of(nested(nesting)), k, Options(balance=0), default())
-    assert [[g.classes for g in groups] for groups in again.groups] == [
-        [g.classes for g in groups] for groups in nesting.groups
+    assert [[g.classes for g in groups] for groups in [v.groups for v in again.levels]] == [
+        [g.classes for g in groups] for groups in [v.groups for v in nesting.levels]
     ]
 
 
 def nested(nesting: Nesting) -> Shape:
     """A nesting as a tree of its own."""
-    below: list[Shape] = [[] for _ in nesting.groups[-1]] if nesting.groups else [[]]
-    for c, home in enumerate(nesting.parents(nesting.levels)):
+    below: list[Shape] = [[] for _ in nesting.levels[-1].groups] if nesting.levels else [[]]
+    for c, home in enumerate(nesting.above(nesting.depth)):
         below[home].append(c)
-    for level in range(len(nesting.groups) - 1, -1, -1):
-        gathered: list[Shape] = [[] for _ in (nesting.groups[level - 1] if level else [0])]
-        for group, inner in zip(nesting.groups[level], below, strict=True):
+    for level in range(len(nesting.levels) - 1, -1, -1):
+        gathered: list[Shape] = [[] for _ in (nesting.levels[level - 1].groups if level else [0])]
+        for group, inner in zip(nesting.levels[level].groups, below, strict=True):
             gathered[group.parent].append(inner)
         below = gathered
     return below[0]
@@ -152,8 +153,8 @@ def test_the_order_in_which_children_stand_is_nothing(data: st.DataObject) -> No
         return part if isinstance(part, int) else [turned(p) for p in data.draw(st.permutations(part))]
 
     first, second = (nest_tree(tree_of(t), k, chosen, default()) for t in (shape, turned(shape)))
-    assert [[(g.classes, g.parent, g.kind) for g in groups] for groups in first.groups] == [
-        [(g.classes, g.parent, g.kind) for g in groups] for groups in second.groups
+    assert [[(g.classes, g.parent, g.kind) for g in groups] for groups in [v.groups for v in first.levels]] == [
+        [(g.classes, g.parent, g.kind) for g in groups] for groups in [v.groups for v in second.levels]
     ]
 
 

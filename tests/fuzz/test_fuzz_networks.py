@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.nn import HierarchicalNetwork, Siblings
 from hiergen.nn.lowering import Lowering
-from hiergen.plan.cost import stage_cost
-from hiergen.plan.ir import StagePlan
+from hiergen.planning.blocks import stage_cost
+from hiergen.planning.plan import StagePlan
 from tests.fuzz.files import stages
 from tests.fuzz.networks import networks, recipe
 from tests.fuzz.profiles import examples
@@ -94,8 +94,11 @@ def test_a_cutout_is_a_slice_of_the_logits(network: HierarchicalNetwork, data: s
             close(part.cutout([inner])(x), full[:, [kept[inner]]])
     names = {name for name, _ in network.named_parameters()}
     assert {name for name, _ in part.named_parameters()} == names
-    homes = {"/".join(network.nest.path(part.nest.depth, i)) for i in range(len(network.nest.names(part.nest.depth)))}
-    assert {"/".join(part.nest.path(part.nest.depth, i)) for i in range(len(kept))} <= homes
+    homes = {
+        "/".join(network.nesting.path(part.nesting.depth, i))
+        for i in range(len(network.nesting.names(part.nesting.depth)))
+    }
+    assert {"/".join(part.nesting.path(part.nesting.depth, i)) for i in range(len(kept))} <= homes
 
 
 @examples(6, 0.015)
@@ -115,7 +118,7 @@ def test_gain_1_changes_nothing_and_others_only_what_is_below(
         with network.attend(gains):
             steered = network(x)
             first = network(x[:1])
-        below = set(network.nest.classes(nodes[node].level, nodes[node].branch))
+        below = set(network.nesting.members(nodes[node].level, nodes[node].branch))
         others = [c for c in range(network.num_classes) if c not in below]
         assert torch.equal(steered[:, others], full[:, others])
         close(first, steered[:1])

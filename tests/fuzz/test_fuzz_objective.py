@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hiergen.taxonomy.nest import OTHER, Cut, solve
-from hiergen.taxonomy.spec import Nesting as Options
+from hiergen.taxonomy.relevel import OTHER, Cut, solve
+from hiergen.taxonomy.spec import NestingOptions as Options
 from tests.fuzz.profiles import examples
 from tests.fuzz.trees import Shape, classes_of, depth_of, options, shapes, tree_of
 
@@ -152,7 +152,7 @@ def found(cut: Cut, sizes: dict[str, int]) -> Group:
 
 def sizes_of(shape: Shape) -> dict[str, int]:
     """Key of a group in `tree_of` → its classes in the completed tree, found through the classes that it holds."""
-    from hiergen.taxonomy.nest import complete as completed
+    from hiergen.taxonomy.relevel import complete as completed
     from hiergen.taxonomy.tree import leaves
 
     tree = completed(tree_of(shape))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +16,10 @@ import timm
 import torch
 
 from hiergen.errors import HiergenError, SpecError
+from hiergen.models.weightsfile import read_weights
+from hiergen.nestings.ask.cache import read_cache
 from hiergen.nn.macs import count_macs
-from hiergen.suggest.llm.cache import read_cache
-from hiergen.suggest.search import statefile
-from hiergen.train.cachefile import JOURNAL, Layout
-from hiergen.train.cachefolder import open_cache
-from hiergen.train.runfolder import recorded
-from hiergen.weightsfile import read_weights
+from hiergen.training.runfolder import recorded
 from tests.conftest import Ran, Write
 from tests.fuzz.entry import plain, sentence
 from tests.fuzz.specimens import small_wordnet
@@ -111,71 +108,24 @@ def test_a_wordnet_that_is_not_utf8(hiergen: Run, write: Write, name: str) -> No
     refused(hiergen("show", path), "t.yaml:5", f"{name}:{line}: not UTF-8")
 
 
-def test_a_search_state_whose_numbers_are_text(tmp_path: Path) -> None:
-    """They stood in the sentence as they are: escape sequences, of any length."""
-    identity = statefile.Identity("coherence", "names", "abc", "def", (2,), (2, 3), False, 0)
-    path = tmp_path / "s.json"
-    statefile.save(path, identity, statefile.State(10))
-    assert statefile.load(path, identity, 5) == statefile.State(10)
-    data = json.loads(path.read_text())
-    del data["sha256"]
-    data["search"]["counts"] = ["\x1b[2J", "x" * 10_000]
-    path.write_text(json.dumps({**data, "sha256": statefile._checksum(data)}))
-    with pytest.raises(SpecError, match=r"another search \(counts\)") as caught:
-        statefile.load(path, identity, 5)
-    plain(str(caught.value), "the error")
-    assert len(str(caught.value)) < 600
-
-
-def test_a_search_state_whose_best_value_is_no_number(tmp_path: Path) -> None:
-    """Nothing is better than it: the search would have gone on and kept what it had."""
-    identity = statefile.Identity("coherence", "names", "abc", "def", (2,), (2, 3), False, 0)
-    path, found = tmp_path / "s.json", [[0, 0, 0, 1, 1]]
-    statefile.save(path, identity, statefile.State(10, round=1, best=found, best_value=0.5))
-    assert statefile.load(path, identity, 5) is not None
-    statefile.save(path, identity, statefile.State(10, round=1, best=found, best_value=float("nan")))
-    with pytest.raises(SpecError, match=r"best_value.*finite"):
-        statefile.load(path, identity, 5)
-
-
 def test_a_confusion_that_no_float_holds(hiergen: Run, write: Write) -> None:
     classes = ["tabby", "pug", "beagle", "minivan"]
     table = [[10**400 if i == j else 1 for j in range(4)] for i in range(4)]
     counts = write(json.dumps({"classes": classes, "counts": table}), "c.json")
     path = write(START + f"classes: {classes}\n")
-    ran = hiergen("suggest", path, "--by", "features", "--groups", "2", "--confusions", counts)
+    ran = hiergen("suggest", path, "--by", "confusions", "--groups", "2", "--confusions", counts)
     refused(ran, "c.json", "is no count", "numbers from 0")
 
 
 def test_confusions_of_which_one_names_no_class(hiergen: Run, write: Write) -> None:
     classes = ["tabby", "pug", "beagle", "minivan"]
     entries = [{"id": c, "images": 9, "accuracy": 0.5, "confused_with": "pug", "confused": 3} for c in classes]
-    path, words = write(START + f"classes: {classes}\n"), ("--by", "features", "--groups", "2", "--confusions")
+    path, words = write(START + f"classes: {classes}\n"), ("--by", "confusions", "--groups", "2", "--confusions")
     counts = write(json.dumps({"classes": entries}), "c.json")
     assert hiergen("suggest", path, *words, counts, "-o", path.with_name("o.yaml")).code == 0
     del entries[2]["id"]
     counts = write(json.dumps({"classes": entries}), "c.json")
     refused(hiergen("suggest", path, *words, counts), "c.json: says not which class is which")
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        *({"crc": 1, "broken": []}, {"chunk": 0, "crc": 1}, [1], {"chunk": 0, "crc": 1, "broken": [[1, 2]]}),
-        {"chunk": "0", "crc": 1, "broken": []},
-        {"chunk": 0, "crc": 1, "broken": 5},
-        {"chunk": -1, "crc": 1, "broken": []},
-    ],
-    ids=str,
-)
-def test_a_line_of_the_journal_that_is_of_another_kind(tmp_path: Path, record: object) -> None:
-    layout, key = Layout.of(6, (2, 3), "float16", 2), "0" * 32
-    open_cache(tmp_path, key, layout, {}).close()
-    text = json.dumps(record).encode()
-    (tmp_path / f"{key}.maps" / JOURNAL).write_bytes(b"\n%08x %s\n" % (zlib.crc32(text), text))
-    cache = open_cache(tmp_path, key, layout, {})
-    assert cache.entries == {}
-    cache.close()
 
 
 def test_a_checkpoint_of_the_old_format_with_a_wrong_storage(hiergen: Run, write: Write) -> None:
@@ -245,12 +195,10 @@ def test_a_name_that_is_too_long_for_a_file(
 def test_a_page_that_cannot_be_written_is_refused_before_it_is_measured(
     hiergen: Run, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hiergen.explore import job
-
     def measure(*_: object, **__: object) -> None:
         raise AssertionError("measured")
 
-    monkeypatch.setattr(job, "measure", measure)
+    monkeypatch.setattr(importlib.import_module("hiergen.views.explore.explore"), "measure", measure)
     model = "models: {PHL: {trunk: {backbone: resnet18, until: layer2}}}\n"
     path = write("name: t\nunplaced: root\nclasses: [cat, dog]\n" + model)
     for target in (path / "o.html", path.parent / ("a" * 300 + ".html"), Path("/dev/null/x/o.html")):

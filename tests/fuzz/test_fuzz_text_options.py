@@ -32,6 +32,8 @@ USUAL: dict[str, list[str]] = {
     "draw": ["t.yaml", "-o", "o.svg"],
     "import": ["t.txt", "-o", "o.yaml"],
     "suggest": ["t.yaml", "--by", "random", "-o", "o.yaml"],
+    "search": ["t.yaml", "--steps", "2", "-o", "o.yaml"],
+    "ask": ["t.yaml", "--answers", "none.json", "-o", "o.yaml"],
     "count-partitions": ["t.yaml"],
     "cost": ["m.py", "--no-time", "--no-memory"],
     "cutout": ["m.py", "-o", "o", "--untrained", "--classes", "tabby"],
@@ -56,7 +58,7 @@ PATHS = [
     "~no-such-user/x",
 ]
 # They do real work for as long as they are asked to: their own tests bound it.
-LONG_ANSWERS = {"--measure", "--search", "--seconds", "--draws", "--sample", "--dry-run", "--base-url", "--help"}
+LONG_ANSWERS = {"--measure", "--steps", "--draws", "--sample", "--dry-run", "--base-url", "--help"}
 BIG = {"--classes", "-n", "--levels", "-k"}  # of count-partitions: an exact count may take its time, which is announced
 
 

@@ -60,7 +60,7 @@ HEAVY = [
     *(["draw", "--architecture", "-o", "o.svg"], ["suggest", "--by", "random", "--groups", "2", "-o", "s.yaml"]),
     *(
         ["suggest", "--groups", "2", "--min-size", "1", "-o", "s.yaml"],
-        ["suggest", "--by", "llm", "--groups", "2", "--dry-run", "p.jsonl"],
+        ["ask", "--groups", "2", "--dry-run", "p.jsonl"],
     ),
 ]
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from hiergen.data import class_list
-from hiergen.taxonomy import superclass
-from hiergen.taxonomy.wordnet import default
+from hiergen.assets import class_list
+from hiergen.taxonomy import sources as superclass
+from hiergen.taxonomy.wordnet.nouns import default
 from tests.fuzz.bytes import LONG_WORD, SCALARS, almost, noise, seeds, twisted
 from tests.fuzz.entry import command, folder
 from tests.fuzz.profiles import examples

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given
 from safetensors.torch import save
 
-from hiergen.images import load_images
-from hiergen.train.data import open_data
-from hiergen.weightsfile import read_weights
+from hiergen.data.folders import load_images
+from hiergen.data.sources import open_data
+from hiergen.models.weightsfile import read_weights
 from tests.fuzz.bytes import almost, seeds, twisted
 from tests.fuzz.entry import call, command, folder
 from tests.fuzz.profiles import examples
@@ -159,10 +159,6 @@ def test_a_mutated_tar_of_images_is_read_or_refused(seed: int) -> None:
             (here / "d.tar").write_bytes(raw if rng.random() < 0.3 else almost(rng, raw))
             if rng.random() < 0.5:
                 (here / "classes.txt").write_bytes(almost(rng, b"tabby\npug\nbeagle\nminivan\n"))
-            elif rng.random() < 0.5:
-                (here / "info.json").write_bytes(
-                    json.dumps(twisted(rng, {"classes": list(net.classes)})).encode("utf-8", "surrogatepass")
-                )
             images = call("open_data", lambda: open_data("wds/d.tar", net, split="train"))
         for i in range(len(images) if images is not None else 0):
             call("picture", lambda i=i: images.picture(i))

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hiergen.taxonomy.spec import Nesting as Options
+from hiergen.taxonomy.spec import NestingOptions as Options
 from hiergen.taxonomy.tree import ROOT, Node, Provenance, Tree, class_key, new_tree, sort_children
 
 Shape = list[Any]  # children of a node: class indices, or shapes

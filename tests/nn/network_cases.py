@@ -7,7 +7,16 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, InvertedResiduals, Nest, Siblings, Trunk
+from hiergen.nn import (
+    Bottlenecks,
+    ClassHeads,
+    ConvNeXts,
+    HierarchicalNetwork,
+    InvertedResiduals,
+    Nesting,
+    Siblings,
+    Trunk,
+)
 from hiergen.nn.lowering import Lowering
 
 M = TypeVar("M", bound=nn.Module)
@@ -71,7 +80,7 @@ class Tiny(HierarchicalNetwork):
 
     def __init__(self, pretrained: bool = False) -> None:
         super().__init__()
-        nest = Nest(self.taxonomy, self.classes)
+        nest = Nesting.from_tree(self.taxonomy, self.classes)
         self.trunk = Trunk("resnet18", until="layer1", pretrained=pretrained, input_size=self.input_size)
         self.level1 = Siblings(2, [Bottlenecks(64, 8, 16, stride=2)])
         self.level2 = Siblings(3, [Bottlenecks(16, 8, 12, stride=2), ConvNeXts(12, 24, 12)], parents=nest.parents(2))

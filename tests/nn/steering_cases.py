@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, Nest, Siblings, Trunk
+from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, Nesting, Siblings, Trunk
 
 
 class Nested(HierarchicalNetwork):
@@ -20,7 +20,7 @@ class Nested(HierarchicalNetwork):
 
     def __init__(self, pretrained: bool = False) -> None:
         super().__init__()
-        nest = Nest(self.taxonomy, self.classes)
+        nest = Nesting.from_tree(self.taxonomy, self.classes)
         self.trunk = Trunk("resnet18", until="layer1", pretrained=pretrained, input_size=self.input_size)
         self.level1 = Siblings(2, [Bottlenecks(64, 8, 16, depth=3, stride=4)])
         self.level2 = Siblings(

@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.errors import HiergenError
 from hiergen.nn import HierarchicalNetwork, Siblings
-from hiergen.nn.choice import within_budget, within_threshold
-from hiergen.nn.coarse import CoarseFirst
+from hiergen.nn.coarse import CoarseFirst, within_budget, within_threshold
 from hiergen.nn.macs import network_macs
 from tests.nn.network_cases import Tiny, TinyViT
 from tests.nn.steering_cases import Nested, lively

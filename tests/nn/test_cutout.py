@@ -13,15 +13,15 @@ import torch
 from timm.utils import ModelEmaV3
 from toy_networks import MODELS, built_toy, path_logit, scrambled
 
-from hiergen.builder import build
+from hiergen.codegen.build import build
 from hiergen.errors import HiergenError
-from hiergen.models import find_model
+from hiergen.models.load import find_model
 from hiergen.nn import Lowering
-from hiergen.nn.cutout import cut, difference, prune
+from hiergen.nn.cutout import cut, difference
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
-from hiergen.plan.live import plan_of
+from hiergen.planning.from_network import plan_of
 
 KEEPS = ([0], [7], [0, 1], [2, 5], [0, 3, 4, 6], [1, 2, 3, 4, 5, 6, 7, 8])
 X = 9 * torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -98,7 +98,7 @@ def test_rows_names_and_tree(networks: dict[str, HierarchicalNetwork], name: str
     assert list(own) == list(state)
     assert [n for n, _ in part.named_children()] == [n for n, _ in full.named_children()]
     assert part.classes == tuple(full.classes[i] for i in keep)
-    assert set(part.nest.names(part.nest.depth)) == set(part.classes)
+    assert set(part.nesting.names(part.nesting.depth)) == set(part.classes)
     for key, tensor in own.items():
         where = key.partition(".")[0]
         if where == "trunk" or (name == "OneBranch" and where != "head"):
@@ -107,12 +107,12 @@ def test_rows_names_and_tree(networks: dict[str, HierarchicalNetwork], name: str
             rows = keep
         else:
             j = int(where.removeprefix("level"))
-            paths = [full.nest.path(j, i) for i in range(full.levels[j - 1].branches)]
-            rows = [paths.index(part.nest.path(j, i)) for i in range(part.levels[j - 1].branches)]
+            paths = [full.nesting.path(j, i) for i in range(full.levels[j - 1].branches)]
+            rows = [paths.index(part.nesting.path(j, i)) for i in range(part.levels[j - 1].branches)]
         assert torch.equal(tensor, state[key][rows]), key
         assert tensor.untyped_storage().data_ptr() != state[key].untyped_storage().data_ptr(), key
     for j, level in enumerate(part.levels[1:], 2):
-        assert level.parents == part.nest.parents(j)
+        assert level.parents == part.nesting.parents(j)
 
 
 def test_nested_cutouts_are_direct_ones(networks: dict[str, HierarchicalNetwork]) -> None:
@@ -251,9 +251,3 @@ def test_wrong_choices_are_refused(net: HierarchicalNetwork, keep: list[int], me
         cut(net, keep)
     assert str(raised.value) == message
     assert cut(net, [0]).num_classes == 1
-
-
-def test_prune_keeps_order_and_drops_empty_groups() -> None:
-    tree = {"b": {"y": "Y", "x": "X"}, "a": {"z": "Z"}, "c": {"d": {"w": "W"}}}
-    assert list(prune(tree, {"x", "y", "w"}).items()) == [("b", {"y": "Y", "x": "X"}), ("c", {"d": {"w": "W"}})]
-    assert list(prune(tree, {"x", "y"})["b"]) == ["y", "x"]

@@ -246,7 +246,10 @@ def test_branches_in_another_order_than_the_names(part: str) -> None:
         setattr(network, part, Siblings(level.branches, level.recipes, parents=other))
     said = message(lambda: network.attend({"cat": 2.0}).__enter__())
     assert "Tiny's branches are not in the order of its taxonomy, so names do not find them" in said
-    assert "build it with parents=self.nest.parents(j) and self.nest.heads, or give gains as a tensor by branch" in said
+    assert (
+        "build it with parents=self.nesting.parents(j) and self.nesting.heads, or give gains as a tensor by branch"
+        in said
+    )
     with torch.no_grad(), network.attend(torch.full((10,), 2.0)):
         assert network(X).shape == (len(X), 5)
 

@@ -11,7 +11,7 @@ from network_cases import LOWERINGS, Tiny, lively, randomized
 from timm.models._efficientnet_blocks import InvertedResidual as TimmInvertedResidual
 from torch import Tensor, nn
 
-from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, InvertedResiduals, Nest, Siblings, Trunk
+from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, InvertedResiduals, Nesting, Siblings, Trunk
 from hiergen.nn.cutout import cut, difference
 from hiergen.nn.mbconv import pad_same
 from hiergen.nn.norm import batch_norm
@@ -110,7 +110,7 @@ class Mobile(Tiny):
 
     def __init__(self, pretrained: bool = False) -> None:
         HierarchicalNetwork.__init__(self)
-        nest = Nest(self.taxonomy, self.classes)
+        nest = Nesting.from_tree(self.taxonomy, self.classes)
         self.trunk = Trunk("tf_efficientnet_lite0", until="blocks.2", pretrained=pretrained, input_size=self.input_size)
         self.level1 = Siblings(2, [InvertedResiduals(40, 24, 16, depth=3, stride=2, kernel=5, tf=True)])
         self.level2 = Siblings(

@@ -12,7 +12,7 @@ from network_cases import randomized
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run, Span, Stack
-from hiergen.nn.norm import BatchNorm, Group, batch_norm
+from hiergen.nn.norm import BatchNorm, ProcessGroup, batch_norm
 from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, convolve_normed
 
 N, C = 3, 5
@@ -162,7 +162,7 @@ def test_one_value_per_channel_is_refused(branches: int) -> None:
         BranchBatchNorm2d(branches, C)(torch.zeros(branches, 1, 1, 1, C), run_of(branches))
 
 
-class Two(Group):
+class Two(ProcessGroup):
     """Two processes, of which the other one's values are known beforehand."""
 
     size = 2

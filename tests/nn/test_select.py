@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from hiergen.data import class_list
+from hiergen.assets import class_list
 from hiergen.errors import HiergenError
-from hiergen.nn.nest import Nest
-from hiergen.nn.select import Node, Selector
-from hiergen.taxonomy.wordnet import default
+from hiergen.lookup.select import Node, Selector
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.wordnet.nouns import default
 
 TREE = {
     "animal": {
@@ -33,7 +33,7 @@ CLASSES = ["n03126707", "n02123045", "n01641577", "n02012849", "n03100240", "toy
 
 @pytest.fixture
 def select() -> Selector:
-    return Selector(Nest(TREE, CLASSES))
+    return Selector(Nesting.from_tree(TREE, CLASSES))
 
 
 def message(act: Callable[[], object]) -> str:
@@ -147,13 +147,13 @@ def test_what_an_error_offers_can_be_typed(select: Selector) -> None:
 
 
 def test_nodes(select: Selector) -> None:
-    nest = select.nest
+    nest = select.nesting
     assert select.nodes("animal") == (Node(1, 0, "animal"),)
     assert select.nodes("thing/cat") == (Node(2, nest.names(2).index("machine") + 1, "cat"),)
     for index, class_id in enumerate(CLASSES):
         (leaf,) = select.nodes(class_id)
         assert leaf == select.nodes(index)[0] == select.nodes(np.int64(index))[0]
-        assert (leaf.level, nest.names(3)[leaf.branch], nest.classes(3, leaf.branch)) == (3, class_id, (index,))
+        assert (leaf.level, nest.names(3)[leaf.branch], nest.members(3, leaf.branch)) == (3, class_id, (index,))
     # exactly the classes of a group: the group; otherwise the classes themselves; a class's own synset: the class
     assert select.nodes("domestic cat") == select.nodes("animal/cat")
     assert select.nodes("carnivore") == select.nodes("animal/cat")
@@ -174,14 +174,14 @@ def test_explain(select: Selector) -> None:
 
 def test_the_first_sense_with_a_class_is_taken() -> None:
     # mouse.n.01 is the rodent, mouse.n.04 the electronic device
-    select = Selector(Nest({"n03793489": "clicker", "n02110341": "dalmatian"}, ["n03793489", "n02110341"]))
+    select = Selector(Nesting.from_tree({"n03793489": "clicker", "n02110341": "dalmatian"}, ["n03793489", "n02110341"]))
     assert select.classes("mouse") == (0,)
     assert select.explain("mouse").startswith("WordNet, sense 4 of 4: mouse (computer mouse) → 1 class")
 
 
 def test_two_senses_that_are_both_classes_are_asked_back() -> None:
     ids = ["n02012849", "n03126707"]
-    select = Selector(Nest({"n02012849": "crane.n.05", "n03126707": "crane.n.04"}, ids))
+    select = Selector(Nesting.from_tree({"n02012849": "crane.n.05", "n03126707": "crane.n.04"}, ids))
     assert "'crane' names 2 classes; type the id of one: " in message(lambda: select.classes("crane"))
     assert select.classes("crane.n.04") == (1,)
 
@@ -191,7 +191,7 @@ def test_precedence_id_group_label_wordnet() -> None:
         "dog": {"cat": "wolf", "g1": "tabby"},  # a class id that is a group's name elsewhere, labels that are words
         "cat": {"fish": "dog", "n02123045": "fish"},
     }
-    select = Selector(Nest(tree, ["cat", "g1", "fish", "n02123045"]))
+    select = Selector(Nesting.from_tree(tree, ["cat", "g1", "fish", "n02123045"]))
     assert select.classes("cat") == (0,)  # id before group
     assert select.classes("dog") == (0, 1)  # group before label
     assert select.classes("fish") == (2,)  # id before label
@@ -204,7 +204,7 @@ def test_pass_through_chain_is_its_highest_branch() -> None:
         "a": {"a": {"a": {"c1": "one"}}},
         "b": {"frog": {"frog": {"c2": "two", "c3": "three"}}, "d": {"e": {"c4": "four"}}},
     }
-    select = Selector(Nest(tree, ["c1", "c2", "c3", "c4"]))
+    select = Selector(Nesting.from_tree(tree, ["c1", "c2", "c3", "c4"]))
     assert select.nodes("a") == (Node(1, 0, "a"),)
     assert select.nodes("frog") == (Node(2, 1, "frog"),)
     assert select.nodes("b/frog") == (Node(2, 1, "frog"),)
@@ -213,7 +213,7 @@ def test_pass_through_chain_is_its_highest_branch() -> None:
 
 def test_one_name_on_two_levels_with_different_classes() -> None:
     tree = {"cat": {"cat": {"c1": "x"}, "dog": {"c2": "y"}}}
-    select = Selector(Nest(tree, ["c1", "c2"]))
+    select = Selector(Nesting.from_tree(tree, ["c1", "c2"]))
     sentence = "'cat' names 2 groups with different classes; type the path of one: '/cat', 'cat/cat'"
     assert sentence == message(lambda: select.nodes("cat"))
     assert select.nodes("/cat") == (Node(1, 0, "cat"),)
@@ -224,7 +224,7 @@ def test_one_name_on_two_levels_with_different_classes() -> None:
 @pytest.mark.parametrize("name", ["AC/DC", "/", "it's", 'say "hi"', "Straße", "日本 語", "a\tb", "x" * 300, "%s {0}"])
 def test_awkward_names(name: str) -> None:
     tree = {f"{name}!": {name: {"c1": f"{name}?", "c2": "other"}}, "rest": {"more": {"c3": "z"}}}
-    select = Selector(Nest(tree, ["c1", "c2", "c3"]))
+    select = Selector(Nesting.from_tree(tree, ["c1", "c2", "c3"]))
     assert select.classes(name) == (0, 1)
     assert select.classes(f"{name}?") == (0,)
     assert select.classes(f"{name}!/{name}") == (0, 1)
@@ -233,74 +233,78 @@ def test_awkward_names(name: str) -> None:
 
 
 def test_composed_and_decomposed_letters_are_one() -> None:
-    select = Selector(Nest({"c1": "caf\u00e9", "c2": "tea"}, ["c1", "c2"]))
+    select = Selector(Nesting.from_tree({"c1": "caf\u00e9", "c2": "tea"}, ["c1", "c2"]))
     assert select.classes("CAFE\u0301") == (0,)
 
 
 def test_names_that_differ_in_case_only() -> None:
-    select = Selector(Nest({"Polish": {"c1": "x"}, "polish": {"c2": "y"}}, ["c1", "c2"]))
+    select = Selector(Nesting.from_tree({"Polish": {"c1": "x"}, "polish": {"c2": "y"}}, ["c1", "c2"]))
     assert select.classes("polish") == (1,)
     assert select.classes("Polish") == (0,)
     assert "'/Polish', '/polish'" in message(lambda: select.classes("POLISH"))
     assert (select.classes("/Polish"), select.classes("/polish")) == ((0,), (1,))  # as the message says
     tree = {"x": {"Cat": {"c1": "a"}, "cat": {"c2": "b"}}, "y": {"z": {"c3": "c"}}}
-    deeper = Selector(Nest(tree, ["c1", "c2", "c3"]))
+    deeper = Selector(Nesting.from_tree(tree, ["c1", "c2", "c3"]))
     assert "'x/Cat', 'x/cat'" in message(lambda: deeper.classes("X/CAT"))
     assert (deeper.classes("x/Cat"), deeper.classes("x/cat")) == ((0,), (1,))
 
 
 def test_labels_that_differ_in_case_only() -> None:
-    selector = Selector(Nest({"x": {"q1": "Crane", "q2": "crane"}, "y": {"q3": "zorb"}}, ["q1", "q2", "q3"]))
+    selector = Selector(
+        Nesting.from_tree({"x": {"q1": "Crane", "q2": "crane"}, "y": {"q3": "zorb"}}, ["q1", "q2", "q3"])
+    )
     assert (selector.classes("crane"), selector.classes("Crane")) == ((1,), (0,))
     assert "'CRANE' names 2 classes" in message(lambda: selector.classes("CRANE"))
 
 
 def test_wide_letters_and_ligatures_are_plain_ones() -> None:
-    select = Selector(Nest({"c1": "caf\u00e9 fish", "c2": "tea"}, ["c1", "c2"]))
+    select = Selector(Nesting.from_tree({"c1": "caf\u00e9 fish", "c2": "tea"}, ["c1", "c2"]))
     assert select.classes("\uff34\uff25\uff21") == (1,)
     assert select.classes("cafe\u0301 \ufb01sh") == (0,)
 
 
 def test_a_path_is_first_what_was_typed() -> None:
-    select = Selector(Nest({"/a": {"b": {"c1": "x"}}, "a": {"b": {"c2": "y"}}}, ["c1", "c2"]))
+    select = Selector(Nesting.from_tree({"/a": {"b": {"c1": "x"}}, "a": {"b": {"c2": "y"}}}, ["c1", "c2"]))
     assert (select.classes("/a/b"), select.classes("a/b")) == ((0,), (1,))
 
 
 def test_a_wordnet_term_with_a_groups_classes_is_the_highest_such_group() -> None:
     cats = {"n02123045": "tabby", "n02123159": "tiger cat"}
-    nest = Nest({"x": {"y": cats}, "z": {"w": {"n02085620": "chihuahua"}}}, [*cats, "n02085620"])
+    nest = Nesting.from_tree({"x": {"y": cats}, "z": {"w": {"n02085620": "chihuahua"}}}, [*cats, "n02085620"])
     assert Selector(nest).nodes("cat.n.01") == (Node(1, 0, "x"),)
 
 
 def test_names_are_compared_without_case_and_with_any_space_around_slashes() -> None:
-    select = Selector(Nest({"Straße": {"Tram": {"s1": "Tram"}}, "x": {"y": {"s2": "Bus"}}}, ["s1", "s2"]))
+    select = Selector(Nesting.from_tree({"Straße": {"Tram": {"s1": "Tram"}}, "x": {"y": {"s2": "Bus"}}}, ["s1", "s2"]))
     assert select.classes("STRASSE") == (0,)
     for text in ("strasse/tram", "strasse/ tram", "strasse /tram", " Strasse / TRAM "):
         assert select.classes(text) == (0,)
 
 
 def test_the_nearest_names_are_spelled_as_labels_are() -> None:
-    nest = Nest({"siamese cat": {"s1": "Siamese Cat", "s2": "tiger"}, "y": {"s3": "Bus"}}, ["s1", "s2", "s3"])
+    nest = Nesting.from_tree(
+        {"siamese cat": {"s1": "Siamese Cat", "s2": "tiger"}, "y": {"s3": "Bus"}}, ["s1", "s2", "s3"]
+    )
     assert message(lambda: Selector(nest).classes("siamese catt")).endswith("nearest: Siamese Cat")
 
 
 def test_a_kind_is_not_confused_with_classes_that_only_share_its_name() -> None:
     """ "dog" is first the animal, then a frankfurter and a pawl."""
     tree = {"x": {"n02110958": "pug", "n07676602": "frank"}, "y": {"n03901548": "pawl"}}
-    select = Selector(Nest(tree, ["n02110958", "n07676602", "n03901548"]))
+    select = Selector(Nesting.from_tree(tree, ["n02110958", "n07676602", "n03901548"]))
     assert select.classes("dog") == (0,)
 
 
 def test_paths_alike_by_slashes() -> None:
     tree = {"a/b": {"c": {"c1": "x"}}, "a": {"b/c": {"c2": "y"}}}
-    select = Selector(Nest(tree, ["c1", "c2"]))
+    select = Selector(Nesting.from_tree(tree, ["c1", "c2"]))
     assert message(lambda: select.classes("a/b/c")) == (
         "'a/b/c' names 2 groups with different classes; their paths are alike too, so name their classes by id"
     )
 
 
 def test_one_class_only() -> None:
-    select = Selector(Nest({"n02123045": "tabby"}, ["n02123045"]))
+    select = Selector(Nesting.from_tree({"n02123045": "tabby"}, ["n02123045"]))
     assert select.classes("cat") == select.classes(0) == select.classes([True]) == (0,)
     assert select.nodes("feline") == (Node(1, 0, "n02123045"),)
     assert "expected 0..0" in message(lambda: select.classes(1))
@@ -310,7 +314,7 @@ def test_classes_without_wnids_are_found_by_their_names() -> None:
     # aquarium fish goes below its head word, k__7 says nothing so that its display name is asked
     ids = ["golden_retriever", "aquarium_fish", "k__7", "tabby.n.01", "grblwx"]
     labels = ["golden retriever", "aquarium fish", "beagle", "x", "y"]
-    select = Selector(Nest(dict(zip(ids, labels, strict=True)), ids))
+    select = Selector(Nesting.from_tree(dict(zip(ids, labels, strict=True)), ids))
     assert select.classes("dog") == (0, 2)
     assert select.classes("fish") == (1,)
     assert select.classes("cat") == (3,)
@@ -319,7 +323,7 @@ def test_classes_without_wnids_are_found_by_their_names() -> None:
 
 def test_wordnet_terms_by_brute_force() -> None:
     ids = list(class_list("imagenet1k"))
-    select = Selector(Nest({class_id: class_id for class_id in ids}, ids))
+    select = Selector(Nesting.from_tree({class_id: class_id for class_id in ids}, ids))
     words = "dog|cat|bird|vehicle|musical instrument|fruit|snake|dwelling|wading bird|mouse|canines|food|person"
     for word in words.split("|"):
         expected = brute(word, ids)
@@ -336,20 +340,20 @@ def test_every_name_finds_its_branch() -> None:
             tree.setdefault(rng.choice("ab"), {}).setdefault(rng.choice("xy"), {})[f"id{i}"] = "same"
         ids = [f"id{i}" for i in range(12)]
         rng.shuffle(ids)
-        select = Selector(Nest(tree, ids))
+        select = Selector(Nesting.from_tree(tree, ids))
         for top, middle in ((t, m) for t in tree for m in tree[t]):
             expected = tuple(i for i, c in enumerate(ids) if c in tree[top][middle])
             assert select.classes(f"{top}/{middle}") == expected
             (node,) = select.nodes(f"/{top}/{middle}")
-            assert select.nest.path(node.level, node.branch) == (top, middle)
-            assert select.nest.classes(node.level, node.branch) == expected
+            assert select.nesting.path(node.level, node.branch) == (top, middle)
+            assert select.nesting.members(node.level, node.branch) == expected
 
 
 def test_without_wordnet_its_terms_are_unknown(monkeypatch: pytest.MonkeyPatch, select: Selector) -> None:
     real = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith(("hiergen.taxonomy", "nltk")):
+        if name.startswith(("hiergen.lookup.vocabulary", "nltk")):
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
@@ -361,18 +365,18 @@ def test_without_wordnet_its_terms_are_unknown(monkeypatch: pytest.MonkeyPatch, 
 def test_importing_reads_no_wordnet_and_no_pydantic() -> None:
     code = """
 import sys
-from hiergen.nn.nest import Nest
-from hiergen.nn.select import Selector
-found = Selector(Nest({"n1": "a", "n2": "b"}, ["n1", "n2"])).classes(["a", 1])
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.lookup.select import Selector
+found = Selector(Nesting.from_tree({"n1": "a", "n2": "b"}, ["n1", "n2"])).classes(["a", 1])
 assert found == (0, 1), found
-print(sorted({"nltk", "pydantic", "hiergen.taxonomy.wordnet", "networkx"} & set(sys.modules)))
+print(sorted({"nltk", "pydantic", "hiergen.taxonomy.wordnet.nouns", "networkx"} & set(sys.modules)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
 
 def test_nest_children_classes_and_paths() -> None:
-    nest = Nest(TREE, CLASSES)
+    nest = Nesting.from_tree(TREE, CLASSES)
     assert nest.labels == ("crane", "tabby", "bullfrog", "crane", "convertible", "zorb", "Persian cat")
     assert nest.children(1, 0) == (0, 1, 2)
     assert nest.children(3, 0) == ()
@@ -382,7 +386,7 @@ def test_nest_children_classes_and_paths() -> None:
             for step in nest.path(level, branch):
                 below = below[step]
             ids = [step for step in [name] if level == 3] or _ids(below)
-            assert nest.classes(level, branch) == tuple(sorted(CLASSES.index(c) for c in ids))
+            assert nest.members(level, branch) == tuple(sorted(CLASSES.index(c) for c in ids))
             assert all(nest.parents(level + 1)[child] == branch for child in nest.children(level, branch))
 
 

@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Siblings, Trunk
-from hiergen.nn.norm import Group
+from hiergen.nn.norm import ProcessGroup
 from hiergen.nn.primitives import BranchBatchNorm2d
 from hiergen.nn.sync import SyncedBatchNorm2d, SyncedBatchNormAct2d, sync_norms, unsync_norms
 
@@ -142,7 +142,7 @@ def test_a_single_process_is_as_before_and_there_is_a_way_back(alone: None, kind
     sync_norms(model)  # twice is once
     assert type(model[0]) is not type(plain[0])
     assert isinstance(model[0], type(plain[0]))
-    assert isinstance(copy.deepcopy(model)[0].group, Group)
+    assert isinstance(copy.deepcopy(model)[0].group, ProcessGroup)
     for training in (True, True, False):
         x, y = (torch.randn(shape, generator=torch.Generator().manual_seed(5)).double() for _ in range(2))
         x, y = x.requires_grad_(), y.requires_grad_()

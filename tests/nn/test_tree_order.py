@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hiergen.nn import Nest
+from hiergen.nn import Nesting
 
 Path = tuple[str, ...]
 
@@ -53,7 +53,7 @@ def test_random_trees_against_brute_force(seed: int) -> None:
     leaves = [path for path in nodes if len(path) == depth]
     classes = [path[-1] for path in leaves]
     rng.shuffle(classes)
-    nest = Nest(tree, classes)
+    nest = Nesting.from_tree(tree, classes)
     assert nest.depth == depth
     assert nest.labels == tuple(f"label of {c}" for c in classes)
     for j in range(1, depth + 1):
@@ -66,18 +66,18 @@ def test_random_trees_against_brute_force(seed: int) -> None:
         for i, path in enumerate(level):
             assert nest.path(j, i) == path
             assert nest.children(j, i) == tuple(k for k, child in enumerate(below) if child[:-1] == path)
-            assert nest.classes(j, i) == tuple(sorted(classes.index(leaf[-1]) for leaf in leaves if leaf[:j] == path))
+            assert nest.members(j, i) == tuple(sorted(classes.index(leaf[-1]) for leaf in leaves if leaf[:j] == path))
     assert [nest.names(depth)[leaf] for leaf in nest.heads] == classes
     for copied in (copy.deepcopy(nest), pickle.loads(pickle.dumps(nest))):  # noqa: S301
         assert (copied.heads, copied.parents(depth)) == (nest.heads, nest.parents(depth))
 
 
 def test_levels_follow_the_literal_not_the_class_order() -> None:
-    nest = Nest({"b": {"z": "Z", "x": "X"}, "a": {"y": "Y"}}, ["x", "y", "z"])
+    nest = Nesting.from_tree({"b": {"z": "Z", "x": "X"}, "a": {"y": "Y"}}, ["x", "y", "z"])
     assert nest.names(1) == ("b", "a")
     assert nest.names(2) == ("z", "x", "y")
     assert nest.heads == (1, 2, 0)
-    assert nest.classes(1, 0) == (0, 2)
+    assert nest.members(1, 0) == (0, 2)
     assert nest.labels == ("X", "Y", "Z")
 
 
@@ -97,13 +97,13 @@ def test_levels_follow_the_literal_not_the_class_order() -> None:
 )
 def test_trees_that_cannot_be(tree: dict[str, Any], classes: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Nest(tree, classes)
+        Nesting.from_tree(tree, classes)
 
 
 def test_a_literal_may_be_deep() -> None:
     tree: dict[str, Any] = {"leaf": "label"}
     for i in range(3000):
         tree = {f"g{i}": tree}
-    nest = Nest(tree, ["leaf"])
+    nest = Nesting.from_tree(tree, ["leaf"])
     assert nest.depth == 3001
     assert nest.path(3001, 0)[-2:] == ("g0", "leaf")

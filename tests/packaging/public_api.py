@@ -24,14 +24,17 @@ from pydantic_core import PydanticUndefined
 import hiergen
 import hiergen.nn
 from hiergen.cli import app
-from hiergen.schema import recipe_schema, taxonomy_schema
+from hiergen.cli.json_schema import recipe_schema, taxonomy_schema
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("api.txt")
 FORMATS = (
-    *("hiergen.weightsfile.FORMAT", "hiergen.suggest.llm.questions.VERSION", "hiergen.suggest.search.statefile.FORMAT"),
-    *("hiergen.formats.treejson.FORMAT", "hiergen.formats.treejson.VERSION", "hiergen.train.cachefile.FORMAT"),
-    "hiergen.explore.payload.FORMAT",
+    *(
+        "hiergen.models.weightsfile.FORMAT",
+        "hiergen.nestings.ask.questions.VERSION",
+    ),
+    *("hiergen.formats.json_trees.FORMAT", "hiergen.formats.json_trees.VERSION", "hiergen.data.feature_cache.FORMAT"),
+    "hiergen.views.explore.payload.FORMAT",
 )
 
 
@@ -123,7 +126,7 @@ def _timm_names() -> Iterator[str]:
     for path in sorted((ROOT / "generated").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "register":
-                yield f"timm model {ast.literal_eval(node.args[1])}"
+                yield f"timm model {ast.literal_eval(node.args[-1])}"
 
 
 def _formats() -> Iterator[str]:

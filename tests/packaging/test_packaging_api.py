@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import difflib
+import subprocess
+import sys
 
 import public_api
 
 import hiergen
 import hiergen.nn
-from hiergen.schema import _one_spelling
+from hiergen.cli.json_schema import _one_spelling
 
 
 def test_the_public_api_is_the_one_in_api_txt() -> None:
@@ -26,6 +28,17 @@ def test_every_public_name_is_there_and_a_removed_one_would_be_seen() -> None:
             path = f"{module.__name__}.{name}"
             assert any(line.startswith((f"class {path}", path)) for line in facts), path
     assert len(facts) == len(set(facts))
+
+
+def test_help_waits_for_no_library() -> None:
+    code = (
+        "import sys, hiergen.cli\nsys.argv = ['hiergen', '--help']\ntry:\n    hiergen.cli.main()\n"
+        "except SystemExit:\n    pass\nslow = {'torch', 'numpy', 'networkx', 'nltk', 'pydantic', 'yaml'}\n"
+        "print(slow & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "count-partitions" in done.stdout
+    assert done.stderr.strip() == "set()"
 
 
 def test_generated_code_imports_public_names_only() -> None:

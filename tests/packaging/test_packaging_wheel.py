@@ -24,19 +24,19 @@ PACKAGE = ROOT / "hiergen"
 NEEDED = (
     "py.typed",
     "codegen/templates/module.py.j2",
-    "data/classes/imagenet100.txt",
-    "data/classes/imagenet1k.txt",
-    "data/superclass_ties.txt",
-    "data/trunks.json.gz",
-    "data/wordnet/LICENSE",
-    "data/wordnet/nouns.zip",
-    "explore/page/main.js",
-    "explore/page/page.css",
-    "explore/vendor/d3-hierarchy.min.js",
-    "explore/vendor/d3-hierarchy.LICENSE",
-    "train/recipes/quick.yaml",
+    "assets/classes/imagenet100.txt",
+    "assets/classes/imagenet1k.txt",
+    "assets/superclass_ties.txt",
+    "assets/trunks.json.gz",
+    "assets/wordnet/LICENSE",
+    "assets/wordnet/nouns.zip",
+    "views/explore/page/main.js",
+    "views/explore/page/page.css",
+    "views/explore/vendor/d3-hierarchy.min.js",
+    "views/explore/vendor/d3-hierarchy.LICENSE",
+    "training/recipes/quick.yaml",
 )
-SUFFIXES = set(".py .typed .txt .gz .zip .md .js .css .html .yaml .json .j2 .LICENSE".split()) | {""}  # noqa: SIM905
+SUFFIXES = set(".py .pyi .typed .txt .gz .zip .md .js .css .html .yaml .json .j2 .LICENSE".split()) | {""}  # noqa: SIM905
 LARGEST = 8_000_000  # bytes; WordNet's nouns are 6 of them
 
 
@@ -81,12 +81,14 @@ def test_the_wheel_holds_the_package_as_git_has_it(built: tuple[Path, Path]) -> 
     )
     if listed.returncode:
         pytest.skip("no git repository")
-    tracked = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    tracked = {name: ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    for file in (ROOT / "taxonomies").glob("*.yaml"):
+        tracked[f"hiergen/assets/taxonomies/{file.name}"] = file
     with zipfile.ZipFile(built[0]) as wheel:
         names = {n for n in wheel.namelist() if not n.startswith(f"hiergen-{hiergen.__version__}.dist-info/")}
-        assert names == tracked
+        assert names == set(tracked)
         for name in names:
-            assert wheel.read(name) == (ROOT / name).read_bytes(), name
+            assert wheel.read(name) == tracked[name].read_bytes(), name
 
 
 def test_the_wheel_holds_what_runs_need_and_nothing_else(built: tuple[Path, Path]) -> None:
@@ -98,7 +100,7 @@ def test_the_wheel_holds_what_runs_need_and_nothing_else(built: tuple[Path, Path
     assert not [n for n in inside if "__pycache__" in n or n.endswith(".pyc") or "test" in PurePosixPath(n).parts[0]]
     assert {PurePosixPath(n).suffix for n in inside} <= SUFFIXES
     for name in inside:
-        if name.startswith("explore/vendor/") and name.endswith(".js"):
+        if name.startswith("views/explore/vendor/") and name.endswith(".js"):
             assert name.removesuffix(".min.js") + ".LICENSE" in inside
     assert built[0].stat().st_size < LARGEST
 
@@ -107,7 +109,7 @@ def test_the_metadata_say_what_the_project_says(built: tuple[Path, Path]) -> Non
     found = _metadata(built[0])
     assert (found["Name"], found["Version"]) == ("hiergen", hiergen.__version__)
     assert found["License-Expression"] == "Apache-2.0"
-    assert "hiergen/data/wordnet/LICENSE" in found.get_all("License-File", [])
+    assert "hiergen/assets/wordnet/LICENSE" in found.get_all("License-File", [])
     assert found["Requires-Python"] == ">=3.11"
     needed = [line for line in found.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert all(">=" in line for line in needed), "every dependency has a lower bound"
@@ -146,7 +148,7 @@ models:
 SCRIPT = """\
 import json, sys
 import hiergen
-from hiergen.builder import build
+from hiergen.codegen.build import build
 built = build("pets.yaml", "pets.py")
 network = hiergen.load_network("pets.py:PHL")
 from hiergen.cli import main

@@ -12,10 +12,10 @@ import pytest
 from conftest import Ran, Write
 from PIL import Image
 
+from hiergen.data.folders import load_images
+from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
-from hiergen.imagefiles import find_images
-from hiergen.images import load_images
-from hiergen.train.data import open_data
+from hiergen.taxonomy.imagefolder import find_images
 from tests.nn.steering_cases import Nested
 from tests.security.hostile import ESCAPES, LEGAL, taxonomy, unsafe
 

@@ -22,15 +22,15 @@ import torch
 from conftest import Ran
 from PIL import Image
 
-from hiergen.checkpoint import convert
+from hiergen.data.folders import load_images
+from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
-from hiergen.images import load_images
-from hiergen.suggest.weights import read_tensors
-from hiergen.train.checkpoint import load_checkpoint
-from hiergen.train.data import open_data
-from hiergen.train.trunkweights import load_trunk
-from hiergen.weights import load_weights, save_weights
-from hiergen.weightsfile import read_weights, write_tensors
+from hiergen.models.convert import convert
+from hiergen.models.trunk_weights import load_trunk
+from hiergen.models.weights import load_weights, save_weights
+from hiergen.models.weightsfile import read_weights, write_tensors
+from hiergen.nestings.suggest.weights import read_tensors
+from hiergen.training.checkpoint import load_checkpoint
 from tests.nn.steering_cases import Nested
 from tests.security.hostile import taxonomy
 
@@ -179,7 +179,7 @@ def test_scripts_of_data_sets_are_refused(network: Nested, monkeypatch: pytest.M
 
 def test_a_row_may_name_no_pipe(tmp_path: Path) -> None:
     """A data set's table names files: a pipe or a device would be read for ever."""
-    from hiergen.train.timmdata import HfRows
+    from hiergen.data.timmdata import HfRows
 
     os.mkfifo(tmp_path / "pipe")
     rows = [{"image": {"bytes": None, "path": str(path)}} for path in (tmp_path / "pipe", "/dev/zero")]
@@ -311,7 +311,7 @@ def test_headers_of_safetensors(tmp_path: Path, network: Nested) -> None:
 
 
 def test_a_checkpoint_whose_state_is_no_state(tmp_path: Path, network: Nested) -> None:
-    from hiergen.weights import identity
+    from hiergen.models.weights import identity
 
     for name, state, said in (
         ("network.x", "[" * 100_000, "its state is no JSON"),
@@ -339,21 +339,19 @@ _BANNED = {
 }
 # Where one of them may stand, and why it is safe there.
 _ALLOWED = {
-    ("models.py", "exec"): "a generated file that the user names: it is code",
-    ("models.py", "compile"): "likewise",
-    ("models.py", "importlib.import_module"): "package.module:NAME, which the user names",
-    ("codegen/standalone.py", "compile"): "compiled to see that it is Python, and not run",
-    ("checkpoint.py", "torch.load"): "weights_only=True",
-    ("checkpoint.py", "zipfile.ZipFile"): "its list of members only",
-    ("formats/labelpaths.py", "np.load"): "allow_pickle=False",
-    ("cost/memory.py", "subprocess.run"): "this Python with a module of ours, no shell",
-    ("images.py", "Image.open"): "a list of formats",
-    ("imagefiles.py", "tarfile.open"): "members are listed, none is unpacked",
-    ("taxonomy/wordnet_files.py", "zipfile.ZipFile"): "four members by name, of bounded size",
-    ("data/wordnet_pack.py", "zipfile.ZipFile"): "writes",
-    ("__init__.py", "import_module"): "a table of its own names",
-    ("export/onnx.py", "import_module"): "names of a list of its own",
-    ("train/timmdata.py", "datasets.load_dataset"): "version 4 or later, which runs no scripts",
+    ("models/load.py", "exec"): "a generated file that the user names: it is code",
+    ("models/load.py", "compile"): "likewise",
+    ("models/load.py", "importlib.import_module"): "package.module:NAME, which the user names",
+    ("models/convert.py", "torch.load"): "weights_only=True",
+    ("models/convert.py", "zipfile.ZipFile"): "its list of members only",
+    ("formats/rows.py", "np.load"): "allow_pickle=False",
+    ("costs/memory.py", "subprocess.run"): "this Python with a module of ours, no shell",
+    ("data/images.py", "Image.open"): "a list of formats",
+    ("taxonomy/imagefolder.py", "tarfile.open"): "members are listed, none is unpacked",
+    ("taxonomy/wordnet/files.py", "zipfile.ZipFile"): "four members by name, of bounded size",
+    ("assets/wordnet_pack.py", "zipfile.ZipFile"): "writes",
+    ("models/export/onnx.py", "import_module"): "names of a list of its own",
+    ("data/timmdata.py", "datasets.load_dataset"): "version 4 or later, which runs no scripts",
 }
 
 
@@ -384,9 +382,9 @@ def test_the_package_runs_nothing_and_unpickles_nothing() -> None:
     def option(where: tuple[str, str], name: str) -> set[str]:
         return {ast.unparse(k.value) for node in found[where] for k in node.keywords if k.arg == name}
 
-    assert option(("checkpoint.py", "torch.load"), "weights_only") == {"True"}
-    assert option(("formats/labelpaths.py", "np.load"), "allow_pickle") == {"False"}
-    assert option(("images.py", "Image.open"), "formats") == {"_formats()"}
+    assert option(("models/convert.py", "torch.load"), "weights_only") == {"True"}
+    assert option(("formats/rows.py", "np.load"), "allow_pickle") == {"False"}
+    assert option(("data/images.py", "Image.open"), "formats") == {"_formats()"}
     text = "".join(path.read_text("utf-8") for path in (REPOSITORY / "hiergen").rglob("*.py"))
     for word in (
         "shell=True",

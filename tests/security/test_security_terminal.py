@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Ran
 
-from hiergen.plainconsole import PlainConsole
-from hiergen.terminal import as_json, command, guarded, one_line, shown
+from hiergen.console.terminal import PlainConsole, as_json, command, guarded, one_line, shown
 from tests.security.hostile import CLEAR, ESCAPES, LEGAL, TITLE, taxonomy, unsafe
 
 Run = Callable[..., Ran]

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from conftest import Ran
 
-from hiergen.explore.document import as_json
-from hiergen.suggest.llm.exchange import is_local
-from hiergen.train.markdown import escaped, table
-from tests.explore.page_cases import Browser, Page, browser, data_of
+from hiergen.nestings.ask.client import is_local
+from hiergen.training.markdown import escaped, table
+from hiergen.views.explore.explore import as_json
 from tests.security.hostile import LEGAL, taxonomy
+from tests.views.page_cases import Browser, Page, browser, data_of
 
 Run = Callable[..., Ran]
 NAMES = [f"{i} {name[:150]}" for i, name in enumerate(LEGAL)]  # two may not become one identifier
@@ -164,7 +164,7 @@ def test_nothing_of_a_name_runs_in_a_browser(chromium: Browser, here: Path, hier
     page.quiet()  # no violation of the policy, no request
 
 
-# the client of a language model: tests/suggest/test_llm_client.py has its faults, its key and its redirects
+# the client of a language model: tests/nestings/test_llm_client.py has its faults, its key and its redirects
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_only_this_machine_is_this_machine(url: str, local: bool) -> None:
     "url", ["file:///etc/passwd", "ftp://x/v1", "data:,x", "//x/v1", "http://u:p@x/v1", "http://x/v1?k=s"]
 )
 def test_addresses_that_are_no_servers(url: str, here: Path, hiergen: Run) -> None:
-    ran = hiergen("suggest", "t.yaml", "--by", "llm", "--base-url", url, "--llm-model", "m", "--cache", "c.jsonl")
+    ran = hiergen("ask", "t.yaml", "--base-url", url, "--llm-model", "m", "--cache", "c.jsonl")
     assert ran.code == 2
     assert "Traceback" not in ran.err
     assert "u:p" not in ran.err

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from conftest import Ran, Write
 
-from hiergen.builder import plan_models, validate
 from hiergen.errors import HiergenError
+from hiergen.planning.from_taxonomy import plan_models, validate
 from hiergen.taxonomy.checks import CHECKS
 from hiergen.taxonomy.load import load_taxonomy
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import Write
 
-from hiergen.builder import validate
-from hiergen.data import class_list
+from hiergen.assets import class_list
 from hiergen.errors import HiergenError
+from hiergen.planning.from_taxonomy import validate
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.tree import ancestors, class_key, info
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.wordnet.nouns import default
 
 Load = Callable[[str], Taxonomy]
 

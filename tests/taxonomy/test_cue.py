@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 import hiergen as package
-from hiergen.data import CLASS_LISTS, class_list
+from hiergen.assets import CLASS_LISTS, class_list
 from hiergen.errors import HiergenError
-from hiergen.taxonomy.cue import Cue, cue
-from hiergen.taxonomy.gloss import forms, mentions, says, stems
-from hiergen.taxonomy.vocabulary import vocabulary
-from hiergen.taxonomy.wordnet import default
+from hiergen.lookup.cue import Cue, cue
+from hiergen.lookup.gloss import forms, mentions, says, stems
+from hiergen.lookup.vocabulary import vocabulary
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.wordnet.nouns import default
 from tests.conftest import Ran, Write
 
 ROOT = Path(__file__).parents[2]
@@ -141,10 +142,8 @@ def test_what_glosses_of_unheard_things_mention_counts_little() -> None:
         tuple(SMALL),
         dict.fromkeys(SMALL, "x"),
         {"animal": {"cats": {CAT: "tabby"}, "others": {c: c for c in SMALL if c != CAT}}},
-        SimpleNamespace(taxonomy={"g": dict.fromkeys(SMALL, "x")}, classes=SMALL[::-1]),
-        SimpleNamespace(
-            taxonomy=dict.fromkeys(["house_cat", *SMALL[2:], OX], "x"), classes=[*SMALL[2:], OX, "house_cat"]
-        ),
+        SimpleNamespace(nesting=Nesting.from_tree({"g": dict.fromkeys(SMALL, "x")}, SMALL[::-1])),
+        Nesting.from_levels([*SMALL[2:], OX, "house_cat"], []),
     ],
     ids=["list", "tuple", "flat", "nested", "network", "names"],
 )
@@ -155,7 +154,7 @@ def test_sources(source: Any) -> None:
 
 
 def test_classes_come_in_logit_order() -> None:
-    network = SimpleNamespace(taxonomy={"g": {c: c for c in below("cat.n.01")}}, classes=list(below("cat.n.01"))[::-1])
+    network = SimpleNamespace(nesting=Nesting.from_levels(below("cat.n.01")[::-1], []))
     assert cue("meow", network).classes == below("cat.n.01")[::-1]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hiergen.errors import HiergenError
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.tree import info
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.wordnet.nouns import default
 
 Load = Callable[[str], Taxonomy]
 

@@ -11,19 +11,19 @@ from functools import cache
 import pytest
 import toy
 
-from hiergen.taxonomy import nest
-from hiergen.taxonomy.nest import OTHER, Cut, complete
-from hiergen.taxonomy.spec import Nesting
+from hiergen.taxonomy import relevel as nest
+from hiergen.taxonomy.relevel import OTHER, Cut, complete
+from hiergen.taxonomy.spec import NestingOptions
 from hiergen.taxonomy.tree import ROOT, Tree, class_sizes, contract, depths, leaves
 
 OPTIONS = [
-    Nesting(),
-    Nesting(min_children=2, max_children=2),
-    Nesting(min_children=3, max_children=4, closeness=0.3),
-    Nesting(min_children=2, max_children=3, closeness=5.0, balance=0.2),
-    Nesting(min_children=2, max_children=2, closeness=0.0, balance=2.0),
-    Nesting(min_children=2, max_children=5, closeness=1.0, balance=0.0),
-    Nesting(min_children=2, max_children=3, single_child=0.4),
+    NestingOptions(),
+    NestingOptions(min_children=2, max_children=2),
+    NestingOptions(min_children=3, max_children=4, closeness=0.3),
+    NestingOptions(min_children=2, max_children=3, closeness=5.0, balance=0.2),
+    NestingOptions(min_children=2, max_children=2, closeness=0.0, balance=2.0),
+    NestingOptions(min_children=2, max_children=5, closeness=1.0, balance=0.0),
+    NestingOptions(min_children=2, max_children=3, single_child=0.4),
 ]
 NAMES = "abcdefgh"
 
@@ -80,7 +80,7 @@ def held(cut: Cut) -> list[str]:
     return [*cut.classes, *itertools.chain.from_iterable(map(held, cut.children))]
 
 
-def objective(cut: Cut, tree: Tree, levels: int, options: Nesting, scale: int | None = None) -> float:
+def objective(cut: Cut, tree: Tree, levels: int, options: NestingOptions, scale: int | None = None) -> float:
     """The sum of the docstring, read off a finished nesting."""
     sizes = class_sizes(tree)
     n = scale or sizes[ROOT]
@@ -118,7 +118,7 @@ def check_shape(cut: Cut, tree: Tree, levels: int) -> None:
     assert all(group.classes and not group.children for group in layer)
 
 
-def check_exact(tree: Tree, levels: int, options: Nesting, scale: int | None = None) -> None:
+def check_exact(tree: Tree, levels: int, options: NestingOptions, scale: int | None = None) -> None:
     completed = complete(tree)
     solver = nest._Solver(completed, levels, options, ROOT, scale)
     check_shape(solver.cut, completed, levels)
@@ -154,7 +154,7 @@ AWKWARD = {
 
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("text", AWKWARD.values(), ids=AWKWARD)
-def test_awkward_trees_are_cut_at_the_least_cost(text: str, options: Nesting) -> None:
+def test_awkward_trees_are_cut_at_the_least_cost(text: str, options: NestingOptions) -> None:
     tree = contract(toy.tree_of(text))
     for levels in range(1, min(max(depths(tree).values()), 4) + 1):
         check_exact(tree, levels, options)
@@ -165,7 +165,7 @@ def test_the_order_in_which_nodes_were_added_is_nothing(seed: int) -> None:
     rng = random.Random(seed)
     tree = contract(toy.tree_of(toy.random_text(rng, [f"c{i}" for i in range(20)])))
     for levels in range(1, min(max(depths(tree).values()), 4) + 1):
-        cuts = [nest.solve(contract(toy.shuffled(rng, tree)), levels, Nesting(max_children=4)) for _ in range(3)]
+        cuts = [nest.solve(contract(toy.shuffled(rng, tree)), levels, NestingOptions(max_children=4)) for _ in range(3)]
         assert cuts[0] == cuts[1] == cuts[2]
 
 
@@ -194,14 +194,14 @@ def test_complete(text: str, expected: str) -> None:
 
 def test_no_weight_is_worth_a_single_child() -> None:
     tree = toy.tree_of("A(a b) B(c d) C(e f) D(g h)")
-    for options in (Nesting(balance=1e6, max_children=2), Nesting(closeness=1e6, balance=0)):
+    for options in (NestingOptions(balance=1e6, max_children=2), NestingOptions(closeness=1e6, balance=0)):
         for cut in nest.solve(tree, 2, options).children:
             assert len(cut.classes) > 1
 
 
 def test_a_star_above_the_cap_is_still_cut() -> None:
     names = " ".join(f"c{i}" for i in range(60))
-    options = Nesting(max_children=2)
+    options = NestingOptions(max_children=2)
     assert nest.cap(64, 3, options) < 60
     tree = toy.tree_of(f"A({names}) B(C(a b) D(e f))")
     cut = nest.solve(tree, 3, options)
@@ -209,13 +209,13 @@ def test_a_star_above_the_cap_is_still_cut() -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_a_part_is_cut_at_the_least_cost_on_the_scale_of_the_whole(options: Nesting) -> None:
+def test_a_part_is_cut_at_the_least_cost_on_the_scale_of_the_whole(options: NestingOptions) -> None:
     check_exact(toy.tree_of("A(a b) B(c d e) f"), 2, options, scale=50)
 
 
 def test_one_class_has_a_path_of_its_own() -> None:
     tree = toy.tree_of("a")
-    check_shape(nest.solve(tree, 3, Nesting()), tree, 3)
+    check_shape(nest.solve(tree, 3, NestingOptions()), tree, 3)
 
 
 def test_gathered_classes_are_as_far_apart_as_those_of_the_node_they_were_gathered_in() -> None:
@@ -223,14 +223,14 @@ def test_gathered_classes_are_as_far_apart_as_those_of_the_node_they_were_gather
     assert toy.drawn(tree) == "((a b) (c (d e))) (f g h i j k)"
     twice = ROOT + OTHER + OTHER
     assert {toy.info(tree, key).name for key in tree.succ[twice]} == {"a", "b"}
-    solver = nest._Solver(tree, 3, Nesting(closeness=2.0), ROOT, None)
+    solver = nest._Solver(tree, 3, NestingOptions(closeness=2.0), ROOT, None)
     for node in (ROOT, ROOT + OTHER, twice):
         assert solver.looseness(node) == pytest.approx(2.0 / 11)
 
 
 def test_the_rest_of_a_node_is_never_all_of_it() -> None:
-    check_exact(toy.tree_of("a b c"), 2, Nesting(max_children=2, closeness=0.0, single_child=0.0))
-    free = Nesting(closeness=0.0, balance=0.0, single_child=0.0)
+    check_exact(toy.tree_of("a b c"), 2, NestingOptions(max_children=2, closeness=0.0, single_child=0.0))
+    free = NestingOptions(closeness=0.0, balance=0.0, single_child=0.0)
     assert [held(g) for g in nest.solve(toy.tree_of("a b G(c d) e f"), 2, free).children] == [
         ["class:a", "class:b", "class:e", "class:f"],
         ["class:c", "class:d"],
@@ -239,12 +239,12 @@ def test_the_rest_of_a_node_is_never_all_of_it() -> None:
 
 def test_of_equal_costs_nodes_are_taken_before_a_rest() -> None:
     for text in ("a b c d G(e f)", "F(a b) G(c d e f) g", "a F(b c) G(d e)"):
-        cut = nest.solve(toy.tree_of(text), 2, Nesting(max_children=4, closeness=0.5))
+        cut = nest.solve(toy.tree_of(text), 2, NestingOptions(max_children=4, closeness=0.5))
         assert not any(group.rest for group in cut.children), text
 
 
 def test_more_groups_side_by_side_than_the_cap_are_still_cut() -> None:
     tree = toy.tree_of(" ".join(f"G{i}(a{i} b{i})" for i in range(60)))
-    options = Nesting(max_children=2)
+    options = NestingOptions(max_children=2)
     assert nest.cap(120, 2, options) < 40
     check_shape(nest.solve(tree, 2, options), tree, 2)

@@ -13,31 +13,34 @@ import pytest
 import toy
 
 from hiergen.errors import TaxonomyError
+from hiergen.taxonomy.levels import nest_tree
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
-from hiergen.taxonomy.nesting import Nesting, nest_tree
-from hiergen.taxonomy.spec import Nesting as Options
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.spec import NestingOptions as Options
 from hiergen.taxonomy.tree import ROOT, class_key, contract, depths, info, leaves
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.wordnet.nouns import default
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def check_nesting(nesting: Nesting, levels: int, classes: int) -> None:
     """Exactly `levels` levels; on each, every class exactly once, below the parent that holds it; unique names."""
-    assert nesting.levels == levels
-    assert nesting.parents(1) == (0,) * (len(nesting.groups[0]) if nesting.groups else classes)
-    for level, groups in enumerate(nesting.groups, 1):
+    assert nesting.depth == levels
+    assert nesting.parents(1) == (0,) * (len(nesting.levels[0].groups) if nesting.levels else classes)
+    for level, groups in enumerate([v.groups for v in nesting.levels], 1):
         assert sorted(c for group in groups for c in group.classes) == list(range(classes))
         assert [(g.parent, g.classes) for g in groups] == sorted((g.parent, g.classes) for g in groups)  # tree order
         assert len({g.name for g in groups}) == len(groups)
-        assert sum(nesting.children(level)) == len(nesting.parents(level + 1))
+        assert sorted(i for b in range(len(groups)) for i in nesting.children(level, b)) == list(
+            range(len(nesting.parents(level + 1)))
+        )
         if level > 1:
-            above = nesting.groups[level - 2]
+            above = nesting.levels[level - 2].groups
             assert all(set(g.classes) <= set(above[g.parent].classes) for g in groups)
     assert sorted(nesting.leaves) == list(range(classes))
-    if nesting.groups:
-        homes = nesting.parents(levels)
-        assert all(c in nesting.groups[-1][home].classes for c, home in enumerate(homes))
+    if nesting.levels:
+        homes = nesting.above(levels)
+        assert all(c in nesting.levels[-1].groups[home].classes for c, home in enumerate(homes))
         assert list(nesting.leaves) == sorted(range(classes), key=lambda c: (homes[c], c))
     else:
         assert list(nesting.leaves) == list(range(classes))
@@ -47,7 +50,7 @@ def check_names(nesting: Nesting, tree: toy.Tree) -> None:
     """A group is called after a node above all its classes, and after the root only where no other node is."""
     order = tree.graph["order"]
     below = {info(tree, node).name: {order[key] for key in leaves(tree, node)} for node in tree if node != ROOT}
-    for group in (group for groups in nesting.groups for group in groups):
+    for group in (group for groups in [v.groups for v in nesting.levels] for group in groups):
         classes = set(group.classes)
         after = re.sub(r" \(\d+\)$", "", group.name).removeprefix("other").strip()
         if after:
@@ -75,7 +78,7 @@ def test_random_trees(seed: int) -> None:
         assert again == nesting
         refined = nest_tree(tree, levels, options, default(), base=base)
         check_nesting(refined, levels, count)
-        assert base is None or refined.groups[:-1] == base.groups
+        assert base is None or refined.levels[:-1] == base.levels
         check_names(refined, tree)
         check_names(nesting, tree)
         base = refined
@@ -85,7 +88,7 @@ def test_random_trees(seed: int) -> None:
 
 
 def shown(nesting: Nesting) -> list[list[str]]:
-    return [[f"{g.name}/{g.kind}/{g.parent}" for g in groups] for groups in nesting.groups]
+    return [[f"{g.name}/{g.kind}/{g.parent}" for g in groups] for groups in [v.groups for v in nesting.levels]]
 
 
 # tree, levels, groups as name/kind/parent
@@ -110,7 +113,7 @@ def test_names_kinds_and_parents(text: str, levels: int, expected: list[list[str
 
 def test_where_each_group_comes_from() -> None:
     nesting = nest_tree(toy.tree_of("A(a b B(c d)) C(D(e f) E(g h))"), 3, Options(), default())
-    origins = {g.name: g.origin for groups in nesting.groups for g in groups}
+    origins = {g.name: g.origin for groups in [v.groups for v in nesting.levels] for g in groups}
     assert origins["B"] == "toy (B.yaml:1)"
     assert origins["other A"] == "what is left of toy (A.yaml:1)"
     assert all("root" in origin or "toy" in origin or origin == "path too short" for origin in origins.values())
@@ -118,7 +121,7 @@ def test_where_each_group_comes_from() -> None:
 
 def test_what_was_gathered_twice_comes_from_the_node_it_was_gathered_in() -> None:
     nesting = nest_tree(toy.tree_of("X(a A(b c C(d e)) B(f g h i j k)) Y(l m)"), 3, Options(max_children=2), default())
-    (group,) = (g for g in nesting.groups[1] if g.classes == (0, 1))
+    (group,) = (g for g in nesting.levels[1].groups if g.classes == (0, 1))
     assert (group.name, group.origin) == ("other X", "what is left of toy (X.yaml:1)")
 
 
@@ -162,8 +165,8 @@ def test_imagenet1k_has_every_class_once_and_no_needless_single(imagenet1k: Taxo
     nesting = imagenet1k.nesting_of(levels)
     check_nesting(nesting, levels, 1000)
     depth = depths(imagenet1k.tree)
-    for level, groups in enumerate(nesting.groups, 1):
-        for group, count in zip(groups, nesting.children(level), strict=True):
+    for level, groups in enumerate([v.groups for v in nesting.levels], 1):
+        for group, count in zip(groups, (len(nesting.children(level, b)) for b in range(len(groups))), strict=True):
             if count > 1:
                 continue
             # a class may stand alone only where its path in the merged tree has fewer nodes than there are levels
@@ -180,8 +183,8 @@ def test_refine_keeps_the_groups_of_shallower_models(load: Callable[[str], Taxon
     )
     two, three, four = (taxonomy.nesting(f"N{k}HL") for k in (2, 3, 4))
     for nesting in (two, three, four):
-        check_nesting(nesting, nesting.levels, 100)
-    kept = (three.groups[:1], four.groups[:2]) == (two.groups, three.groups)
+        check_nesting(nesting, nesting.depth, 100)
+    kept = (three.levels[:1], four.levels[:2]) == (two.levels, three.levels)
     assert kept == (refine == "true")
 
 
@@ -190,7 +193,7 @@ def test_refined_groups_are_weighed_on_the_scale_of_all_classes() -> None:
     tree, options = toy.tree_of(drawing), Options(max_children=4)
     base = nest_tree(tree, 2, options, default())
     refined = nest_tree(tree, 3, options, default(), base=base)
-    assert [[g.name for g in groups] for groups in refined.groups] == [
+    assert [[g.name for g in groups] for groups in [v.groups for v in refined.levels]] == [
         ["G8", "G10"],
         ["c0", "G2", "other G6", "G5", "G9", "c13"],  # on the scale of G8's 11 classes G3 and G4 would stay apart
     ]
@@ -200,7 +203,7 @@ def test_the_same_on_every_hash_seed() -> None:
     code = (
         "from hiergen.taxonomy.load import load_taxonomy\n"
         "t = load_taxonomy('taxonomies/imagenet100.yaml')\n"
-        "print([t.nesting_of(k) for k in (2, 3, 4)], t.conflicts, list(t.tree.edges(data=True)))"
+        "print([t.nesting_of(k).levels for k in (2, 3, 4)], t.conflicts, list(t.tree.edges(data=True)))"
     )
     said = []
     for seed in ("0", "1"):
@@ -219,6 +222,6 @@ def test_many_hand_made_groups_stay_apart(tmp_path: Path) -> None:
         text = f"name: t\nclasses: [{classes}]\nsources:\n  - groups:\n{groups}{extra}models: {{N2HL: {{}}}}\n"
         file.write_text(text)
         nesting = load_taxonomy(file).nesting("N2HL")
-        assert sorted(c for g in nesting.groups[0] for c in g.classes) == list(range(500))
+        assert sorted(c for g in nesting.levels[0].groups for c in g.classes) == list(range(500))
         if not extra:
-            assert len(nesting.groups[0]) > 20
+            assert len(nesting.levels[0].groups) > 20

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import toy
 
-from hiergen.builder import plan_models
-from hiergen.codegen.render import render
+from hiergen.codegen.build import render
+from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy import knapsack
+from hiergen.taxonomy.levels import nest_tree
 from hiergen.taxonomy.load import load_taxonomy
-from hiergen.taxonomy.nesting import Nesting, nest_tree
-from hiergen.taxonomy.spec import Nesting as Options
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.spec import NestingOptions as Options
 from hiergen.taxonomy.tree import contract
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.wordnet.nouns import default
 
 
 def nouns(count: int) -> list[str]:
@@ -38,12 +39,12 @@ def spec(folder: Path, ids: list[str], more: str = "") -> Path:
 
 
 def check(nesting: Nesting, levels: int, classes: int) -> None:
-    assert nesting.levels == levels
-    for j, groups in enumerate(nesting.groups):
+    assert nesting.depth == levels
+    for j, groups in enumerate([v.groups for v in nesting.levels]):
         assert sorted(c for group in groups for c in group.classes) == list(range(classes))
         assert len({group.name for group in groups}) == len(groups)
         for group in groups:
-            assert j == 0 or set(group.classes) <= set(nesting.groups[j - 1][group.parent].classes)
+            assert j == 0 or set(group.classes) <= set(nesting.levels[j - 1].groups[group.parent].classes)
 
 
 def test_five_thousand_nouns_are_nested_planned_and_written(tmp_path: Path) -> None:
@@ -57,9 +58,9 @@ def test_five_thousand_nouns_are_nested_planned_and_written(tmp_path: Path) -> N
     assert len(source) < 1e6
     assert max(map(len, source.splitlines())) <= 120
     names: dict[str, object] = {}
-    exec(source.partition("class N3HL")[0], names)  # the literals; the network would be large
-    assert names["CLASSES"] == ids
-    assert names["TAXONOMY_3"] == plans[0].tree
+    exec(source.partition("@register")[0], names)  # the literals; the network would be large
+    assert list(names["CLASSES"]) == ids  # type: ignore[call-overload]
+    assert names["NESTING_3"].tree() == plans[0].nesting.tree()  # type: ignore[attr-defined]
 
 
 def calls(job: Callable[[], object]) -> int:
@@ -114,7 +115,7 @@ def test_one_wide_group_needs_no_table_of_its_square(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(knapsack, "_step", counted)
     tree = contract(toy.tree_of(f"A({' '.join(f'c{i}' for i in range(2000))}) B(a b)"))
     nesting = nest_tree(tree, 2, Options(), default())
-    assert [len(group.classes) for group in nesting.groups[0]] == [2000, 2]
+    assert [len(group.classes) for group in nesting.levels[0].groups] == [2000, 2]
     assert cells < 10 * 2000**2
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hiergen.data import CLASS_LISTS, class_list
+from hiergen.assets import CLASS_LISTS, class_list
 from hiergen.errors import TaxonomyError
-from hiergen.taxonomy.superclass import read_superclass_files, superclass_of, superclasses, ties
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.sources import read_superclass_files, superclass_of, superclasses, ties
+from hiergen.taxonomy.wordnet.nouns import default
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "imagenet-superclass"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no copy of imagenet-superclass at {REAL}")

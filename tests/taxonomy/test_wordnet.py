@@ -17,17 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from hiergen.data import class_list
+from hiergen.assets import class_list
 from hiergen.errors import TaxonomyError
-from hiergen.taxonomy import wordnet_files
-from hiergen.taxonomy.wordnet import WordNet, default
+from hiergen.taxonomy.wordnet import files as wordnet_files
+from hiergen.taxonomy.wordnet.nouns import WordNet, default
 
 Parsed = dict[str, tuple[list[str], list[str], list[str], str]]
 
 
 @pytest.fixture(scope="module")
 def texts() -> dict[str, bytes]:
-    with resources.files("hiergen.data").joinpath("wordnet", "nouns.zip").open("rb") as file:
+    with resources.files("hiergen.assets").joinpath("wordnet", "nouns.zip").open("rb") as file:
         archive = zipfile.ZipFile(file)
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -286,7 +286,7 @@ def peak():  # MiB
     with open("/proc/self/status") as file:
         return int(next(line for line in file if line.startswith("VmHWM")).split()[1]) // 1024
 before, start = peak() if sys.platform == "linux" else 0, time.perf_counter()
-from hiergen.taxonomy.wordnet import default
+from hiergen.taxonomy.wordnet.nouns import default
 print(default().synset_name("n02123045"), [s.name() for s in default().synset("n02084071").hypernyms()])
 assert time.perf_counter() - start < 2, "0.1 s where nothing else runs"
 assert sys.platform != "linux" or peak() - before < 40, f"{peak() - before} MiB"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hiergen.data import wordnet_pack
+from hiergen.assets import wordnet_pack
 from hiergen.errors import TaxonomyError
-from hiergen.taxonomy.wordnet import WordNet, default
+from hiergen.taxonomy.wordnet.nouns import WordNet, default
 
 
 @pytest.fixture(scope="module")
 def texts() -> dict[str, bytes]:
-    with resources.files("hiergen.data").joinpath("wordnet", "nouns.zip").open("rb") as file:
+    with resources.files("hiergen.assets").joinpath("wordnet", "nouns.zip").open("rb") as file:
         archive = zipfile.ZipFile(file)
         return {name: archive.read(name) for name in archive.namelist()}
 

@@ -1,0 +1,89 @@
+from ._version import __version__ as __version__
+from .cli.json_schema import schema
+from .codegen.build import Built, build
+from .costs.attention import attend
+from .costs.card import CostCard, cost
+from .costs.coarse_first import coarse_first
+from .costs.measured import tune
+from .errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError
+from .formats.exporting import export_tree
+from .formats.importing import import_tree
+from .lookup.cue import Cue, cue
+from .models.convert import convert
+from .models.cutout import cutout
+from .models.export.run import export
+from .models.load import load_network
+from .models.network import network
+from .models.weights import load_weights, save_weights
+from .nestings.ask.ask_nesting import ask
+from .nestings.compare.compare import Comparison, compare_nestings
+from .nestings.count.constraints import Constraints
+from .nestings.count.count import count_nestings
+from .nestings.count.request import count_partitions
+from .nestings.count.sample import sample_nesting
+from .nestings.search.search_nesting import search
+from .nestings.suggest.request import SuggestRequest
+from .nestings.suggest.suggest_nesting import suggest
+from .planning.from_taxonomy import plan_models, validate
+from .planning.plan import Plan
+from .taxonomy.checks import CHECKS, Finding
+from .taxonomy.load import Taxonomy, load_taxonomy
+from .taxonomy.nesting import Nesting
+from .taxonomy.wordnet.nouns import WordNet
+from .training.run import evaluate, resume, train
+from .views.draw.draw import draw
+from .views.explore.explore import explore
+from .views.show import show
+
+__all__ = [
+    "CHECKS",
+    "Built",
+    "Comparison",
+    "Constraints",
+    "CostCard",
+    "Cue",
+    "Finding",
+    "HiergenError",
+    "Nesting",
+    "OutputError",
+    "Plan",
+    "PlanError",
+    "SpecError",
+    "SuggestRequest",
+    "Taxonomy",
+    "TaxonomyError",
+    "WordNet",
+    "__version__",
+    "ask",
+    "attend",
+    "build",
+    "coarse_first",
+    "compare_nestings",
+    "convert",
+    "cost",
+    "count_nestings",
+    "count_partitions",
+    "cue",
+    "cutout",
+    "draw",
+    "evaluate",
+    "explore",
+    "export",
+    "export_tree",
+    "import_tree",
+    "load_network",
+    "load_taxonomy",
+    "load_weights",
+    "network",
+    "plan_models",
+    "resume",
+    "sample_nesting",
+    "save_weights",
+    "schema",
+    "search",
+    "show",
+    "suggest",
+    "train",
+    "tune",
+    "validate",
+]

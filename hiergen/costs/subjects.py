@@ -1,0 +1,163 @@
+"""What a cost card compares: the network at rest, its flat backbone, and a network anew from its plan."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import nn
+
+from hiergen import nn as layers
+from hiergen.errors import HiergenError, quoted
+from hiergen.lookup.select import Node
+from hiergen.nn import ClassHeads, HierarchicalNetwork, Siblings, Trunk
+from hiergen.nn.macs import branch_macs, count_macs, count_params
+from hiergen.nn.stage import StageRecipe
+from hiergen.planning.blocks import BLOCKS
+from hiergen.planning.plan import Plan, StagePlan
+
+
+def flat_network(backbone: str, classes: int, input_size: tuple[int, ...] = (3, 224, 224)) -> nn.Module:
+    """timm's backbone with a classifier for `classes` classes, in eval mode, with random weights.
+
+    For fewer classes it costs what the trained one costs after its classifier is sliced to their rows.
+    """
+    cfg = timm.get_pretrained_cfg(backbone)
+    options: dict[str, object] = {}
+    if cfg is not None and cfg.fixed_input_size and tuple(cfg.input_size[1:]) != tuple(input_size[1:]):
+        options["img_size"] = tuple(input_size[1:])
+    if input_size[0] != 3:
+        options["in_chans"] = input_size[0]
+    flat: nn.Module = timm.create_model(backbone, num_classes=classes, **options)
+    return flat.eval()
+
+
+def network_of(plan: Plan) -> HierarchicalNetwork:
+    """The network of a plan, in eval mode, with random weights."""
+    network = HierarchicalNetwork()
+    network.nesting, network.classes = plan.nesting, plan.classes  # type: ignore[misc]
+    network.trunk = Trunk(plan.trunk.backbone, until=plan.trunk.until, input_size=plan.trunk.input_size)
+    for j, level in enumerate(plan.levels, 1):
+        recipes = [_recipe(stage) for stage in level.stages]
+        network.add_module(f"level{j}", Siblings(level.branches, recipes, parents=level.parents or None))
+    network.head = ClassHeads(len(plan.classes), plan.levels[-1].channels, parents=plan.head_parents or None)
+    return network.eval()
+
+
+def at_rest(network: HierarchicalNetwork, device: torch.device) -> HierarchicalNetwork:
+    """A copy in eval mode on `device`, for all classes and without gains; on the same device it shares the weights."""
+    tensors = (*network.parameters(), *network.buffers())
+    shared: dict[int, object] = {id(t): t for t in tensors} if all(t.device == device for t in tensors) else {}
+    active, gains = network._active, network._gains
+    try:
+        network._active = network._gains = None  # gains may hold graphs, which cannot be copied
+        copied = copy.deepcopy(network, shared)
+    finally:
+        network._active, network._gains = active, gains
+    return copied.to(device).eval()
+
+
+def _recipe(stage: StagePlan) -> StageRecipe:
+    kind = BLOCKS[stage.block]
+    sizes = (stage.in_channels, stage.width, stage.out)
+    recipe: StageRecipe = getattr(layers, kind.recipe)(
+        *sizes, depth=stage.depth, stride=stage.stride, **kind.arguments(stage)
+    )
+    return recipe
+
+
+def asked_device(name: str | torch.device) -> torch.device:
+    """The device, with its number. Raises HiergenError if it is not there."""
+    devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise HiergenError(f"no device {quoted(name)}", expected="cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        got = ", ".join(devices)
+        raise HiergenError(f"device {quoted(name)} is not there", expected=f"one of {got}")
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else torch.device("cpu")
+
+
+def whole_number(what: str, number: object, least: int = 1) -> int:
+    """The number. Raises HiergenError unless it is an int, `least` or more."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise HiergenError(f"{what} cannot be {quoted(number)}", expected=f"a whole number from {least}")
+    return number
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """torch's refusal to allocate, in our words."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if "can't allocate memory" not in text and "out of memory" not in text:
+            raise
+        raise HiergenError("there is not enough memory to measure this", hint="choose a smaller batch") from error
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Params, and MACs for one image."""
+
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The trunk, one level, or the head: `branches` side by side (trunk: 1, head: one per class), and their sum."""
+
+    name: str
+    branches: int
+    params: int
+    macs: int
+
+
+def network_parts(network: HierarchicalNetwork) -> tuple[Part, ...]:
+    """Trunk, level1 … levelk and head of a network on any device, however its branches are executed."""
+    trunk, head = module_cost(network.trunk, network.trunk.input_size), network.head
+    parts = [Part("trunk", 1, trunk.params, trunk.macs)]
+    for j, (level, one) in enumerate(zip(network.levels, _level_costs(network), strict=True), 1):
+        parts.append(Part(f"level{j}", level.branches, level.branches * one.params, level.branches * one.macs))
+    parts.append(Part("head", head.classes, count_params(head), head.classes * head.in_channels))
+    return tuple(parts)
+
+
+def branch_costs(network: HierarchicalNetwork) -> dict[Node, Cost]:
+    """The cost of every branch by itself, without what is above or below it, level by level."""
+    costs: dict[Node, Cost] = {}
+    for j, (level, one) in enumerate(zip(network.levels, _level_costs(network), strict=True), 1):
+        names = network.nesting.names(j)
+        if len(names) != level.branches:  # one branch for all classes
+            names = ("all classes",) * level.branches
+        costs.update({Node(j, i, name): one for i, name in enumerate(names)})
+    return costs
+
+
+def module_cost(module: nn.Module, input_size: tuple[int, ...]) -> Cost:
+    """Cost of a trunk or flat network on one image of `input_size` (C, H, W); weights are neither read nor copied."""
+    counted = _on_meta(module).eval()
+    return Cost(count_params(module), count_macs(counted, torch.empty(1, *input_size, device="meta")))
+
+
+def _level_costs(network: HierarchicalNetwork) -> list[Cost]:
+    """Of each level the cost of one branch: all of a level are alike."""
+    pairs = zip(network.levels, branch_macs(network), strict=True)
+    return [Cost(count_params(level) // level.branches, macs) for level, macs in pairs]
+
+
+def _on_meta(module: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers have shapes only."""
+    memo: dict[int, object] = {id(b): torch.empty_like(b, device="meta") for b in module.buffers()}
+    for p in module.parameters():
+        memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=False)
+    return copy.deepcopy(module, memo)

@@ -1,0 +1,111 @@
+"""Batches for the loop: images, or the maps that a frozen trunk gave of them."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from hiergen.data.features import FeatureSet
+from hiergen.data.samples import EpochOrder, Samples, in_order, loader, seed_of
+
+Batch: TypeAlias = tuple[Tensor, Tensor]
+
+
+class Feed(Protocol):
+    """Batches `(x, targets)` of this process; `maps` says whether x are maps of the trunk or images.
+
+    `broken` names the images that were left out so far.
+    """
+
+    maps: bool
+    broken: set[str]
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, order: EpochOrder) -> Iterator[Batch]:
+        """The batches of one epoch of training."""
+        ...
+
+    def once(self, batch_size: int, rank: int, world: int) -> Iterator[Batch]:
+        """All of this process's share, in order."""
+        ...
+
+
+@dataclass
+class ImageFeed:
+    """Images read and augmented as they are needed."""
+
+    samples: Samples
+    workers: int
+    skip_broken: bool = False
+    maps: bool = False
+    broken: set[str] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def epoch(self, order: EpochOrder) -> Iterator[Batch]:
+        return self._given(order)
+
+    def once(self, batch_size: int, rank: int, world: int) -> Iterator[Batch]:
+        return self._given(in_order(len(self.samples), batch_size, rank=rank, world=world))
+
+    def _given(self, order: EpochOrder) -> Iterator[Batch]:
+        for x, y, broken in loader(self.samples, order, workers=self.workers, skip_broken=self.skip_broken):
+            self.broken.update(broken)
+            if len(y):  # a pass in order may meet broken images only
+                yield x, y
+
+
+@dataclass
+class MapFeed:
+    """Maps of a frozen trunk from its cache; in training mirrored with probability `flip`, and for each batch a window
+    of them, of at least the share `crop` of their sides."""
+
+    features: FeatureSet
+    seed: int = 0
+    flip: float = 0.0
+    crop: float = 1.0
+    maps: bool = True
+
+    def __post_init__(self) -> None:
+        self.broken = set(self.features.broken)
+        self._targets = torch.tensor([self.features.targets[i] for i in self.features.usable])
+        self._rows = torch.as_tensor(self.features.usable)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def epoch(self, order: EpochOrder) -> Iterator[Batch]:
+        mirrored: Tensor | None = None
+        for number, keys in enumerate(order, order.start):
+            epoch, chosen = keys[0][0], torch.tensor([index for _, index in keys])
+            x = self.features.maps(epoch % self.features.views, self._rows[chosen])
+            if self.flip:
+                if mirrored is None:  # by image, not by batch: the same for any number of processes
+                    generator = torch.Generator().manual_seed(seed_of(self.seed, epoch, 1))
+                    mirrored = torch.rand(len(self), generator=generator) < self.flip
+                x = torch.where(mirrored[chosen, None, None, None], x.flip(-1), x)
+            yield self._window(x, epoch, number), self._targets[chosen]
+
+    def _window(self, x: Tensor, epoch: int, batch: int) -> Tensor:
+        if self.crop == 1:
+            return x
+        draw = random.Random(seed_of(self.seed, epoch, batch, 3))
+        spans = []
+        for size in x.shape[-2:]:
+            kept = draw.randint(min(math.ceil(self.crop * size), size), size)
+            first = draw.randint(0, size - kept)
+            spans.append(slice(first, first + kept))
+        return x[..., spans[0], spans[1]]
+
+    def once(self, batch_size: int, rank: int, world: int) -> Iterator[Batch]:
+        for keys in in_order(len(self), batch_size, rank=rank, world=world):
+            chosen = torch.tensor([index for _, index in keys])
+            yield self.features.maps(0, self._rows[chosen]), self._targets[chosen]

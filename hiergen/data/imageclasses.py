@@ -1,0 +1,153 @@
+"""Which class of a network does the name of a folder, or of a data set's class, mean? Never by order or by luck."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
+
+from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.lookup.vocabulary import Lexicon
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
+
+Wanted: TypeAlias = "Sequence[int] | str | None"
+PRESENT = "present"
+
+
+def homes_of(
+    named: Iterable[str],
+    network: HierarchicalNetwork,
+    *,
+    classes: Wanted,
+    place: str,
+    noun: str = "folder",
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Name → index of its class, for the names of all images (in any order, repeated), and the names left out.
+
+    `classes` is what `load_images` takes. Raises HiergenError as `match` does, and for a class without images.
+    """
+    names = sorted(set(named))
+    indices = match(names, network.nesting, place=place, strict=classes is None, noun=noun, lexicon=True)
+    if classes == PRESENT:
+        wanted = set(indices.values())
+        if not wanted:
+            raise HiergenError(f"no {noun} is a class of the network", place=place, got=listed(names))
+    else:
+        wanted = set(range(network.num_classes)) if classes is None else {int(i) for i in classes}
+        if missing := sorted(wanted - set(indices.values())):
+            raise _without_images(network.classes, network.nesting.labels, missing, place, noun)
+    homes = {name: index for name, index in indices.items() if index in wanted}
+    return homes, tuple(name for name in names if name not in homes)
+
+
+def match(
+    folders: Sequence[str],
+    nesting: Nesting,
+    *,
+    place: str,
+    strict: bool = True,
+    noun: str = "folder",
+    lexicon: bool = False,
+) -> dict[str, int]:
+    """Folder → index of its class: by class id, or else by display name, or else (`lexicon`) by WordNet: a wnid, a
+    synset name or a word whose sense is the class itself, not something above or below it.
+
+    Raises HiergenError for a name that may be several classes, two folders of one class, and if `strict` for a folder
+    that is no class.
+    """
+    ids, labels = nesting.classes, nesting.labels
+    by_id = {class_id: i for i, class_id in enumerate(ids)}
+    by_key: dict[str, set[int]] = {}
+    for i, names in enumerate(zip(ids, labels, strict=True)):
+        for name in names:
+            by_key.setdefault(_key(name), set()).add(i)
+    words = _Words(nesting) if lexicon else None
+    homes: dict[str, int] = {}
+    taken: dict[int, str] = {}
+    for folder in folders:
+        fitting = {by_id[folder]} if folder in by_id else by_key.get(_key(folder), set())
+        if not fitting and folder and words is not None:
+            fitting = words.named(folder)
+        if len(fitting) > 1:
+            candidates = listed(ids[i] for i in sorted(fitting))
+            raise HiergenError(
+                f"{noun} {quoted(folder)} may be any of {candidates}", place=place, hint="name it by its id"
+            )
+        if not fitting:
+            if strict:
+                close = () if re.fullmatch(r"n\d{8}", folder) else nearest(_key(folder), by_key)
+                raise HiergenError(
+                    f"{noun} {quoted(folder)} is no class of the network" if folder else "images lie in no folder",
+                    place=place,
+                    expected=f"one {noun} for each class, called by its id or its name",
+                    nearest=dict.fromkeys(_shown(i, ids, labels) for key in close for i in sorted(by_key[key])),
+                    hint=f"--classes {PRESENT} leaves out what is no class" if folder else None,
+                )
+            continue
+        (index,) = fitting
+        if index in taken:
+            pair = f"{quoted(taken[index])} and {quoted(folder)}"
+            raise HiergenError(f"{_several(noun)} {pair} are the same class, {_shown(index, ids, labels)}", place=place)
+        homes[folder] = index
+        taken[index] = folder
+    return homes
+
+
+class _Words:
+    """WordNet's names of the classes; read when a name is neither an id nor a display name."""
+
+    def __init__(self, nesting: Nesting) -> None:
+        self._nesting = nesting
+
+    @cached_property
+    def _lexicon(self) -> Lexicon:
+        return Lexicon(self._nesting)
+
+    @cached_property
+    def _certain(self) -> tuple[bool, ...]:
+        """Whether a class's synset is stated, or the only sense of its name: a guessed one proves nothing."""
+        ids, synsets = self._nesting.classes, self._nesting.synsets
+        return tuple(
+            synset is not None or is_wnid(text) or looks_like_synset(text) or len(self._lexicon.senses(text)) == 1
+            for text, synset in zip(ids, synsets, strict=True)
+        )
+
+    def named(self, name: str) -> set[int]:
+        """The classes that are a sense of this name."""
+        return {
+            i
+            for sense in self._lexicon.senses(name)
+            for i in self._lexicon.below(sense)
+            if self._certain[i] and self._lexicon.is_class(i, sense)
+        }
+
+
+def _without_images(
+    ids: Sequence[str], labels: Sequence[str], missing: Sequence[int], place: str, noun: str
+) -> HiergenError:
+    first, rest = missing[0], len(missing) - 1
+    empty = noun == "folder" and any((Path(place) / name).is_dir() for name in (ids[first], labels[first]))
+    more = f", and of {rest} class{'es' * (rest > 1)} more" if rest else ""
+    return HiergenError(
+        f"holds no images of class {_shown(first, ids, labels)}{more}",
+        place=place,
+        got="an empty folder" if empty else None,
+        hint=f"--classes {PRESENT} takes the classes that have images",
+    )
+
+
+def _shown(index: int, ids: Sequence[str], labels: Sequence[str]) -> str:
+    same = ids[index] == labels[index]
+    return quoted(ids[index]) if same else f"{quoted(labels[index])} ({quoted(ids[index])[1:-1]})"
+
+
+def _several(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+def _key(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -1,0 +1,284 @@
+"""Labelled images: what every source of them gives."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, Self, TypeAlias
+
+import timm
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.taxonomy.imagefolder import ImagePlace
+
+Transform: TypeAlias = Callable[[Image.Image], Tensor]
+Batch: TypeAlias = tuple[Tensor, Tensor]
+# PIL raises these for a file that is no image, is cut off, or is a bomb
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+_AHEAD = 2  # batches read ahead
+
+
+class ImageSet(Dataset[tuple[Tensor, int]], ABC):
+    """Images with their classes. Item i is `transform(picture(i))`, `(3, H, W)`, and `targets[i]`.
+
+    `targets` are indices of the network's logits, `left_out` the folders or classes that are not read, and `note` is
+    what a user should be told about how the images were labelled ("" mostly). `in_memory`: reading takes no file.
+    """
+
+    targets: tuple[int, ...]
+    transform: Transform
+    left_out: tuple[str, ...]
+    note: str
+    in_memory: bool = False
+
+    @abstractmethod
+    def picture(self, index: int) -> Image.Image:
+        """Image i in RGB, as timm reads it (an animation's first frame; EXIF rotation is not applied).
+
+        Raises HiergenError with its place for one that cannot be read.
+        """
+
+    @abstractmethod
+    def place(self, index: int) -> str:
+        """What a message calls image i."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A sha256 that changes when the images, their order or their targets do (by names, sizes and times of files,
+        not by all their bytes); moving the whole folder does not change it."""
+
+    @abstractmethod
+    def subset(self, indices: Iterable[int]) -> Self:
+        """The images with these indices, in this order."""
+
+    def split(self, share: float, *, seed: int = 0) -> tuple[Self, Self]:
+        """Two parts, the second with about `share` of each class's images; see `split`."""
+        first, second = split(self.targets, share, seed=seed)
+        return self.subset(first), self.subset(second)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.picture(index)), self.targets[index]
+
+
+@dataclass(frozen=True)
+class LabelledImages(ImageSet):
+    """Images whose bytes lie in files or in stretches of tars."""
+
+    places: tuple[ImagePlace, ...]
+    targets: tuple[int, ...]
+    transform: Transform
+    left_out: tuple[str, ...] = ()
+    note: str = ""
+
+    def picture(self, index: int) -> Image.Image:
+        place = self.places[index]
+        try:
+            return rgb(place.read())
+        except _BROKEN as error:
+            raise broken(error, str(place)) from None
+
+    def place(self, index: int) -> str:
+        return str(self.places[index])
+
+    def fingerprint(self) -> str:
+        files = sorted({place.file.absolute() for place in self.places})
+        top = os.path.commonpath([file.parent for file in files]) if files else ""
+        facts = {file: (os.path.relpath(file, top), *_size_and_time(file)) for file in files}
+        return digest(
+            (*facts[place.file.absolute()], place.inside, place.offset, place.size, target)
+            for place, target in zip(self.places, self.targets, strict=True)
+        )
+
+    def subset(self, indices: Iterable[int]) -> Self:
+        chosen = list(indices)
+        return replace(
+            self, places=tuple(self.places[i] for i in chosen), targets=tuple(self.targets[i] for i in chosen)
+        )
+
+
+class PictureRows(Protocol):
+    """Pictures by row, of a data set that is no folder; it goes to worker processes, so it can be pickled."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading takes no file."""
+        ...
+
+    def picture(self, row: int) -> Image.Image | bytes:
+        """A PIL image in any mode, or the bytes of a file of one."""
+        ...
+
+    def place(self, row: int) -> str:
+        """What a message calls it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Changes when the data set does."""
+        ...
+
+
+@dataclass(frozen=True)
+class RowImages(ImageSet):
+    """Images that a library's data set holds: image i is row `rows[i]` of it."""
+
+    source: PictureRows
+    rows: tuple[int, ...]
+    targets: tuple[int, ...]
+    transform: Transform
+    left_out: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def in_memory(self) -> bool:  # type: ignore[override]
+        return self.source.in_memory
+
+    def picture(self, index: int) -> Image.Image:
+        try:
+            return rgb(self.source.picture(self.rows[index]))
+        except _BROKEN as error:
+            raise broken(error, self.place(index)) from None
+
+    def place(self, index: int) -> str:
+        return self.source.place(self.rows[index])
+
+    def fingerprint(self) -> str:
+        return digest([self.source.fingerprint(), *zip(self.rows, self.targets, strict=True)])
+
+    def subset(self, indices: Iterable[int]) -> Self:
+        chosen = list(indices)
+        return replace(self, rows=tuple(self.rows[i] for i in chosen), targets=tuple(self.targets[i] for i in chosen))
+
+
+def eval_transform(network: HierarchicalNetwork) -> Transform:
+    """timm's transform for the network's input size and image statistics, without augmentation."""
+    config = timm.data.resolve_model_data_config(network)
+    return timm.data.create_transform(**config, is_training=False)  # type: ignore[no-any-return]
+
+
+def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Ascending indices of two parts of a data set; the second has `share` of each class's images, to rounding.
+
+    The same targets, share and seed give the same parts. A class keeps one image or more on each side; HiergenError
+    where it has one only, and for a share outside 0 … 1.
+    """
+    if not 0 < share < 1:
+        raise HiergenError("the share to hold out cannot be", expected="a number between 0 and 1", got=f"{share:g}")
+    counts = Counter(targets)
+    if lonely := [label for label, count in sorted(counts.items()) if count < 2]:
+        raise HiergenError(
+            f"{len(lonely)} class{'es have' if len(lonely) > 1 else ' has'} a single image, which cannot be split",
+            expected="2 images or more of each class",
+            got=f"1 of class {lonely[0]}",
+        )
+    shuffled = list(range(len(targets)))
+    random.Random(seed).shuffle(shuffled)
+    left = {label: min(max(round(share * count), 1), count - 1) for label, count in counts.items()}
+    second: list[int] = []
+    for index in shuffled:
+        if left[targets[index]]:
+            left[targets[index]] -= 1
+            second.append(index)
+    held = set(second)
+    return [i for i in range(len(targets)) if i not in held], sorted(second)
+
+
+def batches(images: Dataset[tuple[Tensor, int]], size: int, *, workers: int | None = None) -> Iterator[Batch]:
+    """Images `(B, 3, H, W)` and targets `(B,)` in their order, read ahead by so many threads, as PIL frees the GIL
+    (default: the cores but one)."""
+    count = len(images)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(max_workers=max(cores() - 1 if workers is None else workers, 1)) as pool:
+        indices = iter(range(count))
+        waiting = [pool.submit(images.__getitem__, i) for i in islice(indices, size * _AHEAD)]
+        try:
+            while waiting:
+                done = [future.result() for future in waiting[:size]]
+                waiting = waiting[size:]
+                waiting += [pool.submit(images.__getitem__, i) for i in islice(indices, len(done))]
+                yield torch.stack([image for image, _ in done]), torch.tensor([target for _, target in done])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
+def rgb(image: Image.Image | bytes) -> Image.Image:
+    """An RGB copy, as timm makes it. Raises what PIL does for bytes that are no image."""
+    if isinstance(image, bytes):
+        with Image.open(io.BytesIO(image), formats=_formats()) as opened:
+            return rgb(opened)
+    most = Image.MAX_IMAGE_PIXELS  # PIL warns there, and refuses twice as many
+    if most is not None and image.width * image.height > most:
+        raise ValueError(f"{image.width:,} × {image.height:,} pixels, more than PIL.Image.MAX_IMAGE_PIXELS, {most:,}")
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # the same colours; PIL would warn
+    return image.convert("RGB")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of photographs that PIL has here. Others are not even tried: an EPS, whatever its name, makes PIL run
+    Ghostscript."""
+    Image.init()
+    return tuple(name for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF") if name in Image.OPEN)
+
+
+def broken(error: BaseException, place: str) -> HiergenError:
+    """The sentence for an image that PIL cannot read."""
+    if isinstance(error, UnidentifiedImageError):  # its own text names a buffer in memory
+        why = "no format that PIL knows"
+    else:
+        text = str(error) or type(error).__name__
+        why = quoted(text.splitlines()[0])[1:-1]
+    return HiergenError(f"cannot be read as an image ({why})", place=place)
+
+
+def digest(facts: Iterable[object]) -> str:
+    """A sha256 of numbers and texts in their order."""
+    sha = hashlib.sha256()
+    for fact in facts:
+        sha.update(repr(fact).encode("utf-8", "surrogatepass") + b"\n")
+    return sha.hexdigest()
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        facts = file.stat()
+    except OSError:  # gone since it was found: reading it will say so
+        return -1, -1
+    return facts.st_size, facts.st_mtime_ns

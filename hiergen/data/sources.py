@@ -1,0 +1,130 @@
+"""What a user may type for a data set → its images, labelled with the network's classes."""
+
+from __future__ import annotations
+
+import os  # os.path answers False for a name too long, where Path raises
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from hiergen.data.folders import DIGITS, FORMS, has_parts, open_folder
+from hiergen.data.imageclasses import Wanted
+from hiergen.data.images import ImageSet, RowImages, Transform, digest
+from hiergen.data.images import split as split_targets
+from hiergen.data.labelling import ImageRequest, Split, label_rows
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.network import HierarchicalNetwork
+
+_STREAMS = ("hfids", "tfds")
+
+
+class _Opener(NamedTuple):
+    """`open(request)` reads a data set, `has_validation(root)` says whether it has a validation part."""
+
+    open: Callable[[ImageRequest], ImageSet]
+    has_validation: Callable[[Path | None], bool]
+
+
+def open_data(
+    data: str | Path,
+    network: HierarchicalNetwork,
+    *,
+    split: Split = "train",
+    classes: Wanted = None,
+    transform: Transform | None = None,
+    root: str | Path | None = None,
+    download: bool = False,
+) -> ImageSet:
+    """The training or validation images of a data set; `classes` and `transform` as in `load_images`.
+
+    `data` is "digits"; a folder or a .tar with a folder for each class, or with such a folder or tar for each part
+    (train and val, validation, valid or test); or one of timm's names: "torch/cifar10" (torchvision's files, looked for
+    in `root`, which is "data" by default, and fetched only if `download`), "torch/image_folder" and "torch/imagenet"
+    (the folder `root`), "hfds/NAME" (the package datasets; `root` is its cache) and "wds/shard-{000..003}.tar"
+    (local webdataset shards, in `root` if given). Data without parts is the same for both splits.
+    Raises HiergenError for data that is not there or cannot be read, and as `load_images` does for its classes.
+    """
+    request = ImageRequest(network, split, classes, transform, None if root is None else Path(root), download)
+    return _opener(data).open(request)
+
+
+def has_validation(data: str | Path, *, root: str | Path | None = None) -> bool:
+    """Whether the data has a validation part of its own, which `open_data(…, split="validation")` gives.
+
+    Raises HiergenError for data whose parts cannot be looked up.
+    """
+    return _opener(data).has_validation(None if root is None else Path(root))
+
+
+def _opener(data: str | Path) -> _Opener:
+    text = str(data)
+    prefix, _, rest = text.partition("/")
+    match prefix.lower() if rest and not os.path.exists(text) else "":
+        case "torch":
+            from hiergen.data.timmdata import open_torch, torch_has_validation
+
+            return _Opener(partial(open_torch, rest), partial(torch_has_validation, rest))
+        case "hfds":
+            from hiergen.data.timmdata import hf_has_validation, open_hf
+
+            return _Opener(partial(open_hf, rest), partial(hf_has_validation, rest))
+        case "wds":
+            from hiergen.data.shards import open_shards, shards_have_validation
+
+            return _Opener(partial(open_shards, rest), partial(shards_have_validation, rest))
+        case stream if stream in _STREAMS:
+            raise HiergenError(
+                f"{quoted(text)} is a stream, which has no fixed order of images", expected=FORMS, hint="try hfds/NAME"
+            )
+    if text == DIGITS and not os.path.exists(text):
+        return _Opener(open_digits, lambda _: True)
+    return _Opener(partial(open_folder, Path(data)), lambda _: has_parts(Path(data)))
+
+
+_HELD, _SEED = 0.2, 0
+_LEVELS = 16  # a pixel counts the inked ones of 4 × 4
+
+
+def open_digits(request: ImageRequest) -> RowImages:
+    """1,438 training or 359 validation images, 8 × 8 pixels in RGB, light on dark.
+
+    The parts are fixed: a fifth of each digit's images is held out, drawn with seed 0. Classes are called "0" … "9" (or
+    by their names). Raises HiergenError for a network with other classes.
+    """
+    rows = _parts()[request.split == "validation"]
+    names = [str(label) for label in _arrays()[1][rows]]
+    return label_rows(Digits(), names, request, DIGITS, rows=rows)
+
+
+class Digits:
+    """All images, by their row in scikit-learn's arrays."""
+
+    in_memory = True
+
+    def picture(self, row: int) -> Image.Image:
+        return Image.fromarray(_arrays()[0][row])
+
+    def place(self, row: int) -> str:
+        return f"{DIGITS}:{row}"
+
+    def fingerprint(self) -> str:
+        images, labels = _arrays()
+        return digest([DIGITS, images.tobytes(), labels.tobytes()])
+
+
+@cache
+def _arrays() -> tuple[np.ndarray, np.ndarray]:
+    """Images `(1797, 8, 8)` as bytes 0 … 255, and their digits `(1797,)`."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return np.rint(bunch.images * (255 / _LEVELS)).astype(np.uint8), bunch.target.astype(np.int64)
+
+
+@cache
+def _parts() -> tuple[list[int], list[int]]:
+    return split_targets(_arrays()[1].tolist(), _HELD, seed=_SEED)

@@ -1,0 +1,203 @@
+"""The job of `hiergen cutout`: a full network's part, as readable source and weights, proved before they are kept."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hiergen.codegen.build import render_cutout
+from hiergen.codegen.standalone import standalone
+from hiergen.codegen.view import CutoutOrigin
+from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.files import reason, set_mode, staging, umask, write_text, writing
+from hiergen.lookup.choose import choose, find_terms, read_term
+from hiergen.lookup.reference import CUTOUT_SOURCE
+from hiergen.models.load import CUTOUT_WEIGHTS, ModelRef, find_model, network_in, run_source
+from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
+from hiergen.models.weightsfile import CutoutProvenance
+from hiergen.nn.cutout import cut, difference
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.planning.blocks import RECIPES
+from hiergen.planning.from_network import plan_of
+from hiergen.planning.plan import Plan
+from hiergen.taxonomy.naming import check_identifier, is_reserved
+
+CUTOUT_STANDALONE = "standalone.py"
+IMAGES = 4  # random ones, for the proof
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """What `cutout` wrote. `full` and `part` are plans: classes, params and MACs before and after.
+
+    `why` says of each term what it was taken for; `difference` is the largest |difference| between the logits of the
+    files as written and the full network's, on `IMAGES` random images in float32, both run in one way;
+    `as_run` is the same where each runs as it would by itself, which adds rounding.
+    """
+
+    folder: Path
+    full: Plan
+    part: Plan
+    why: dict[str, str]
+    difference: float
+    as_run: float
+
+
+def cutout(
+    model: str | Path,
+    folder: str | Path,
+    *,
+    classes: str | Sequence[str] = (),
+    except_: str | Sequence[str] = (),
+    weights: str | Path | None = None,
+    untrained: bool = False,
+    name: str | None = None,
+    force: bool = False,
+    alone: bool = False,
+) -> Cutout:
+    """Cut the `classes` (default: all) but the `except_` ones out of a model, into FOLDER/model.py and .safetensors.
+
+    `model` is what `find_model` takes; a cutout's folder brings its own weights. `name` is the new class's name.
+    `alone` adds FOLDER/standalone.py, the same source with the modules of hiergen that it uses.
+    The folder must be new or empty, or with `force` an earlier cutout. Raises HiergenError for unknown, no, or all
+    classes, weights that are missing or do not belong, and a folder that cannot be written; then it is as it was.
+    """
+    target = _target(Path(folder), force)
+    reference = find_model(model)
+    name = _class_name(reference, name)
+    file = weights if weights is not None else reference.weights
+    if file is None and not untrained:
+        raise HiergenError(
+            f"no weights for {reference.name}",
+            expected="--weights FILE.safetensors",
+            hint="--untrained cuts a network of random ones",
+        )
+    if weights is not None and untrained:
+        raise HiergenError("weights are given, and none are wanted", expected="--weights or --untrained")
+    network = reference.cls().eval()
+    source_weights = load_weights(network, file).sha256 if file is not None and not untrained else None
+    selector = network.selector
+    classes, except_ = ([terms] if isinstance(terms, str) else list(terms) for terms in (classes, except_))
+    kept = choose(selector, classes, except_)
+    if kept is None:
+        raise HiergenError("no classes named", expected="--classes or --except")
+    terms = find_terms(selector, [*classes, *except_])
+    why = {term: selector.explain(read_term(selector, term)) for term in terms}
+    part = cut(network, kept)
+    origin = CutoutOrigin(
+        model=reference.name,
+        file=reference.path.name if reference.path else "memory",
+        classes=network.num_classes,
+        registered=_registered(reference, name, taxonomy_hash(part)),
+        source_taxonomy=taxonomy_hash(network),
+        source_weights=source_weights,
+        taxonomy=taxonomy_hash(part),
+    )
+    full_plan = plan_of(network, taxonomy="full", model="full")
+    plan = plan_of(part, taxonomy="cutout", model=name)
+    source = render_cutout(plan, origin)
+    provenance = CutoutProvenance(reference.name, origin.source_taxonomy, source_weights, tuple(part.classes))
+    with _staged(target) as staging:
+        save_weights(part, staging / CUTOUT_WEIGHTS, model=name, provenance=provenance)
+        write_text(staging / CUTOUT_SOURCE, source)
+        if alone:
+            write_text(staging / CUTOUT_STANDALONE, standalone(source))
+        again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
+        load_weights(again, staging / CUTOUT_WEIGHTS)
+        proof = _proof(network, again)
+    return Cutout(target, full_plan, plan, why, *proof)
+
+
+def _class_name(reference: ModelRef, name: str | None) -> str:
+    name = name if name is not None else f"{re.sub('Cutout$', '', reference.name)}Cutout"
+    try:
+        valid = check_identifier(name).isidentifier() and not is_reserved(name) and name not in RECIPES
+    except ValueError as error:
+        raise HiergenError(f"a cutout cannot be called {quoted(name)}", hint=str(error)) from None
+    if not valid:
+        raise HiergenError(f"a cutout cannot be called {quoted(name)}", expected="a Python name that is not yet taken")
+    return name
+
+
+def _registered(reference: ModelRef, name: str, digest: str) -> str:
+    """A timm name of its own: the full network's, then the given name or the hash of the classes."""
+    base = re.sub(r"_cutout_[0-9a-f]{8}$", "", reference.registered or reference.name.lower())
+    return f"{base}_cutout_{digest[:8]}" if name.endswith("Cutout") else f"{base}_{name.lower()}"
+
+
+def _proof(network: HierarchicalNetwork, part: HierarchicalNetwork) -> tuple[float, float]:
+    """The largest differences on random images. Raises HiergenError where logits are not finite: nothing to compare."""
+    images = torch.randn(IMAGES, *network.trunk.input_size, generator=torch.Generator().manual_seed(0))
+    differences = difference(network, part, images), difference(network, part, images, lowering=None)
+    if not all(map(math.isfinite, differences)):
+        raise HiergenError(
+            "the full network's logits are not finite on random images, so nothing can be proved",
+            hint="check the weights",
+        )
+    return differences
+
+
+def _target(folder: Path, force: bool) -> Path:
+    """The folder, if a cutout may be written there."""
+    place = quoted(folder)[1:-1]
+    try:
+        if not folder.exists():
+            return folder
+        if not folder.is_dir():
+            raise OutputError("is a file", place=place, expected="a folder for the cutout")
+        files = {entry.name for entry in folder.iterdir()} - {"__pycache__"}
+        if not files:
+            return folder
+        if not _is_cutout(folder):
+            raise OutputError("is a folder with other files", place=place, expected="a new or empty folder")
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot be written ({reason(error)})", place=place) from None
+    if not force:
+        raise OutputError("holds a cutout already", place=place, hint="--force replaces it")
+    return folder
+
+
+def _is_cutout(folder: Path) -> bool:
+    source = folder / CUTOUT_SOURCE
+    if not source.is_file() or not (folder / CUTOUT_WEIGHTS).is_file():
+        return False
+    with source.open(encoding="utf-8", errors="replace") as file:
+        return re.search(r"^Written by hiergen \S+, cut out of ", file.read(2000), flags=re.M) is not None
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder beside the target that becomes it at the end of the block; after an error it is gone."""
+    with staging(target) as made:
+        try:
+            yield made
+        except OutputError as error:  # which names a file of the folder that the user did not name
+            if error.place is not None and Path(error.place).is_relative_to(made):
+                error.place = str(target / Path(error.place).relative_to(made))
+            raise
+        with writing(target):
+            _moved(made, target)
+
+
+def _moved(made: Path, target: Path) -> None:
+    for left in made.glob(".*.part"):  # what a disk did not let go at once would stay for ever
+        shutil.rmtree(left, ignore_errors=True)
+    set_mode(made, 0o777 & ~umask())
+    if not target.exists():
+        os.rename(made, target)
+        return
+    # Killed between the two, the source and the weights differ in their taxonomy: loading them says so.
+    for name in (CUTOUT_WEIGHTS, CUTOUT_SOURCE):
+        os.replace(made / name, target / name)
+    if (made / CUTOUT_STANDALONE).exists():
+        os.replace(made / CUTOUT_STANDALONE, target / CUTOUT_STANDALONE)
+    else:  # an earlier one would be of other classes
+        (target / CUTOUT_STANDALONE).unlink(missing_ok=True)

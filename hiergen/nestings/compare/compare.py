@@ -1,0 +1,282 @@
+"""Several nestings of the same classes beside each other: each alone, each against the first, and all in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from hiergen.console.terminal import command
+from hiergen.errors import HiergenError, PlanError
+from hiergen.lookup.reference import parse_reference, read_taxonomy
+from hiergen.nestings.compare.agreement import Agreement, agreement, matched_levels
+from hiergen.nestings.compare.coherence import Coherence, Matrix, coherence
+from hiergen.nestings.compare.costs import CutoutCost, cutout_cost, expected_cutout_cost, plan_nesting
+from hiergen.nestings.compare.moved import Moves, moves
+from hiergen.nestings.compare.similarity import MEASURES, nesting_similarity, outside_wordnet, wordnet_similarity
+from hiergen.nestings.compare.treedistance import TreeDistance, tree_distance
+from hiergen.nestings.count.share import Share, Shares
+from hiergen.nestings.read import align, nesting_of, read_nesting
+from hiergen.nestings.tasks import Task, read_tasks
+from hiergen.planning.plan import Plan
+from hiergen.taxonomy.load import Taxonomy
+from hiergen.taxonomy.nesting import Nesting
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """A network of a nesting on the trunk and within the budget of `model`; `tasks`: (params, MACs) of each task's
+    cutout, `expected` their weighted mean (None without tasks)."""
+
+    model: str
+    params: int
+    macs: int
+    tasks: dict[str, tuple[int, int]]
+    expected: CutoutCost | None
+
+
+@dataclass(frozen=True)
+class NestingFigures:
+    """What is said of one nesting alone. `shares`: of each level among all partitions, and of the whole nest.
+
+    `coherence`: by measure; empty where WordNet has none of the classes. `cost` is None where there is no taxonomy
+    file, the backbone was never measured, or the budget is too small; `no_cost` says which.
+    """
+
+    title: str
+    nesting: Nesting
+    shares: tuple[Share, ...]
+    share: Share
+    coherence: dict[str, Coherence]
+    cost: NetworkCost | None
+    no_cost: str | None
+
+
+@dataclass(frozen=True)
+class LevelPair:
+    """A level of the first nesting against its partner in the second (both from 0)."""
+
+    first: int
+    second: int
+    agreement: Agreement
+    moves: Moves
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two nestings, by their index."""
+
+    first: int
+    second: int
+    levels: tuple[LevelPair, ...]
+    distance: TreeDistance
+
+    def mean(self, index: str) -> float | None:
+        """Mean of one index of `Agreement` over the compared levels; None where there are none."""
+        values = [float(getattr(level.agreement, index)) for level in self.levels]
+        return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`pairs` are all pairs, those with the first nesting first; `outside`: classes that WordNet has not."""
+
+    nestings: tuple[NestingFigures, ...]
+    pairs: tuple[Pair, ...]
+    tasks: tuple[Task, ...]
+    outside: int = 0
+
+    def table(self, console: Console, *, moved: int = 20) -> None:
+        """Print it: one column per nesting, the matrix of all pairs, up to `moved` classes that moved."""
+        from hiergen.nestings.compare.report import print_comparison
+
+        print_comparison(self, console, moved=moved)
+
+    def as_data(self) -> dict[str, Any]:
+        """JSON-ready; what cannot be said is None."""
+        return {
+            "classes": len(self.nestings[0].nesting.classes),
+            "outside_wordnet": self.outside,
+            "nestings": [_figures_data(figures) for figures in self.nestings],
+            "pairs": [self._pair_data(pair) for pair in self.pairs],
+            "tasks": [
+                {
+                    "name": t.name,
+                    "classes": [self.nestings[0].nesting.classes[c] for c in t.classes],
+                    "weight": t.weight,
+                }
+                for t in self.tasks
+            ],
+        }
+
+    def _pair_data(self, pair: Pair) -> dict[str, Any]:
+        a, b = (self.nestings[i].nesting for i in (pair.first, pair.second))
+        return {
+            "first": self.nestings[pair.first].title,
+            "second": self.nestings[pair.second].title,
+            "levels": [_level_data(level, a, b) for level in pair.levels],
+            "tree": pair.distance.as_data(),
+        }
+
+
+def compare_nestings(
+    names: Sequence[str], *, tasks: Sequence[Path] = (), progress: Progress = lambda _: None
+) -> Comparison:
+    """Compare nestings, each "FILE.yaml", "FILE.yaml:MODEL" or a generated model (`read.read_nesting`).
+
+    Class order, WordNet, trunk and budget are those of the first taxonomy file among them, so that costs are on equal
+    terms. `tasks` are files as `tasks.read_tasks` takes them; `views.alluvial` draws them.
+    Raises HiergenError for a file that cannot be read, other classes (with the difference), or a bad path.
+    """
+    if not names:
+        raise HiergenError("nothing to compare", expected="taxonomy files, or FILE:MODEL")
+    loaded: dict[Path, Taxonomy] = {}
+    read = [_read(name, loaded) for name in names]
+    reference = next((taxonomy for _, taxonomy, _ in read if taxonomy), None)
+    nestings = [nesting for nesting, _, _ in read]
+    if reference is not None:
+        nestings = align([nesting_of(reference, next(iter(reference.levels)), name=str(reference.path)), *nestings])[1:]
+    else:
+        nestings = align(nestings)
+    models = [model if taxonomy is reference else None for _, taxonomy, model in read]
+    return compare_in_memory(
+        nestings,
+        taxonomy=reference,
+        titles=titles_of(names),
+        models=models,
+        tasks=read_tasks(tasks, nestings[0]),
+        progress=progress,
+    )
+
+
+def compare_in_memory(
+    nestings: Sequence[Nesting],
+    *,
+    taxonomy: Taxonomy | None = None,
+    titles: Sequence[str] | None = None,
+    models: Sequence[str | None] | None = None,
+    tasks: Sequence[Task] = (),
+    progress: Progress = lambda _: None,
+) -> Comparison:
+    """As `compare`, for nestings in memory over the classes of `taxonomy` in its order.
+
+    `models` are those of `taxonomy` whose trunk and budget each nesting takes (None: the first of as many levels).
+    """
+    titles = titles or [g.name for g in nestings]
+    progress("similarity")
+    first = nestings[0]
+    outside = outside_wordnet(taxonomy or first)
+    similar: dict[str, Matrix] = {
+        how: wordnet_similarity(taxonomy, how) if taxonomy else nesting_similarity(first, how)
+        for how in (MEASURES if outside < len(first.classes) else ())  # else it would be the nesting's own
+    }
+    shares = Shares(len(first.classes))
+    every = []
+    for g, title, model in zip(nestings, titles, models or [None] * len(nestings), strict=True):
+        progress(title)
+        cost, why = _cost(taxonomy, g, model, tasks)
+        scores = {how: coherence(g, similarity) for how, similarity in similar.items()}
+        every.append(NestingFigures(title, g, shares.levels(g), shares.whole(g), scores, cost, why))
+    pairs = []
+    for i, j in combinations(range(len(nestings)), 2):
+        progress(f"{titles[i]} against {titles[j]}")
+        pairs.append(_pair(i, j, nestings[i], nestings[j]))
+    return Comparison(tuple(every), tuple(pairs), tuple(tasks), outside)
+
+
+def titles_of(names: Sequence[str]) -> list[str]:
+    """Short names for columns: without folder and suffix where that tells them apart."""
+    short = []
+    for name in names:
+        file, colon, model = name.rpartition(":") if ":" in name else (name, "", "")
+        short.append(f"{Path(file).stem}{colon}{model}")
+    return short if len(set(short)) == len(set(names)) else list(names)
+
+
+def _read(name: str, loaded: dict[Path, Taxonomy]) -> tuple[Nesting, Taxonomy | None, str | None]:
+    reference = parse_reference(name)
+    if reference.kind != "taxonomy":
+        return read_nesting(name), None, None
+    taxonomy = read_taxonomy(reference.path, loaded)
+    return read_nesting(name, loaded), taxonomy, taxonomy.check_model(reference.model or taxonomy.deepest)
+
+
+def _pair(i: int, j: int, a: Nesting, b: Nesting) -> Pair:
+    levels = [
+        LevelPair(x, y, agreement(a.levels[x], b.levels[y]), moves(a.levels[x], b.levels[y]))
+        for x, y in matched_levels(a, b)
+    ]
+    return Pair(i, j, tuple(levels), tree_distance(a, b))
+
+
+def _cost(
+    taxonomy: Taxonomy | None, nesting: Nesting, model: str | None, tasks: Sequence[Task]
+) -> tuple[NetworkCost | None, str | None]:
+    if taxonomy is None:
+        return None, "no taxonomy file says the trunk and the budget"
+    try:
+        plan = plan_nesting(taxonomy, nesting, model)
+    except PlanError as error:
+        return None, str(error)
+    if plan is None:
+        return None, f"the backbone was never measured here; {command(('hiergen', 'build', taxonomy.path))} does it"
+    return _costs(plan, nesting, tasks), None
+
+
+def _costs(plan: Plan, nesting: Nesting, tasks: Sequence[Task]) -> NetworkCost:
+    each = {task.name: cutout_cost(plan, nesting, task.classes) for task in tasks}
+    expected = None
+    if tasks:
+        expected = expected_cutout_cost(plan, nesting, [t.classes for t in tasks], [t.weight for t in tasks])
+    return NetworkCost(plan.model, plan.params, plan.macs, each, expected)
+
+
+def sizes(nesting: Nesting) -> list[tuple[int, float, int]]:
+    """(fewest, median, most) classes of a group, per level."""
+    counts = [level.sizes for level in nesting.levels]
+    return [(min(level), float(median(level)), max(level)) for level in counts]
+
+
+def _figures_data(figures: NestingFigures) -> dict[str, Any]:
+    g = figures.nesting
+    return {
+        "name": g.name,
+        "title": figures.title,
+        "k": g.depth,
+        "groups": list(g.counts),
+        "sizes": [level.sizes for level in g.levels],
+        "share": {"levels": [share.as_data() for share in figures.shares], "whole": figures.share.as_data()},
+        "coherence": {how: score.as_data() for how, score in figures.coherence.items()} or None,
+        "cost": asdict(figures.cost) if figures.cost else None,
+        "no_cost": figures.no_cost,
+    }
+
+
+def _level_data(level: LevelPair, a: Nesting, b: Nesting) -> dict[str, Any]:
+    before, after = a.levels[level.first], b.levels[level.second]
+    return {
+        "first": level.first + 1,
+        "second": level.second + 1,
+        **level.agreement.as_data(),
+        "matched": {
+            before.names[i]: after.names[partner] if partner is not None else None
+            for i, partner in enumerate(level.moves.partners)
+        },
+        "moved": [
+            {
+                "class": a.classes[m.index],
+                "name": a.labels[m.index],
+                "from": before.names[m.before],
+                "to": after.names[m.after],
+            }
+            for m in level.moves.moved
+        ],
+    }

@@ -1,0 +1,138 @@
+"""What is known of timm's backbones without importing torch: stages, channels, sizes, params and MACs.
+
+The table `hiergen/assets/trunks.json.gz` holds what `planning.measure` read off timm at the backbones' usual input
+sizes. Any other backbone or size is measured once (that imports torch and timm, some seconds) and kept in the user's
+cache folder.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from contextlib import suppress
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hiergen import files as io
+from hiergen.errors import OutputError, PlanError, quoted
+
+
+class StageFacts(BaseModel):
+    """The backbone up to and with the module `name`: its output (channels, height, width), params and MACs so far."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    channels: int
+    reduction: int
+    height: int
+    width: int
+    params: int
+    macs: int
+
+
+class BackboneFacts(BaseModel):
+    """A timm backbone at one input size. The flat network of n classes has `fixed + per_class · n` params and MACs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str
+    input_size: tuple[int, int, int]
+    stages: tuple[StageFacts, ...]
+    params_fixed: int
+    params_per_class: int
+    macs_fixed: int
+    macs_per_class: int
+
+    def flat(self, classes: int) -> tuple[int, int]:
+        """(params, MACs) of the whole backbone with a classifier for `classes` classes."""
+        return (
+            self.params_fixed + self.params_per_class * classes,
+            self.macs_fixed + self.macs_per_class * classes,
+        )
+
+
+def facts(backbone: str, input_size: int | None = None, *, measure: bool = True) -> BackboneFacts | None:
+    """Facts of a backbone; `input_size` in px (None: timm's own for it).
+
+    Looks in the shipped table, then in the user's cache, then measures (`measure=False`: returns None instead).
+    Raises `PlanError` for an unknown backbone, one without feature stages, or a size it cannot take.
+    """
+    name = backbone.split(".")[0]  # a pretrained tag changes weights, not shapes
+    table = shipped()
+    key = f"{name}@{input_size}" if input_size else table["default"].get(name, "")
+    if key in table["facts"]:
+        return BackboneFacts.model_validate(table["facts"][key])
+    with suppress(OutputError):  # no home: measured each time
+        if (cached := _read_cache(_cache_file(backbone, input_size))) is not None:
+            return cached
+    if not measure:
+        return None
+    from hiergen.planning.measure import measure_backbone
+
+    measured = measure_backbone(backbone, input_size)
+    with suppress(OutputError):  # a read-only home: measured again next time
+        _write_cache(_cache_file(backbone, input_size), measured)
+    return measured
+
+
+@cache
+def shipped() -> dict[str, Any]:
+    """The table: `facts` by "backbone@size", `default` key by backbone, and timm's version."""
+    raw = files("hiergen.assets").joinpath("trunks.json.gz").read_bytes()
+    table: dict[str, Any] = json.loads(gzip.decompress(raw))
+    return table
+
+
+def _cache_file(backbone: str, input_size: int | None) -> Path:
+    from importlib.metadata import version
+
+    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in backbone)[:100]
+    return io.cache_home() / f"timm-{version('timm')}" / f"{safe}@{input_size or 'default'}.json"
+
+
+def _write_cache(path: Path, measured: BackboneFacts) -> None:
+    text = measured.model_dump_json()
+    io.write_text(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+
+
+def _read_cache(path: Path) -> BackboneFacts | None:
+    try:
+        digest, _, text = path.read_bytes().partition(b"\n")
+        if digest.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
+            return None
+        return BackboneFacts.model_validate_json(text)
+    except (OSError, ValidationError):  # absent, or not whole: measure again
+        return None
+
+
+def find_stage(backbone_facts: BackboneFacts, until: str) -> StageFacts:
+    """The stage named `until`. Raises `PlanError` that lists the stages there are."""
+    for stage in backbone_facts.stages:
+        if stage.name == until:
+            return stage
+    names = [stage.name for stage in backbone_facts.stages]
+    shown = ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:3])}, … {names[-1]}"
+    raise PlanError(
+        f"backbone {backbone_facts.backbone} has no stage {quoted(until)}", expected=f"one of {shown}", code="E502"
+    )
+
+
+def default_stage(backbone_facts: BackboneFacts, levels: int) -> StageFacts:
+    """Where to cut if the file does not say: at half the final resolution's reduction, a quarter for 3+ levels.
+
+    Backbones of one resolution (ViT) are cut after three quarters, or half, of their blocks.
+    """
+    stages = backbone_facts.stages
+    final = stages[-1].reduction
+    if stages[0].reduction == final:
+        share = 0.75 if levels < 3 else 0.5
+        return stages[max(round(len(stages) * share) - 1, 0)]
+    target = final // (2 if levels < 3 else 4)
+    fitting = [stage for stage in stages if stage.reduction <= target]
+    return fitting[-1] if fitting else stages[0]

@@ -1,0 +1,74 @@
+"""A built network → its `Plan`: then it is counted and written as source like a planned one. Imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hiergen import nn
+from hiergen.errors import PlanError, quoted
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.planning.backbones import facts, find_stage
+from hiergen.planning.blocks import BLOCKS, level_plan, trunk_plan
+from hiergen.planning.plan import Plan, StagePlan, TrunkPlan
+
+
+def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
+    """The plan of a network, of a cutout as well; `taxonomy` and `model` name it.
+
+    Raises PlanError for a network that generated code cannot look like: blocks of its own, branches in another order
+    than its taxonomy's, or an input size that is not square.
+    """
+    nesting, heads = network.nesting, network.head.parents or tuple(range(network.num_classes))
+    single = network.levels[-1].branches < network.num_classes
+    wanted = (0,) * network.num_classes if single else nesting.heads
+    if len(network.levels) != nesting.depth or heads != wanted:
+        raise _unlike(network, "its class heads")
+    trunk = _trunk(network)
+    height, width = trunk.height, trunk.width
+    levels = []
+    for j, level in enumerate(network.levels, 1):
+        names = ("all classes",) if single and j == nesting.depth else nesting.names(j)
+        if len(names) != level.branches or (j > 1 and level.parents != nesting.parents(j)):
+            raise _unlike(network, f"level {j}")
+        stages = [_stage(recipe) for recipe in level.recipes]
+        levels.append(level_plan(j, names, level.parents or (), stages, height, width))
+        height, width = levels[-1].height, levels[-1].width
+    in_order = heads == tuple(range(network.num_classes)) and not single
+    return Plan(
+        taxonomy=taxonomy,
+        model=model,
+        nesting=nesting,
+        trunk=trunk,
+        levels=tuple(levels),
+        head_parents=() if in_order else heads,
+    )
+
+
+def _trunk(network: HierarchicalNetwork) -> TrunkPlan:
+    trunk = network.trunk
+    channels, height, width = trunk.input_size
+    if height != width or channels != 3:
+        raise PlanError(
+            f"{type(network).__name__}: its input size {trunk.input_size} cannot be planned", expected="(3, N, N)"
+        )
+    backbone_facts = facts(trunk.backbone, height)
+    assert backbone_facts is not None
+    cut = find_stage(backbone_facts, trunk.until)
+    return trunk_plan(trunk.backbone, backbone_facts, cut, network.num_classes)
+
+
+def _stage(recipe: Any) -> StagePlan:
+    for block, kind in BLOCKS.items():
+        if isinstance(recipe, getattr(nn, kind.recipe)) and kind.settings.items() <= vars(recipe).items():
+            sizes = {name: getattr(recipe, name) for name in ("in_channels", "width", "out", "depth", "stride")}
+            matching = StagePlan(block=block, **sizes, **{name: getattr(recipe, name) for name in kind.options})
+            if getattr(nn, kind.recipe)(**sizes, **kind.arguments(matching)) == recipe:
+                return matching
+    raise PlanError(f"a stage of {quoted(type(recipe).__name__)} cannot be planned", expected="a block of hiergen")
+
+
+def _unlike(network: HierarchicalNetwork, what: str) -> PlanError:
+    return PlanError(
+        f"{type(network).__name__}: {what} are not in the order of its taxonomy, so it cannot be written as source",
+        hint="build it anew with 'hiergen build'",
+    )

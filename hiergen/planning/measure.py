@@ -1,0 +1,115 @@
+"""Reads a backbone's facts off timm, on the meta device: shapes, params and MACs per stage. Imports torch and timm.
+
+`python -m hiergen.planning.measure` rewrites the shipped table for the backbones and sizes listed in BACKBONES.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import timm
+import torch
+
+from hiergen.errors import PlanError, quoted
+from hiergen.files import replacing
+from hiergen.nn import Trunk, stages
+from hiergen.nn.macs import count_macs, count_params
+from hiergen.planning.backbones import BackboneFacts, StageFacts
+
+TABLE = Path(__file__).parent.parent / "assets" / "trunks.json.gz"
+BACKBONES = """
+resnet18 resnet34 resnet50 resnet101 resnet152 resnet200 resnext50_32x4d wide_resnet50_2 seresnet50 resnetv2_50
+convnext_atto convnext_pico convnext_nano convnext_tiny convnext_small convnext_base
+convnextv2_atto convnextv2_pico convnextv2_nano convnextv2_tiny convnextv2_base
+efficientnet_b0 efficientnet_b2 efficientnet_lite0 tf_efficientnet_lite0 tf_efficientnetv2_s efficientnetv2_rw_t
+mobilenetv2_100 mobilenetv3_small_100 mobilenetv3_large_100 mobilenetv4_conv_small mobilenetv4_conv_medium
+regnetx_004 regnety_004 regnety_016 regnety_032 regnetz_c16 densenet121 ghostnet_100 repvgg_a2 edgenext_small
+fastvit_t8 mobilevit_s efficientformer_l1 hrnet_w18_small vit_tiny_patch16_224 vit_small_patch16_224
+vit_base_patch16_224 deit3_small_patch16_224 swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 maxvit_tiny_tf_224
+""".split()  # noqa: SIM905
+SIZES = {
+    "resnet18": (32, 64, 128),
+    "resnet34": (64, 128),
+    "resnet50": (64, 128),
+    "tf_efficientnet_lite0": (64, 128),
+    "mobilenetv3_small_100": (64, 128),
+    "mobilenetv3_large_100": (64, 128),
+}
+
+
+def measure_backbone(backbone: str, input_size: int | None = None) -> BackboneFacts:
+    """Facts of one timm backbone at `input_size` px (None: timm's own size for it).
+
+    Raises `PlanError` for an unknown backbone, one without feature stages, or a size it cannot take.
+    """
+    try:
+        all_stages = stages(backbone)
+    except PlanError as error:
+        error.code = "E501"
+        raise
+    cfg = timm.get_pretrained_cfg(backbone)
+    side = input_size or (cfg.input_size[-1] if cfg else 224)
+    size = (3, side, side)
+    image = torch.empty(1, *size, device="meta")
+    measured = []
+    with torch.device("meta"):
+        for stage in all_stages:
+            trunk = Trunk(backbone, until=stage.name, input_size=size).eval()
+            height, width = trunk.map_size
+            measured.append(
+                StageFacts(
+                    name=stage.name,
+                    channels=trunk.out_channels,
+                    reduction=stage.reduction,
+                    height=height,
+                    width=width,
+                    params=count_params(trunk),
+                    macs=count_macs(trunk, image),
+                )
+            )
+        params, macs = zip(*(_flat(backbone, size, classes, image) for classes in (10, 20)), strict=True)
+    per_class = [(b - a) // 10 for a, b in (params, macs)]
+    return BackboneFacts(
+        backbone=backbone.split(".")[0],
+        input_size=size,
+        stages=tuple(measured),
+        params_fixed=params[0] - 10 * per_class[0],
+        params_per_class=per_class[0],
+        macs_fixed=macs[0] - 10 * per_class[1],
+        macs_per_class=per_class[1],
+    )
+
+
+def _flat(backbone: str, size: tuple[int, int, int], classes: int, image: torch.Tensor) -> tuple[int, int]:
+    cfg = timm.get_pretrained_cfg(backbone)
+    options = {"img_size": size[1:]} if cfg and cfg.fixed_input_size and cfg.input_size != size else {}
+    model = timm.create_model(backbone, num_classes=classes, **options).eval()
+    return count_params(model), count_macs(model, image)
+
+
+def write_table(path: Path = TABLE) -> None:
+    """Measure BACKBONES and write the table; the same bytes for the same timm."""
+    table: dict[str, object] = {"timm": timm.__version__}
+    default: dict[str, str] = {}
+    facts: dict[str, object] = {}
+    for backbone in BACKBONES:
+        for size in (None, *SIZES.get(backbone, ())):
+            try:
+                measured = measure_backbone(backbone, size)
+            except PlanError as error:
+                print(f"left out {quoted(backbone)}: {error}", file=sys.stderr)
+                break
+            key = f"{backbone}@{measured.input_size[-1]}"
+            if size is None:
+                default[backbone] = key
+            facts[key] = measured.model_dump()
+    table |= {"default": default, "facts": facts}
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(json.dumps(table, sort_keys=True).encode(), mtime=0))
+
+
+if __name__ == "__main__":
+    write_table()

@@ -1,1 +1,0 @@
-"""A language model is asked where the evidence disagrees, and nowhere else (NHLgpt). Start at `job.ask`."""

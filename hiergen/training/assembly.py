@@ -1,0 +1,293 @@
+"""From what is asked for to a `Training`: the network with its weights, the images, the batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from hiergen.console.progress import ProgressBar
+from hiergen.data.augment import eval_transform, train_transform
+from hiergen.data.batches import Feed, ImageFeed, MapFeed
+from hiergen.data.features import FeatureSet, cached_features
+from hiergen.data.images import ImageSet
+from hiergen.data.samples import Samples, default_workers, seed_of
+from hiergen.data.sources import has_validation, open_data
+from hiergen.errors import HiergenError, listed, quoted
+from hiergen.models.load import ModelRef, find_model
+from hiergen.models.trunk_weights import flat_backbone, load_trunk
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.channelscores import score_batches
+from hiergen.training.checkpoint import load_checkpoint
+from hiergen.training.hierarchy import Hierarchy
+from hiergen.training.initial import InitReport, fetched, init_branches
+from hiergen.training.loop import Training
+from hiergen.training.losses import make_loss
+from hiergen.training.optim import make_optimizer
+from hiergen.training.parallel import Parallel
+from hiergen.training.progress import TrainingLog
+from hiergen.training.recipe import Recipe
+from hiergen.training.runfolder import Request
+from hiergen.training.training_module import seed_all
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Job:
+    """From a request to a `Training`; `checkpoint` is one to go on from."""
+
+    def __init__(
+        self,
+        request: Request,
+        recipe: Recipe,
+        parallel: Parallel,
+        console: Console | None,
+        quiet: bool,
+        checkpoint: Path | None = None,
+    ) -> None:
+        self.request, self.recipe, self.parallel = request, recipe, parallel
+        self.console = None if quiet or not parallel.main else console
+        self.checkpoint = checkpoint
+        self.model: ModelRef = find_model(request.model)
+        self.before: dict[str, Any] = {}  # what the checkpoint says of the training
+
+    def training(self) -> tuple[Training, Feed, Feed]:
+        """Everything but the folder; nothing is written."""
+        seed_all(seed_of(self.recipe.seed, 0))
+        self.network = self._network()
+        self.images, self.validation_images, self.where = self._images()
+        self.fingerprint = self.images.fingerprint()
+        self.initial = self._initial()
+        self._check_recipe()
+        self._say_what()
+        self.network.to(self.parallel.device)
+        feed, validation = self._feeds()
+        self._check_images(len(feed))
+        if self.initial is None and (start := self._scored(feed)):
+            self.initial = start
+            for line in start.lines():
+                self.say(line)
+        facts = {"name": self.model.name, "recipe": self.request.recipe, "fingerprint": self.fingerprint}
+        training = Training(self.network, self.recipe, feed, validation, Path(), parallel=self.parallel, facts=facts)
+        if training.batch != self.recipe.batch_size:
+            self.say(
+                f"fewer images than batch_size {self.recipe.batch_size}: all of them are one batch", style="yellow"
+            )
+        return training, feed, validation
+
+    def facts(self, feed: Feed, validation: Feed) -> dict[str, Any]:
+        """What a model card says about the data."""
+        return {
+            "training": self.request.data,
+            "validation": self.where,
+            "training_images": len(feed),
+            "validation_images": len(validation),
+            "broken": sorted(feed.broken | validation.broken),
+            "left_out": sorted({*self.images.left_out, *self.validation_images.left_out}),
+            "fingerprint": self.fingerprint,
+        }
+
+    def _network(self) -> HierarchicalNetwork:
+        from hiergen.models.weights import load_weights
+
+        request, frozen = self.request, self.recipe.trunk.mode == "frozen"
+        if self.checkpoint is not None:
+            # all weights, before the trunk's maps are computed: where the trunk's came from may be gone
+            network = self.model.cls()
+            saved = load_checkpoint(self.checkpoint, network)
+            _restore(network, saved.network, self.checkpoint)
+            self.before = saved.state
+            return network
+        start = request.weights or self.model.weights
+        fetched = self.recipe.trunk.pretrained and not (start or request.trunk_weights)
+        if fetched:
+            self.say("fetching the backbone's weights")
+        with _offline():
+            network = self.model.cls(pretrained=fetched)
+        if start is not None:
+            load_weights(network, start)
+        if request.trunk_weights is not None:
+            load_trunk(network, request.trunk_weights)
+        if frozen and not (start or request.trunk_weights or fetched):
+            self.say(
+                "the trunk is frozen at random weights: --trunk-weights FILE (trunk_weights=FILE) or the setting "
+                "trunk.pretrained=true gives it trained ones",
+                style="yellow",
+            )
+        return network
+
+    def _images(self) -> tuple[ImageSet, ImageSet, str]:
+        request, network = self.request, self.network
+        options: dict[str, Any] = {"root": request.root}
+        if request.only_known:
+            options["classes"] = list(range(network.num_classes))
+        with _hints():
+            images = open_data(request.data, network, split="train", **options)
+            if request.val is not None:
+                return images, open_data(request.val, network, split="validation", **options), request.val
+            if has_validation(request.data, root=request.root):
+                held = open_data(request.data, network, split="validation", **options)
+                return images, held, f"{request.data}, its validation part"
+        share = self.recipe.hold_out
+        images, held = images.split(share, seed=0)
+        return images, held, f"{share:.0%} of {request.data}, held out of training"
+
+    def _check_recipe(self) -> None:
+        """What the loop would refuse, before the trunk's maps are computed for hours."""
+        loss = self.recipe.loss
+        make_loss(loss.name, Hierarchy.of(self.network), **loss.options)
+        make_optimizer(self.network, self.recipe)
+        train_transform(self.network, self.recipe.augment)
+
+    def _check_images(self, count: int) -> None:
+        """Whether the training images are those of the checkpoint, before anything is written."""
+        if self.before.get("images", count) != count:
+            raise HiergenError(
+                "the training images are not those that this training started with",
+                place=quoted(self.checkpoint)[1:-1],
+                expected=f"{self.before['images']:,} images",
+                got=f"{count:,}",
+            )
+        if self.before.get("fingerprint", self.fingerprint) != self.fingerprint:
+            text = "some training images are not those that this training started with (by name, size or time)"
+            self.say(text, style="yellow")
+
+    def _initial(self) -> InitReport | None:
+        """Branches from the backbone, in a network that has no weights of its own yet."""
+        request = self.request
+        started = self.checkpoint or request.weights or self.model.weights
+        if self.recipe.branches != "backbone" or started:
+            return None
+        model = flat_backbone(self.network, request.trunk_weights) if request.trunk_weights else None
+        with _offline():
+            return init_branches(self.network, "backbone", pretrained_model=model, seed=self.recipe.seed)
+
+    def _scored(self, feed: Feed) -> InitReport | None:
+        """The same, by the channels that matter most on the training images' maps; alike in every process."""
+        request, network, device = self.request, self.network, self.parallel.device
+        if self.recipe.branches != "scored" or self.checkpoint or request.weights or self.model.weights:
+            return None
+        with _offline():
+            weights = request.trunk_weights
+            model = (flat_backbone(network, weights) if weights else fetched(network)).to(device)
+        scores = score_batches(network, model, feed.once(self.recipe.batch_size, 0, 1))
+        return init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
+
+    def _feeds(self) -> tuple[Feed, Feed]:
+        recipe, request, network = self.recipe, self.request, self.network
+        workers = default_workers(self.images) if request.workers is None else request.workers
+        plain = eval_transform(network)
+        if not recipe.trunk.cached:
+            augmented = train_transform(network, recipe.augment)
+            training = Samples(self.images, augmented, seed=recipe.seed)
+            held = Samples(self.validation_images, plain, seed=recipe.seed)
+            return (
+                ImageFeed(training, workers, request.skip_broken),
+                ImageFeed(held, workers, request.skip_broken),
+            )
+        views = train_transform(network, recipe.augment)
+        features = self._features(self.images, views, workers, views=recipe.trunk.views, what="training")
+        held_features = self._features(self.validation_images, plain, workers, views=1, what="validation")
+        return (
+            MapFeed(features, recipe.seed, recipe.trunk.flip_maps, recipe.trunk.crop_maps),
+            MapFeed(held_features),
+        )
+
+    def _features(
+        self, images: ImageSet, transform: Callable[..., Any], workers: int, *, views: int, what: str
+    ) -> FeatureSet:
+        request, recipe, parallel = self.request, self.recipe, self.parallel
+        with ProgressBar(self.console, f"features of {what} images") as report:
+            return cached_features(
+                self.network,
+                images,
+                transform,
+                views=views,
+                seed=0,  # views are alike for all of the recipe's seeds, which share the cache
+                folder=None if request.cache is None else Path(request.cache),
+                limit=request.cache_limit,
+                dtype=recipe.trunk.cache_dtype,
+                workers=workers,
+                skip_broken=request.skip_broken,
+                progress=report,
+                note=lambda text: self.say(text, style="yellow"),
+                share=(parallel.rank, parallel.world),
+            )
+
+    def log(self, folder: Path) -> TrainingLog | None:
+        return TrainingLog(folder, self.console, epochs=self.recipe.epochs) if self.parallel.main else None
+
+    def _say_what(self) -> None:
+        network, parallel = self.network, self.parallel
+        frozen = self.recipe.trunk.mode == "frozen"
+        parts = [p for name, p in network.named_parameters() if not (frozen and name.startswith("trunk."))]
+        places = f"{parallel.world} processes" if parallel.world > 1 else str(parallel.device)
+        trunk = f"{network.trunk.backbone} to {network.trunk.until}, {self.recipe.trunk.mode}"
+        trained = sum(p.numel() for p in parts)
+        self.say(f"{self.model.name}: {trained:,} trained params; trunk {trunk}; {places}, {parallel.precision}")
+        self.say(
+            f"data: {len(self.images):,} training images of {self.request.data}, {len(self.validation_images):,} "
+            f"validation images ({self.where}); {network.num_classes} classes"
+        )
+        for line in self.initial.lines() if self.initial is not None else ():
+            self.say(line)
+        for name, images in (("training", self.images), ("validation", self.validation_images)):
+            if images.left_out:
+                self.say(f"left out of the {name} images: folders {listed(images.left_out)}", style="yellow")
+            if images.note:
+                self.say(f"{name} images: {images.note}", style="yellow")
+
+    def say(self, text: str, *, style: str | None = None) -> None:
+        if self.console is not None:
+            self.console.print(text, markup=False, soft_wrap=True, style=style)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Weights that cannot be fetched: one sentence, with what else there is, instead of every attempt's."""
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    except HiergenError as error:
+        if "could not be fetched" in error.problem:
+            error.hint = "without a network, --trunk-weights FILE (trunk_weights=FILE) takes them from a file"
+        raise
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _hints() -> Iterator[None]:
+    """Errors of images that speak of an option which training has not."""
+    try:
+        yield
+    except HiergenError as error:
+        if (error.hint or "").startswith("--classes"):
+            error.hint = (
+                "give it images, or train a cutout without it ('hiergen cutout')"
+                if error.problem.startswith("holds no images")
+                else "--only-known (only_known=True) leaves out what is no class"
+            )
+        raise
+
+
+def _restore(network: HierarchicalNetwork, weights: dict[str, Tensor], path: Path) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != shapes:
+        first = next(name for name in (*expected, *shapes) if expected.get(name) != shapes.get(name))
+        raise HiergenError(
+            f"is of another network than {type(network).__name__} is now",
+            place=quoted(path)[1:-1],
+            expected=f"{quoted(first)} of shape {expected.get(first, 'none')}",
+            got=f"{shapes.get(first, 'none')}",
+            hint="the model's file was changed since; build the earlier one again, or start anew",
+        )
+    network.load_state_dict(weights)

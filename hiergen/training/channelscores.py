@@ -1,0 +1,183 @@
+"""How well each channel of the backbone tells a branch's classes apart: every branch can keep those that matter to it.
+
+The backbone's blocks after the cut run once over labelled maps of the trunk. A channel's activations, averaged over the
+map, are described by each class's mean m_k and variance v_k. For a branch with classes S, others R and means of class
+means m_S and m_R, a channel's score is a variance ratio as in an analysis of variance, every class counting the same:
+
+    (mean over S of (m_k - m_S)² + (m_S - m_R)² / 4) / ((mean over S of v_k + mean over R of v_k) / 2)
+
+The first term tells the branch's classes apart from each other, the second (the variance between two groups of equal
+weight) from all the others. A branch of one class has the second only, a branch of all classes the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hiergen.errors import HiergenError, quoted
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.blockparts import BackboneBlock, ChannelScore
+from hiergen.training.initial import blocks_of, stages_after
+
+_FIELDS = ("first", "second", "gives")
+
+
+class ClassStatistics:
+    """Mean and variance of each class `(K,)` and channel, summed up batch by batch in double precision."""
+
+    def __init__(self, classes: int) -> None:
+        self._count = torch.zeros(classes, dtype=torch.float64)
+        self._sums: Tensor | None = None
+
+    def add(self, values: Tensor, targets: Tensor) -> None:
+        """`values` is `(B, C)`, `targets` `(B,)`."""
+        exact = values.double().cpu()
+        both = torch.cat([exact, exact.square()], 1)
+        if self._sums is None:
+            self._sums = torch.zeros(len(self._count), both.shape[1], dtype=torch.float64)
+        self._sums.index_add_(0, targets, both)
+        self._count += torch.bincount(targets, minlength=len(self._count))
+
+    def separation(self, classes: Tensor) -> Tensor:
+        """The score `(C,)` of each channel for the classes with these indices; see the module."""
+        assert self._sums is not None
+        mean, square = (self._sums / self._count[:, None]).chunk(2, 1)
+        var = (square - mean.square()).clamp_(min=0)
+        rest = torch.ones(len(self._count), dtype=torch.bool)
+        rest[classes] = False
+        centre = mean[classes].mean(0)
+        between, within = (mean[classes] - centre).square().mean(0), var[classes].mean(0)
+        if rest.any():
+            between = between + (centre - mean[rest].mean(0)).square() / 4
+            within = (within + var[rest].mean(0)) / 2
+        return torch.where(between > 0, between / within.clamp(min=1e-12), 0.0).float()
+
+
+class ChannelScores:
+    """The scores of every block's channels for every branch: an `Importance` for `init_branches`."""
+
+    def __init__(self, members: list[list[Tensor]], seen: dict[str, dict[str, ClassStatistics]]) -> None:
+        self._members, self._seen = members, seen
+
+    def __call__(self, level: int, branch: int, block: str) -> ChannelScore | None:
+        """Level 1 …, the branch's index, and a name like "blocks.5.0"; None for a block that was not seen."""
+        if block not in self._seen:
+            return None
+        members = self._members[level - 1][branch]
+        return ChannelScore(**{field: stats.separation(members) for field, stats in self._seen[block].items()})
+
+
+def channel_scores(
+    network: HierarchicalNetwork,
+    backbone_model: nn.Module,
+    maps: Tensor,
+    targets: Tensor,
+    *,
+    batch_size: int = 256,
+) -> ChannelScores:
+    """Scores from the trunk's `maps` `(B, C, H, W)` of images of all classes, whose indices `targets` `(B,)` are.
+
+    `backbone_model` is timm's flat model with weights; it runs in eval mode, on its own device, after the cut only.
+    Raises HiergenError for a model that is not the trunk's backbone, maps that are not the trunk's, and a class without
+    a map.
+    """
+    parts = zip(torch.split(maps, batch_size), torch.split(targets, batch_size), strict=False)
+    if targets.shape != maps.shape[:1]:
+        raise HiergenError("every map needs a target", expected=f"({len(maps)},)", got=str(tuple(targets.shape)))
+    return score_batches(network, backbone_model, parts)
+
+
+@torch.no_grad()
+def score_batches(
+    network: HierarchicalNetwork, backbone_model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
+) -> ChannelScores:
+    """`channel_scores` of maps that come batch by batch, as from a cache."""
+    backbone, expected = network.trunk.backbone, network.trunk.out_channels
+    names = stages_after(backbone, network.trunk.until)
+    sources, _ = blocks_of(backbone_model, names, backbone)
+    parents = {source.name.rpartition(".")[0] for source in sources}
+    stages = [backbone_model.get_submodule(name) for name in names if name in parents]
+    device = next(backbone_model.parameters()).device
+    counts = torch.zeros(network.num_classes, dtype=torch.long)
+    with _recorded(sources, network.num_classes) as recorder:
+        for maps, targets in batches:
+            if maps.ndim != 4 or maps.shape[1] != expected:
+                raise HiergenError(
+                    "the maps are not those of the network's trunk",
+                    expected=f"(B, {expected}, H, W)",
+                    got=str(tuple(maps.shape)),
+                )
+            recorder.targets = targets.long().cpu()
+            if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < len(counts):
+                raise HiergenError("a target is no class", expected=f"0..{len(counts) - 1}")
+            counts += torch.bincount(recorder.targets, minlength=len(counts))
+            x = maps.to(device).float()
+            for stage in stages:
+                x = stage(x)
+    if not counts.all():
+        missing = network.classes[int(counts.argmin())]
+        raise HiergenError(f"channels cannot be scored: no map is of class {quoted(missing)}")
+    return ChannelScores(_members(network), recorder.seen)
+
+
+def _members(network: HierarchicalNetwork) -> list[list[Tensor]]:
+    """The classes below each branch of each level."""
+    homes = list(network.head.parents or range(network.num_classes))
+    members = []
+    for level in reversed(network.levels):
+        members.append([torch.tensor([c for c, home in enumerate(homes) if home == i]) for i in range(level.branches)])
+        homes = [level.parents[home] for home in homes] if level.parents else []
+    return members[::-1]
+
+
+class _Recorder:
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.targets = torch.empty(0, dtype=torch.long)
+        self.seen: dict[str, dict[str, ClassStatistics]] = {}
+
+    def add(self, block: str, field: str, y: Tensor, last: bool) -> None:
+        stats = self.seen.setdefault(block, {}).setdefault(field, ClassStatistics(self.classes))
+        stats.add(y.mean((1, 2) if last else (2, 3)), self.targets)
+
+
+@contextmanager
+def _recorded(blocks: list[BackboneBlock], classes: int) -> Iterator[_Recorder]:
+    """Hooks where a block's inner channels are read and where it answers; the model in eval mode meanwhile."""
+    recorder, handles = _Recorder(classes), []
+    modes = {module: module.training for source in blocks for module in source.block.modules()}
+    modes |= {module: module.training for source in blocks if source.entry for module in source.entry.modules()}
+    try:
+        for module in modes:
+            module.training = False
+        for source in blocks:
+            for field, layer in zip(_FIELDS, _readers(source.block), strict=False):
+
+                def before(layer: Any, given: Any, name: str = source.name, field: str = field) -> None:
+                    recorder.add(name, field, given[0], isinstance(layer, nn.Linear))
+
+                handles.append(layer.register_forward_pre_hook(before))
+
+            def after(_layer: Any, _given: Any, y: Tensor, name: str = source.name) -> None:
+                recorder.add(name, "gives", y, False)
+
+            handles.append(source.block.register_forward_hook(after))
+        yield recorder
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+
+
+def _readers(block: Any) -> list[nn.Module]:
+    """The layers that read the block's inner channels: of bottlenecks two, else one."""
+    for names in (("conv2", "conv3"), ("conv_pwl",)):
+        if hasattr(block, names[-1]):
+            return [getattr(block, name) for name in names]
+    return [block.mlp.fc2]

@@ -1,0 +1,373 @@
+"""The training loop: updates, validation, checkpoints; every random choice is a function of seed and step."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor
+
+from hiergen.data.augment import mixer
+from hiergen.data.batches import Batch, Feed
+from hiergen.data.samples import EpochOrder, seed_of
+from hiergen.errors import HiergenError, OutputError
+from hiergen.files import sweep
+from hiergen.models.weights import load_weights, save_weights
+from hiergen.models.weightsfile import read_weights
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.sync import sync_norms
+from hiergen.training.checkpoint import Checkpoint, load_checkpoint, optimizer_state, save_checkpoint
+from hiergen.training.hierarchy import Hierarchy
+from hiergen.training.losses import make_loss
+from hiergen.training.metrics import Metrics, evaluate
+from hiergen.training.optim import make_optimizer, make_schedule
+from hiergen.training.parallel import LostPeerError, Parallel, keep_freed_memory, peers
+from hiergen.training.progress import TrainingLog
+from hiergen.training.recipe import Recipe
+from hiergen.training.stopping import Stopping
+from hiergen.training.training_module import Learner, predict, seed_all
+
+CHECKPOINT, LAST, BEST = "checkpoint.safetensors", "last.safetensors", "best.safetensors"
+_EXPLODED = 10.0  # times the first loss, or that of guessing
+
+
+@dataclass
+class Progress:
+    """Where a training is: updates done, and what the epochs so far gave."""
+
+    step: int = 0
+    first_loss: float | None = None
+    best: float | None = None
+    best_epoch: int | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    loss_sum: float = 0.0  # of the epoch that is under way
+    loss_count: int = 0
+
+
+class StoppedError(HiergenError):
+    """A signal asked for the end; the state is saved."""
+
+
+class Training:
+    """One training of a network in a folder of its own.
+
+    `feed` and `validation` give the batches. `run` goes on where the folder's checkpoint is, or starts.
+    """
+
+    def __init__(
+        self,
+        network: HierarchicalNetwork,
+        recipe: Recipe,
+        feed: Feed,
+        validation: Feed,
+        folder: Path,
+        *,
+        parallel: Parallel,
+        log: TrainingLog | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self.recipe, self.feed, self.validation, self.folder = recipe, feed, validation, folder
+        self.parallel, self.log, self.facts = parallel, log, facts or {}
+        self.progress = Progress()
+        if not parallel.sharded:  # FSDP takes no other layout than the plain one
+            network.trunk.to(memory_format=torch.channels_last)
+        if recipe.sync_norms and parallel.world > 1:
+            sync_norms(network)
+        learner = Learner(network, frozen=recipe.trunk.mode == "frozen", dropout=recipe.dropout)
+        learner.to(parallel.device)
+        self.network, self.learner = network, learner
+        self.batch = min(recipe.batch_size, len(feed))
+        self._check_batch()
+        self.updates_per_epoch = len(feed) // (self.batch // recipe.accumulate) // recipe.accumulate
+        self.hierarchy = Hierarchy.of(network)
+        self.loss = make_loss(
+            recipe.loss.name,
+            self.hierarchy,
+            # mixed targets are smoothed where they are made
+            smoothing=0.0 if recipe.augment.mixes else recipe.loss.smoothing,
+            **recipe.loss.options,
+        ).to(parallel.device)
+        self.mix = mixer(recipe.augment, network.num_classes, recipe.loss.smoothing)
+        self.average = self._averaged()
+        self.model, self.optimizer = parallel.prepare(learner, make_optimizer(network, recipe))
+        self.schedule = make_schedule(self.optimizer, recipe, self.updates_per_epoch)
+        self._kept = False  # whether a checkpoint is there
+
+    def run(self, *, resume: bool = False) -> Metrics:
+        """Train to the end; the metrics of the best weights on the validation images.
+
+        Raises HiergenError: StoppedError after a signal (everything is saved); a loss that is not finite or explodes
+        (the last good state stays); a broken image, a process that is gone, a full disk.
+        """
+        if resume:
+            self._load(load_checkpoint(self.folder / CHECKPOINT, self.network))
+        if self.parallel.device.type == "cpu":
+            keep_freed_memory()
+        total = self.recipe.epochs * self.updates_per_epoch
+        with Stopping() as stopping:
+            if self.log:
+                self.log.start(self.progress.step, total, self.batch, self.progress.history)
+            try:
+                with peers():
+                    while self.progress.step < total:
+                        self._epoch(stopping)
+            except LostPeerError as error:
+                error.hint = self._how_to_go_on()
+                raise
+            finally:
+                if self.log:
+                    self.log.stop()
+        return self._final()
+
+    # one epoch
+
+    def _epoch(self, stopping: Stopping) -> None:
+        progress, parallel = self.progress, self.parallel
+        epoch, start = divmod(progress.step, self.updates_per_epoch)
+        parts = self.recipe.accumulate
+        order = EpochOrder(
+            len(self.feed),
+            self.batch // parts,
+            seed=self.recipe.seed,
+            epoch=epoch,
+            rank=parallel.rank,
+            world=parallel.world,
+            start=start * parts,
+        )
+        self.model.train()
+        began = saved = time.monotonic()
+        done, stop = 0, 0.0
+        batches = self.feed.epoch(order)
+        while update := list(islice(batches, parts)):
+            loss = self._update(update)
+            progress.step += 1
+            done += 1
+            progress.loss_sum += loss
+            progress.loss_count += 1
+            if self.log:
+                self.log.step(progress.step, loss, self._rate())
+            due = time.monotonic() - saved > 60 * self.recipe.save_minutes
+            stop, save = parallel.total(float(stopping.requested), float(due and parallel.main))
+            if progress.step % self.updates_per_epoch == 0:
+                break  # the epoch is closed first: what is saved then is an epoch's end
+            if stop:
+                self._save()
+                raise self._stopped(stopping)
+            if save:
+                self._save()
+                saved = time.monotonic()
+        self._close_epoch(epoch + 1, done * self.batch / max(time.monotonic() - began, 1e-9))
+        if stop and epoch + 1 < self.recipe.epochs:
+            raise self._stopped(stopping)
+
+    def _update(self, batches: Sequence[Batch]) -> float:
+        """One update from this process's parts of a batch; the mean loss over all of it."""
+        recipe, parallel, progress = self.recipe, self.parallel, self.progress
+        seed_all(seed_of(recipe.seed, progress.step, parallel.rank, 2))
+        self.schedule.step_update(progress.step)
+        total = 0.0
+        for number, (x, y) in enumerate(batches, 1):
+            x, y = x.to(parallel.device, non_blocking=True), y.to(parallel.device, non_blocking=True)
+            if self.mix is not None:
+                x, y = self.mix(x, y)
+            with parallel.part(self.model, last=number == len(batches)):
+                with parallel.accelerator.autocast():
+                    logits = self.model(x, maps=self.feed.maps)
+                loss = self.loss(logits, y) / len(batches)
+                parallel.accelerator.backward(loss)
+            total += float(loss.detach())
+        mean: float = parallel.total(total)[0] / parallel.world
+        self._check_loss(mean)
+        if recipe.optimizer.clip_grad is not None:
+            parallel.accelerator.clip_grad_norm_(self.model.parameters(), recipe.optimizer.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.network, progress.step + 1)
+        return mean
+
+    def _close_epoch(self, epoch: int, pace: float) -> None:
+        progress = self.progress
+        metrics = self.validate()
+        row = {
+            "epoch": float(epoch),
+            "step": float(progress.step),
+            "lr": self._rate(),
+            "train_loss": progress.loss_sum / progress.loss_count,
+            "images_per_s": pace,
+            **metrics.summary(),
+        }
+        progress.history.append(row)
+        progress.loss_sum, progress.loss_count = 0.0, 0
+        score = metrics.top1
+        better = progress.best is None or score > progress.best
+        if better:
+            progress.best, progress.best_epoch = score, epoch
+        self._save(weights=True, better=better)
+        if self.log:
+            self.log.epoch(progress.history, better=better)
+
+    # validation
+
+    def validate(self) -> Metrics:
+        """Metrics on the validation images: of the averaged weights where there are any."""
+        logits, targets = predict(self._scored(), self.validation, self.batch, self.parallel)
+        return evaluate(
+            logits, targets, self.hierarchy, labels=self.network.nesting.labels, decision=self.recipe.decision
+        )
+
+    def _scored(self) -> Learner:
+        if self.average is not None:
+            return Learner(self.average.module, frozen=True)
+        if self.parallel.sharded:
+            return cast(Learner, self.model)
+        # not as it is wrapped: that would exchange statistics at every batch, of which processes have different numbers
+        if not self.recipe.sync_norms:
+            self.parallel.agree(self.learner)
+        return self.learner
+
+    def _final(self) -> Metrics:
+        """Of the best weights, which the network has from now on."""
+        self.parallel.wait()
+        if self.parallel.sharded:
+            best = read_weights(self.folder / BEST).tensors
+            self.parallel.load_weights(self.model, {f"network.{name}": t for name, t in best.items()})
+            return self.validate()
+        load_weights(self.network, self.folder / BEST)
+        if self.average is not None:
+            load_weights(self.average.module, self.folder / BEST)
+        return self.validate()
+
+    # what is kept
+
+    def _save(self, *, weights: bool = False, better: bool = False) -> None:
+        """The checkpoint; with `weights` also, after it, the weights of their own: none is ahead of what the training
+        goes on from, and what a killed one did not come to is written again (`_load`)."""
+        weights_now = self._weights()
+        optimizer = self.parallel.optimizer_state(self.model, self.optimizer)
+        if not all(bool(torch.isfinite(t).all()) for t in weights_now.values() if t.is_floating_point()):
+            raise self._lost("the weights are not finite")
+        if not self.parallel.main:
+            return
+        average = dict(self.average.module.state_dict()) if self.average is not None else None
+        try:
+            save_checkpoint(
+                self.folder / CHECKPOINT,
+                self.network,
+                weights=weights_now,
+                average=average,
+                optimizer=optimizer,
+                state=self.state(),
+            )
+            self._kept = True
+            if weights:
+                self._export(average or weights_now, better=better)
+        except OutputError as error:
+            kept = f"what was saved before is whole; make room, then {self._how_to_go_on()}"
+            error.hint = kept if self._kept else "make room and start again"
+            raise
+
+    def _export(self, state: dict[str, Tensor], *, better: bool) -> None:
+        name = self.facts.get("name") or type(self.network).__name__
+        for file in (LAST, BEST) if better else (LAST,):
+            save_weights(self.network, self.folder / file, model=name, state=state)
+
+    def _weights(self) -> dict[str, Tensor]:
+        state = self.parallel.weights(self.model)
+        return {name.removeprefix("network."): tensor for name, tensor in state.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Plain data that goes with the tensors of a checkpoint."""
+        p = self.progress
+        scaler = self.parallel.accelerator.scaler
+        return {
+            **self.facts,
+            "progress": {**vars(p), "history": list(p.history)},
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "world": self.parallel.world,
+            "updates_per_epoch": self.updates_per_epoch,
+            "images": len(self.feed),
+        }
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.state
+        if state["images"] != len(self.feed):
+            raise HiergenError(
+                "the training images are not those that this training started with",
+                place=str(self.folder),
+                expected=f"{state['images']:,} images",
+                got=f"{len(self.feed):,}",
+            )
+        parallel = self.parallel
+        parallel.load_weights(self.model, {f"network.{name}": t for name, t in checkpoint.network.items()})
+        if self.average is not None:
+            self.average.module.load_state_dict(checkpoint.average or checkpoint.network)
+        parallel.load_optimizer(self.model, self.optimizer, optimizer_state(checkpoint))
+        if state["scaler"] and self.parallel.accelerator.scaler is not None:
+            self.parallel.accelerator.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress(**state["progress"])
+        self._kept = True
+        if parallel.main:
+            sweep(self.folder / CHECKPOINT)  # after the last epoch it is not written again
+        epoch, rest = divmod(self.progress.step, self.updates_per_epoch)
+        if epoch and not rest and parallel.main:
+            self._export(checkpoint.average or checkpoint.network, better=self.progress.best_epoch == epoch)
+
+    # what may go wrong
+
+    def _check_loss(self, loss: float) -> None:
+        progress = self.progress
+        if progress.first_loss is None and math.isfinite(loss):
+            progress.first_loss = loss
+        limit = _EXPLODED * max(progress.first_loss or 0.0, math.log(max(self.network.num_classes, 2)))
+        if not math.isfinite(loss):
+            raise self._lost(f"the loss is {loss}")
+        if loss > limit:
+            raise self._lost(f"the loss explodes: {loss:.3g}, after {progress.first_loss:.3g} at first")
+
+    def _lost(self, what: str) -> HiergenError:
+        step = self.progress.step
+        where = f"update {step + 1:,} (epoch {step // self.updates_per_epoch + 1})"
+        lower = f"--set optimizer.lr={self.recipe.optimizer.lr / 5:.2g}"
+        kept = f"the last good state is kept: {self._how_to_go_on()} {lower}" if self._kept else f"try {lower}"
+        return HiergenError(f"{what} at {where}", place=str(self.folder), hint=kept)
+
+    def _stopped(self, stopping: Stopping) -> StoppedError:
+        step = self.progress.step
+        total = self.recipe.epochs * self.updates_per_epoch
+        by = stopping.name or "another process"
+        return StoppedError(
+            f"stopped by {by} after {step:,} of {total:,} updates; all is saved",
+            place=str(self.folder),
+            hint=self._how_to_go_on(),
+        )
+
+    def _how_to_go_on(self) -> str:
+        return f"go on with: hiergen train --resume {shlex.quote(str(self.folder))}"
+
+    def _check_batch(self) -> None:
+        parts = self.parallel.world * self.recipe.accumulate
+        if self.batch % parts:
+            raise HiergenError(
+                f"batch_size {self.batch} cannot be shared by {self.parallel.world} processes"
+                f" in {self.recipe.accumulate} parts",
+                expected=f"a multiple of {parts}",
+            )
+
+    def _averaged(self) -> ModelEmaV3 | None:
+        if self.recipe.ema is None:
+            return None
+        if self.parallel.sharded:
+            raise HiergenError("averaged weights (ema) cannot be kept of a sharded network", hint="--set ema=null")
+        return ModelEmaV3(self.network, decay=self.recipe.ema, use_warmup=True)
+
+    def _rate(self) -> float:
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)

@@ -1,0 +1,253 @@
+"""All metrics of logits and targets in one call; docs/metrics.md has the formulas and their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiergen.errors import HiergenError
+from hiergen.training.counts import ClassScore, GroupScore, class_scores, confusion, group_scores
+from hiergen.training.decision import RULES, check_rule, check_scores, exact, ranking
+from hiergen.training.hierarchy import Hierarchy, blocks, checked
+
+
+@dataclass(frozen=True)
+class LevelScore:
+    """Level 1 … k. `accuracy`: share of images whose predicted class is in the true class's group.
+
+    `groups` are those with a kept class, in the level's order; () on the last level, whose groups are the classes.
+    """
+
+    level: int
+    accuracy: float
+    groups: tuple[GroupScore, ...]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How good predictions are; a value is None where it is not defined. Heights are in levels of the tree.
+
+    `top[k]`: the true class is among the best k. `class_accuracy`: mean of the classes' accuracies. `lca_height`: mean
+    height of the lowest common ancestor of the predicted and the true class; `severity`: the same over the mistakes;
+    `distance[k]`: over the best k classes. `hp`, `hr`, `hf`: hierarchical precision, recall and F1. `nll` in nats.
+    `levels` is () where classes lie at unequal depths. k beyond the number of classes means all of them.
+    """
+
+    images: int
+    decision: str
+    top: dict[int, float]
+    class_accuracy: float
+    lca_height: float
+    severity: float | None
+    mistakes: int
+    distance: dict[int, float]
+    hp: float
+    hr: float
+    hf: float
+    nll: float | None
+    ece: float
+    bins: int
+    levels: tuple[LevelScore, ...]
+    classes: tuple[ClassScore, ...]
+    tree_height: int
+    targets: Tensor = field(repr=False, compare=False)
+    predictions: Tensor = field(repr=False, compare=False)
+    hierarchy: Hierarchy = field(repr=False, compare=False)
+
+    @property
+    def top1(self) -> float:
+        """Share of images whose predicted class is the true one."""
+        return (self.images - self.mistakes) / self.images
+
+    def confusion(self, level: int) -> Tensor:
+        """`(groups, groups)`: images by true group (row) and predicted group of a level, in the level's order; of the
+        classes on the last one. Raises HiergenError for a level that is not there."""
+        if not 1 <= level <= len(self.hierarchy.levels):
+            raise HiergenError(f"there is no level {level}", expected=f"1..{len(self.hierarchy.levels)}")
+        groups = self.hierarchy.levels[level - 1]
+        return confusion(groups.of_class[self.targets], groups.of_class[self.predictions], len(groups.names))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: numbers, texts and None, always in the same order; see docs/metrics.md."""
+        return {
+            "images": self.images,
+            "decision": self.decision,
+            **{f"top{k}": share for k, share in self.top.items()},
+            "class_accuracy": self.class_accuracy,
+            "level_accuracy": [level.accuracy for level in self.levels],
+            "lca_height": self.lca_height,
+            "mistake_severity": self.severity,
+            "mistakes": self.mistakes,
+            "tree_height": self.tree_height,
+            "hierarchical_distance": {str(k): mean for k, mean in self.distance.items()},
+            "hierarchical_precision": self.hp,
+            "hierarchical_recall": self.hr,
+            "hierarchical_f1": self.hf,
+            "nll": self.nll,
+            "ece": self.ece,
+            "ece_bins": self.bins,
+            "groups": [{"level": level.level, **group.to_dict()} for level in self.levels for group in level.groups],
+            "classes": [score.to_dict() for score in self.classes],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """One epoch's columns: floats, or None where not defined; the same keys for the same network every time."""
+        return {
+            **{f"val_top{k}": share for k, share in self.top.items()},
+            **{f"val_level{level.level}": level.accuracy for level in self.levels[:-1]},
+            "val_lca_height": self.lca_height,
+            "val_severity": self.severity,
+            "val_hf": self.hf,
+            "val_nll": self.nll,
+            "val_ece": self.ece,
+        }
+
+
+def evaluate(
+    logits: Tensor,
+    targets: Tensor,
+    hierarchy: Hierarchy,
+    *,
+    labels: Sequence[str] | None = None,
+    decision: str = "argmax",
+    topk: Sequence[int] = (1, 5),
+    distance_at: Sequence[int] = (1, 5, 20),
+    bins: int = 15,
+) -> Metrics:
+    """Metrics of logits `(N, C)` for targets `(N,)`; `labels` are names of the classes (default: the hierarchy's).
+
+    `decision` is the rule that ranks the classes (see `decide`); NLL is that of the softmax, and ECE compares the
+    softmax of the predicted class with its accuracy. A logit of -inf is a class that does not compete. Computed on the
+    CPU in float64, in blocks of rows.
+    Raises HiergenError for no images, shapes that do not fit, targets out of range, and logits that are NaN or +inf.
+
+    >>> metrics = evaluate(logits, targets, Hierarchy.of(network))
+    >>> metrics.top1, metrics.severity, metrics.to_dict()["level_accuracy"]
+    (0.5, 2.0, [0.5, 0.5])
+    """
+    check_rule(decision)
+    logits, targets = logits.detach().cpu(), targets.detach().cpu()
+    _check(logits, targets, hierarchy)
+    targets = targets.long()
+    for name, values in (("topk", topk), ("distance_at", distance_at), ("bins", (bins,))):
+        if not values or min(values) < 1:
+            raise HiergenError(f"{name} needs whole numbers from 1", got=str(values))
+    images, count = logits.shape
+    names = tuple(hierarchy.labels if labels is None else labels)
+    if len(names) != count:
+        raise HiergenError("there must be one label for each class", expected=str(count), got=str(len(names)))
+    ranked, confidence, missed = _rank(logits, targets, hierarchy, decision, min(max(*topk, *distance_at), count))
+    predictions = ranked[:, 0]
+    hits = ranked == targets[:, None]
+    heights = torch.cat(
+        [hierarchy.lca_height(ranked[rows], targets[rows, None]) for rows in blocks(images, ranked.shape[1])]
+    ).double()
+    wrong = ~hits[:, 0]
+    mistakes = int(wrong.sum())
+    hp, hr, hf = _hierarchical_f1(predictions, targets, hierarchy)
+    scores = class_scores(targets, predictions, hierarchy.classes, names, heights[:, 0])
+    accuracies = [score.accuracy for score in scores if score.accuracy is not None]
+    nll = float(missed.mean())
+    return Metrics(
+        images=images,
+        decision=decision,
+        top={k: float(hits[:, :k].any(1).double().mean()) for k in topk},
+        class_accuracy=sum(accuracies) / len(accuracies),
+        lca_height=float(heights[:, 0].mean()),
+        severity=float(heights[wrong, 0].mean()) if mistakes else None,
+        mistakes=mistakes,
+        distance={k: float(heights[:, :k].mean()) for k in distance_at},
+        hp=hp,
+        hr=hr,
+        hf=hf,
+        nll=nll if nll < torch.inf else None,
+        ece=_ece(confidence, hits[:, 0], bins),
+        bins=bins,
+        levels=_levels(targets, predictions, hierarchy),
+        classes=scores,
+        tree_height=hierarchy.height,
+        targets=targets,
+        predictions=predictions,
+        hierarchy=hierarchy,
+    )
+
+
+def restrict(
+    logits: Tensor, targets: Tensor, hierarchy: Hierarchy, classes: Sequence[int]
+) -> tuple[Tensor, Tensor, Hierarchy]:
+    """Only some classes compete: their columns, the images that are theirs, and the tree above them.
+
+    `classes` are indices, in the order of the new columns. Raises HiergenError for no class, one that is not there or
+    twice, and if no image is left.
+    """
+    _check(logits, targets, hierarchy)
+    targets = targets.long()
+    chosen = checked(classes, len(hierarchy))
+    place = torch.full((len(hierarchy),), -1, device=targets.device)
+    place[chosen] = torch.arange(len(chosen), device=targets.device)
+    rows = (place[targets] >= 0).nonzero()[:, 0]
+    if not rows.numel():
+        raise HiergenError("no image is of the chosen classes")
+    return logits[rows.to(logits.device)][:, chosen], place[targets[rows]], hierarchy.restricted(chosen)
+
+
+def _check(logits: Tensor, targets: Tensor, hierarchy: Hierarchy) -> None:
+    check_scores(logits, hierarchy)
+    if targets.shape != logits.shape[:1] or targets.is_floating_point() or targets.dtype == torch.bool:
+        raise HiergenError(
+            "targets are class indices, one for each image",
+            expected=f"({logits.shape[0]},) of whole numbers",
+            got=f"{tuple(targets.shape)} of {str(targets.dtype).removeprefix('torch.')}",
+        )
+    if not len(targets):
+        raise HiergenError("there are no images to evaluate")
+    if (wrong := (targets < 0) | (targets >= len(hierarchy))).any():
+        image = int(wrong.nonzero()[0])
+        raise HiergenError(
+            f"the target of image {image} is no class",
+            expected=f"0..{len(hierarchy) - 1}",
+            got=str(int(targets[image])),
+        )
+
+
+def _rank(logits: Tensor, targets: Tensor, hierarchy: Hierarchy, rule: str, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Best k classes `(N, k)`, probability of the first one `(N,)`, and -ln probability of the true one `(N,)`."""
+    ranked_by = RULES[rule].make(hierarchy)
+    ranked, confidence, missed = [], [], []
+    for rows in blocks(logits.shape[0], 64 * len(hierarchy.names)):  # a block fits into a cache
+        logs = exact(logits[rows]).log_softmax(1)
+        best = ranking(ranked_by.of_logits(logits[rows]), k)
+        ranked.append(best)
+        confidence.append(logs.gather(1, best[:, :1])[:, 0].exp())
+        missed.append(-logs.gather(1, targets[rows, None])[:, 0])
+    return torch.cat(ranked), torch.cat(confidence), torch.cat(missed)
+
+
+def _hierarchical_f1(predictions: Tensor, targets: Tensor, hierarchy: Hierarchy) -> tuple[float, float, float]:
+    """Micro-averaged over the nodes on both paths, the classes included, the root not."""
+    both = int(hierarchy.shared(predictions, targets).sum())
+    precision = both / int(hierarchy.depths[predictions].sum())
+    recall = both / int(hierarchy.depths[targets].sum())
+    return precision, recall, 2 * precision * recall / (precision + recall) if both else 0.0
+
+
+def _ece(confidence: Tensor, hits: Tensor, bins: int) -> float:
+    """Bins of equal width, open below and closed above; a confidence of 0 is in the first one."""
+    edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype)[1:-1]
+    place = torch.bucketize(confidence, edges)
+    gaps = torch.zeros(bins, dtype=confidence.dtype).index_add(0, place, confidence - hits.to(confidence.dtype))
+    return float(gaps.abs().sum() / len(confidence))
+
+
+def _levels(targets: Tensor, predictions: Tensor, hierarchy: Hierarchy) -> tuple[LevelScore, ...]:
+    scores = []
+    last = len(hierarchy.levels)
+    for j, level in enumerate(hierarchy.levels, 1):
+        true, predicted = level.of_class[targets], level.of_class[predictions]
+        groups = () if j == last else group_scores(true, predicted, level)
+        scores.append(LevelScore(j, float((true == predicted).double().mean()), groups))
+    return tuple(scores)

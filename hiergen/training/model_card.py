@@ -1,0 +1,209 @@
+"""The model card: what was trained, on what, how good it is, what it costs, and what its figures are not.
+
+`model_card.md.j2` is its text; here is what it is filled with. There is no date in it: the same training gives the same
+text, but for the measured ms.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import timm
+import torch
+
+from hiergen._version import __version__
+from hiergen.console.terminal import giga
+from hiergen.models.weights import taxonomy_hash
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.loop import BEST
+from hiergen.training.markdown import Markdown, escaped, fenced, from_rich, table, writable
+from hiergen.training.metrics import Metrics
+from hiergen.training.metrics_table import class_table, group_table, summary_table
+from hiergen.training.recipe import Recipe
+from hiergen.training.recipefile import dump_recipe, load_recipe, recipe_names
+from hiergen.training.runfolder import Request
+
+if TYPE_CHECKING:
+    from hiergen.costs import CostCard
+
+History = Sequence[Mapping[str, float | None]]
+TEST_IMAGES = "TEST_IMAGES"  # for the user to replace
+_LISTED = 40  # names in a row
+_SECONDS = 8.0  # that measuring may take on a CPU
+_MACS = 2e9  # of both networks, above which a CPU is not even tried
+_TURNS = 7
+_LOADING = """\
+from hiergen.models.load import load_network
+from hiergen.data.augment import eval_transform
+
+network = load_network({model}, {weights!r})
+transform = eval_transform(network)  # PIL image -> (3, H, W)
+logits = network(transform(image)[None])  # (1, classes), in the order of network.classes"""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is made of. `network` may be on the meta device; `data` is what `hiergen train` knows of the images;
+    `cost` None: it could not be had; `pictures` (of figures) and `drawn` (the network) are names of files beside it."""
+
+    network: HierarchicalNetwork
+    metrics: Metrics
+    history: History
+    recipe: Recipe
+    request: Request
+    data: Mapping[str, Any]
+    cost: CostCard | None = None
+    pictures: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
+
+
+def card_text(facts: CardFacts) -> str:
+    """The whole card."""
+    network, metrics, request, history = facts.network, facts.metrics, facts.request, facts.history
+    best = best_epoch(history)
+    means = [" ".join(f"{v:g}" for v in network.pretrained_cfg.get(key) or ()) or "–" for key in ("mean", "std")]
+    started = [f"weights {request.weights}"] if request.weights else []
+    if request.trunk_weights:
+        started.append(f"trunk of {request.trunk_weights}")
+    elif facts.recipe.trunk.pretrained and not request.weights:
+        started.append("trunk with timm's pretrained weights")
+    tables = [summary_table(metrics)]
+    tables += [group_table(metrics, _LISTED)] if any(level.groups for level in metrics.levels) else []
+    tables += [class_table(metrics)] if metrics.mistakes else []
+    text = _template().render(
+        vars(facts),
+        name=type(network).__name__,
+        branches=" → ".join(f"{level.branches:,}" for level in network.levels),
+        groups=[network.nesting.names(level) for level in range(1, network.nesting.depth)],
+        mean=means[0],
+        std=means[1],
+        taxonomy=taxonomy_hash(network),
+        version=__version__,
+        versions=f"hiergen {__version__}, torch {torch.__version__}, timm {timm.__version__}, "
+        f"Python {platform.python_version()}",
+        loading=_LOADING.format(model=ascii(request.model), weights=BEST),
+        tables=["\n".join(from_rich(shown)) for shown in tables],
+        times=() if facts.cost is None else facts.cost.rows[0].times,
+        cost_rows="" if facts.cost is None else _cost_rows(facts.cost),
+        cost_command=f"hiergen cost {shlex.quote(request.model)}",
+        broken=[str(place) for place in facts.data.get("broken", ())],
+        best=best,
+        best_top1=next((row["val_top1"] for row in history if row["epoch"] == best), None),
+        started=", ".join(started) or "random weights",
+        changes=recipe_changes(facts.recipe, request.recipe),
+        recipe_text=dump_recipe(facts.recipe),
+        eval_command=eval_command(facts, BEST, data=TEST_IMAGES),
+        lacking=sum(score.images == 0 for score in metrics.classes),
+    )
+    return writable(text)
+
+
+def best_epoch(history: History) -> int | None:
+    """The first epoch of the highest top-1, which is the one whose weights are kept."""
+    scores = [(row["val_top1"], -row["epoch"]) for row in history if row["val_top1"] is not None and row["epoch"]]
+    return -int(max(scores)[1]) if scores else None
+
+
+def recipe_changes(recipe: Recipe, name: str) -> list[tuple[str, Any, Any]] | None:
+    """(key, shipped, here) of all values that differ from the shipped recipe; None where no such recipe ships."""
+    if name not in recipe_names():
+        return None
+    shipped, here = (_flat(one.model_dump(mode="json")) for one in (load_recipe(name), recipe))
+    return [(key, shipped.get(key), value) for key, value in here.items() if value != shipped.get(key)]
+
+
+def measured_cost(network: HierarchicalNetwork, device: torch.device) -> CostCard:
+    """Counts, and what can be measured in some seconds: on a GPU ms and memory, on a CPU ms of networks that are not
+    too slow. Random weights; the trained network is not touched. Raises HiergenError as `cost_card` does."""
+    from hiergen.costs import cost_card
+
+    if device.type == "cuda":
+        return cost_card(type(network)(), device=device, batches=(1, 16), repeats=20)
+    counts = cost_card(network, time=False, memory=False)
+    if sum(row.macs for row in counts.rows) > _MACS:
+        return counts
+    alike = type(network)().eval()
+    x = torch.rand(1, *alike.trunk.input_size)
+    with torch.inference_mode():
+        alike(x)
+        began = time.perf_counter()
+        alike(x)
+    one = time.perf_counter() - began
+    ratio = 1 + counts.row("flat").macs / max(counts.row("full").macs, 1)
+    if one * ratio * (_TURNS + 3) > _SECONDS:
+        return counts
+    return cost_card(alike, batches=(1,), repeats=_TURNS, memory=False)
+
+
+def eval_command(facts: CardFacts, weights: str, data: str | None = None) -> str:
+    """Measures weights on `data`, a shell word, or on the validation images; where those were held out of the training
+    images, on images that the user must name."""
+    request = facts.request
+    root = ""
+    if data is None:
+        held_out = str(facts.data.get("validation", "")).endswith("held out of training")
+        data = TEST_IMAGES if held_out else shlex.quote(request.val or request.data)
+        root = f" --root {shlex.quote(request.root)}" if request.root and not held_out else ""
+    return f"hiergen eval {shlex.quote(request.model)} --weights {shlex.quote(weights)} --data {data}{root}"
+
+
+@cache
+def _template() -> jinja2.Template:
+    """All that it inserts is text that is shown as it is, but for what a filter says is Markdown."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+        finalize=lambda value: value if isinstance(value, Markdown) else escaped(value),
+    )
+    environment.filters |= {
+        "raw": Markdown,
+        "code": lambda text: Markdown(f"`{text}`"),
+        "fenced": lambda text, language="", indent=0: Markdown(f"\n{' ' * indent}".join(fenced(text, language))),
+        "count": lambda number: f"{number:,}",
+        "percent": lambda share: "–" if share is None else f"{100 * share:.2f} %",
+        "some": _some,
+        "yaml": lambda value: json.dumps(value) if value is None or isinstance(value, bool) else value,
+    }
+    source = resources.files("hiergen.training").joinpath("model_card.md.j2").read_text("utf-8")
+    return environment.from_string(source)
+
+
+def _cost_rows(card: CostCard) -> str:
+    head = ["", "classes", "params", "GMACs per image", *(f"ms, batch {t.batch}" for t in card.rows[0].times)]
+    head += [f"peak MB, batch {m.batch}" for m in card.rows[0].memory]
+    rows = [
+        [
+            escaped(row.label),
+            f"{row.classes:,}",
+            f"{row.params:,}",
+            giga(row.macs),
+            *(f"{t.ms:.1f} ({t.low:.1f}–{t.high:.1f})" for t in row.times),
+            *(f"{m.peak / 1e6:,.0f}" for m in row.memory),
+        ]
+        for row in card.rows
+    ]
+    return "\n".join(table(head, rows, right=range(1, len(head))))
+
+
+def _some(names: Sequence[str], most: int = _LISTED) -> str:
+    first = ", ".join(names[:most])
+    return f"{first} and {len(names) - most:,} more" if len(names) > most else first
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,191 @@
+"""How a network is trained: a small YAML file as frozen pydantic models.
+
+The descriptions are what docs/recipe-reference.md and editors show; `recipefile` reads the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, PositiveInt, create_model, model_validator
+
+from hiergen.data.augmentation import Augment
+from hiergen.taxonomy.modelspec import Model, NotNegative, Positive, Share, is_
+from hiergen.training.decision import RULES, DecisionRule
+from hiergen.training.losses import LOSSES, LossKind
+
+
+def _each(table: Mapping[str, LossKind | DecisionRule]) -> str:
+    return "; ".join(f"`{name}`: {row.help}" for name, row in table.items()) + "."
+
+
+class AnyLoss(Model):
+    """Which loss; docs/metrics.md has the formulas. `Loss` has the options of every one in `LOSSES` too."""
+
+    model_config = ConfigDict(title="loss")
+
+    name: str = Field(
+        default="cross-entropy",
+        description=_each(LOSSES),
+        json_schema_extra={"enum": list(LOSSES)},
+    )
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="Label smoothing.", examples=[0.1])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The values that the loss of this name takes, besides smoothing."""
+        return {option: getattr(self, option) for option in LOSSES[self.name].options} if self.name in LOSSES else {}
+
+
+if TYPE_CHECKING:
+    Loss: TypeAlias = AnyLoss
+    RuleName: TypeAlias = str
+else:
+    RuleName = Literal[tuple(RULES)]
+    Loss = create_model(
+        "Loss",
+        __base__=AnyLoss,
+        __module__=__name__,
+        __doc__="Which loss; docs/metrics.md has the formulas.",
+        **{option: field for kind in LOSSES.values() for option, field in kind.options.items()},
+    )
+
+
+class Optimizer(Model):
+    """timm's optimiser of that name."""
+
+    model_config = ConfigDict(title="optimiser")
+
+    name: str = Field(default="adamw", description="Any of timm's.", examples=["sgd", "lamb"])
+    lr: Positive = Field(default=1e-3, description="For `batch_size` images a step, as written: nothing scales it.")
+    weight_decay: NotNegative = Field(default=0.05, description="Not of norms and biases.")
+    momentum: Share = Field(default=0.9, description="Where the optimiser has one.")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="Multiplies the rate by itself for every group of layers towards the input.",
+        examples=[0.75],
+    )
+    clip_grad: Positive | None = Field(
+        default=None, description="The largest norm of all gradients together.", examples=[5.0]
+    )
+
+
+class Schedule(Model):
+    """timm's schedule of that name, stepped after every update. Epochs may be fractions; no more than half of them
+    warm up."""
+
+    model_config = ConfigDict(title="schedule")
+
+    name: Literal["cosine", "tanh", "step", "multistep", "poly", "constant"] = Field(
+        default="cosine", description="How the rate falls."
+    )
+    warmup_epochs: NotNegative = Field(default=0.0, description="Epochs in which the rate rises.", examples=[5])
+    warmup_lr: NotNegative = Field(default=1e-6, description="The rate that they begin with.")
+    min_lr: NotNegative = Field(default=0.0, description="The rate at the end.")
+    decay_epochs: Positive = Field(default=30.0, description="Of `step`: epochs between two falls.")
+    decay_milestones: tuple[PositiveInt, ...] = Field(
+        default=(30, 60), description="Of `multistep`: the epochs of the falls."
+    )
+    decay_rate: Positive = Field(default=0.1, description="What a fall multiplies the rate by; the power of `poly`.")
+
+
+class TrunkUse(Model):
+    """What becomes of the trunk. A frozen one runs once for each image and view, if `cache`: its maps wait on disk."""
+
+    model_config = ConfigDict(title="trunk")
+
+    mode: Literal["train", "frozen"] = Field(
+        default="train", description="Trained with the branches, or left as it is."
+    )
+    lr_scale: Share = Field(default=1.0, description="The trunk's part of the learning rate.", examples=[0.1])
+    pretrained: bool = Field(
+        default=False, description="Start from timm's weights, fetched; or `--trunk-weights FILE`."
+    )
+    cache: bool = Field(default=True, description="A frozen trunk's maps are kept on disk and used again.")
+    cache_dtype: Literal["float16", "float32"] = Field(default="float16", description="Precision of the maps on disk.")
+    views: Annotated[PositiveInt, Field(le=1000)] = Field(
+        default=1,
+        description="Augmented views of each image in the cache; epoch e uses view e modulo `views`.",
+        examples=[4],
+    )
+    flip_maps: Share = Field(
+        default=0.0,
+        description="Probability that a cached map is mirrored: nearly the map of a mirrored image, and free.",
+    )
+    crop_maps: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="Least share of its sides that a random window of a cached map keeps (one for a batch).",
+    )
+
+    @property
+    def cached(self) -> bool:
+        """Whether branches are trained on maps from disk."""
+        return self.mode == "frozen" and self.cache
+
+
+class Recipe(Model):
+    """How a network is trained. Every key may be left out."""
+
+    model_config = ConfigDict(
+        title="hiergen recipe",
+        json_schema_extra={
+            "if": is_("branches", "scored"),
+            "then": {
+                "required": ["trunk"],
+                "properties": {"trunk": {**is_("mode", "frozen"), "not": is_("cache", False)}},
+            },
+        },
+    )
+
+    note: str = Field(default="", description="What it is for; shown by `hiergen train --recipes`.")
+    epochs: Annotated[PositiveInt, Field(le=100_000)] = Field(
+        default=100, description="Times that every image is seen."
+    )
+    batch_size: PositiveInt = Field(
+        default=128, description="Images of one update, over all processes and `accumulate` parts."
+    )
+    accumulate: PositiveInt = Field(
+        default=1, description="Parts of an update, each with its own batch statistics; divides `batch_size`."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="Of everything that is drawn at random.")
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
+        default="auto", description="`auto`: bfloat16 on a GPU that has it, float32 on a CPU."
+    )
+    hold_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="Share of the training images that is validated on where no others are given."
+    )
+    branches: Literal["random", "backbone", "scored"] = Field(
+        default="random",
+        description="How they start: at random, from the backbone's own next stages where their shapes allow, or from "
+        "those of their channels that tell a branch's classes apart best.",
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="Of a class's pooled features.")
+    trunk: TrunkUse = Field(default=TrunkUse(), description="What becomes of it.", examples=[{"mode": "frozen"}])
+    augment: Augment = Field(
+        default=Augment(), description="What is done to training images.", examples=[{"crop": "resize"}]
+    )
+    loss: Loss = Field(default=Loss(), description="What is made small.", examples=[{"name": "hxe"}])
+    decision: RuleName = Field(
+        default="argmax",
+        description=f"How classes are chosen: {_each(RULES)}",
+    )
+    optimizer: Optimizer = Field(default=Optimizer(), description="How weights are changed.", examples=[{"lr": 0.01}])
+    schedule: Schedule = Field(default=Schedule(), description="How the rate changes.", examples=[{"warmup_epochs": 5}])
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay of averaged weights, which are then those that are validated and kept.",
+        examples=[0.999],
+    )
+    sync_norms: bool = Field(default=True, description="Batch statistics over all processes.")
+    save_minutes: Positive = Field(default=10.0, description="Between checkpoints within an epoch.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"'accumulate: {self.accumulate}' does not divide 'batch_size: {self.batch_size}'")
+        if self.branches == "scored" and not self.trunk.cached:
+            raise ValueError("'branches: scored' reads maps from the cache: expected 'trunk.mode: frozen' with 'cache'")
+        if self.augment.mixes and self.batch_size // self.accumulate % 2:
+            raise ValueError("mixup and cutmix mix pairs: expected an even 'batch_size'")
+        return self

@@ -1,0 +1,293 @@
+"""`hiergen train` and `hiergen eval` as functions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate.utils import broadcast_object_list
+
+from hiergen.console.progress import ProgressBar
+from hiergen.console.terminal import notebook_console
+from hiergen.data.augment import eval_transform
+from hiergen.data.batches import ImageFeed, MapFeed
+from hiergen.data.imageclasses import PRESENT
+from hiergen.data.images import ImageSet
+from hiergen.data.labelling import Split
+from hiergen.data.samples import Samples, default_workers
+from hiergen.errors import HiergenError, quoted
+from hiergen.files import write_text
+from hiergen.lookup.choose import choose
+from hiergen.models.load import load_trained
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.assembly import Job
+from hiergen.training.decision import RULES
+from hiergen.training.loop import CHECKPOINT
+from hiergen.training.metrics import Metrics
+from hiergen.training.parallel import Parallel, peers
+from hiergen.training.recipe import Recipe
+from hiergen.training.recipefile import load_recipe
+from hiergen.training.runfolder import RECIPE, Request, begin, check_changes, check_folder, held, record, recorded
+from hiergen.training.training_module import Learner, predict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: its folder, and the metrics of its best weights on the validation images."""
+
+    folder: Path
+    metrics: Metrics
+    network: HierarchicalNetwork
+    history: tuple[dict[str, float], ...]
+
+
+def train(
+    model: str | Path,
+    data: str | Path,
+    *,
+    val: str | Path | None = None,
+    recipe: str | Path | Recipe = "quick",
+    settings: Iterable[str] = (),
+    out: str | Path | None = None,
+    force: bool = False,
+    console: Console | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> Trained:
+    """Train a network, in a new folder `out` (default: runs/MODEL-RECIPE).
+
+    `model` is what `find_model` takes; `data` and `val` what `open_data` takes (without `val`: the validation part that
+    the data has, else a share of the training images); `settings` are "key=value" over the recipe; `force` begins anew
+    in a folder that holds a training. `options` are the other fields of `Request`, which are the command's options.
+    Without `console` nothing is printed, but in a notebook. Raises HiergenError for everything that is wrong with them,
+    before anything is written; and during training as `Training.run` does. A KeyboardInterrupt says how to go on.
+
+    >>> done = train("generated/digits.py:N2HL", "digits", recipe="digits", settings=["epochs=1"])
+    >>> done.metrics.images, done.folder.as_posix()
+    (359, 'runs/N2HL-digits')
+    """
+    chosen = load_recipe(recipe, settings)
+    name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
+    _check_options("train", options)
+    reference = name if isinstance(recipe, Recipe) else recipe
+    request = Request.model_validate({"model": model, "data": data, "val": val, "recipe": reference, **options})
+    wanted = None if out is None else Path(out)
+    parallel = Parallel(chosen.precision, request.device)
+    if parallel.main:
+        check_folder(wanted, force=force)
+    job = Job(request, chosen, parallel, console or notebook_console(), quiet)
+    called = f"{job.model.name}-{name}"
+
+    def place(hold: Callable[[Path], object]) -> Path:
+        folder = begin(wanted, called, request, chosen, force=force, hold=hold)
+        if job.model.source and job.model.path is not None:  # built in memory: a file that what follows can name
+            file = folder / f"{job.model.path.stem}.py"
+            write_text(file, job.model.source)
+            job.request = request.model_copy(update={"model": f"{file}:{job.model.name}"})
+            record(folder, job.request, chosen)
+        return folder
+
+    return _run(job, place)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    settings: Iterable[str] = (),
+    console: Console | None = None,
+    quiet: bool = False,
+    **changes: Any,
+) -> Trained:
+    """Go on with the training in `folder`, from its last checkpoint, or from the start where there is none.
+
+    The same machine and seed give the same weights as a training without a break. `settings` change the recipe from
+    here on, `changes` the request (`data`, `model`, … that lie elsewhere now); both are recorded. Raises HiergenError
+    as `train` does, and for changes that the checkpoint does not go with; then the folder stays as it is.
+    """
+    folder = Path(folder)
+    _check_options("resume", changes)
+    changes = {key: value for key, value in changes.items() if value is not None}
+    request, recipe = recorded(folder, tuple(settings) if not isinstance(settings, str) else (settings,), changes)
+    going = (folder / CHECKPOINT).is_file()
+    if going:
+        check_changes(load_recipe(folder / RECIPE), recipe, folder)
+        if given := [key for key in ("weights", "trunk_weights") if key in changes]:
+            raise HiergenError(
+                f"{given[0]} cannot change in a training that goes on",
+                place=quoted(folder)[1:-1],
+                got=changes[given[0]],
+            )
+    parallel = Parallel(recipe.precision, request.device)
+    job = Job(request, recipe, parallel, console or notebook_console(), quiet, folder / CHECKPOINT if going else None)
+
+    def place(hold: Callable[[Path], object]) -> Path:
+        hold(folder)
+        record(folder, request, recipe)
+        return folder
+
+    return _run(job, place)
+
+
+def _check_options(function: str, options: Mapping[str, Any]) -> None:
+    unknown = sorted(set(options) - set(Request.model_fields))
+    if unknown:
+        raise TypeError(f"{function}() got unexpected arguments: {', '.join(unknown)}")
+
+
+def _run(job: Job, place: Callable[[Callable[[Path], object]], Path]) -> Trained:
+    """`place` makes the folder, on the main process, when all that can be wrong before has been looked at, and calls
+    what it is given as soon as nobody else may be in it."""
+    with ExitStack() as stack:
+        return _trained(job, lambda: place(lambda folder: stack.enter_context(held(folder))))
+
+
+def _trained(job: Job, place: Callable[[], Path]) -> Trained:
+    parallel = job.parallel
+    folder: Path | None = None
+    try:
+        training, feed, validation = job.training()
+        made: list[Any] = [place() if parallel.main else None]
+        if parallel.world > 1:
+            with peers():
+                broadcast_object_list(made)
+        folder = training.folder = Path(made[0])
+        training.log = job.log(folder)
+        job.say(f"in {folder}: {job.recipe.epochs} epochs of {training.updates_per_epoch} updates")
+        metrics = training.run(resume=job.checkpoint is not None)
+        if parallel.main:
+            from hiergen.training.report import write_report
+
+            write_report(
+                folder,
+                training.network,
+                metrics,
+                history=training.progress.history,
+                recipe=job.recipe,
+                request=job.request,
+                data=job.facts(feed, validation),
+                console=job.console,
+            )
+        parallel.wait()
+    except KeyboardInterrupt:
+        before = "interrupted before the training began: nothing is written; the same command starts again"
+        after = (
+            f"interrupted; what was saved last is whole; go on with: hiergen train --resume {shlex.quote(str(folder))}"
+        )
+        raise KeyboardInterrupt(before if folder is None else after) from None
+    for kept in (feed, validation):
+        if isinstance(kept, MapFeed):
+            kept.features.close()
+    return Trained(folder, metrics, training.network.eval(), tuple(training.progress.history))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a network on images, and what was left out."""
+
+    metrics: Metrics
+    images: int
+    broken: tuple[str, ...]
+
+
+def evaluate(
+    model: str | Path | HierarchicalNetwork,
+    data: str,
+    *,
+    weights: str | Path | None = None,
+    classes: str | Sequence[str] | None = None,
+    taxonomy: str | Path | None = None,
+    split: Split = "validation",
+    decision: str = "argmax",
+    batch_size: int = 64,
+    workers: int | None = None,
+    precision: str = "float32",
+    device: str | None = None,
+    root: str | Path | None = None,
+    skip_broken: bool = False,
+    untrained: bool = False,
+    console: Console | None = None,
+) -> Evaluation:
+    """Metrics of a trained network on labelled images, as `hiergen eval` prints them.
+
+    `classes` are terms as `--classes` takes them, or "present": only these compete. Distances are measured on the tree
+    of `taxonomy` (default: the network's nesting). Raises HiergenError as `load_trained`, `labelled_images` and
+    `evaluate_network` do, and for a part, rule or precision that is not there.
+    """
+    from hiergen.data.labelled import labelled_images
+    from hiergen.training.hierarchy import Hierarchy
+
+    for name, value, choices in (
+        ("--split", split, ("validation", "train")),
+        ("--decision", decision, tuple(RULES)),
+        ("--precision", precision, ("float32", "bfloat16", "float16")),
+    ):
+        if value not in choices:
+            raise HiergenError(f"{name} {value!r} is not known", expected=f"one of {', '.join(choices)}")
+    network = load_trained(model, weights, untrained=untrained)
+    images = labelled_images(network, data, classes, split=split, root=root)
+    terms = [classes] if isinstance(classes, str) else list(classes or ())
+    present = terms == [PRESENT]
+    return evaluate_network(
+        network,
+        images,
+        classes=sorted(set(images.targets)) if present else choose(network.selector, terms),
+        hierarchy=Hierarchy.of_taxonomy(taxonomy, network.classes) if taxonomy is not None else None,
+        decision=decision,
+        batch_size=batch_size,
+        workers=workers,
+        precision=precision,
+        device=device,
+        skip_broken=skip_broken,
+        console=console,
+    )
+
+
+def evaluate_network(
+    network: HierarchicalNetwork,
+    images: ImageSet,
+    *,
+    classes: Sequence[int] | None = None,
+    hierarchy: Any = None,
+    decision: str = "argmax",
+    batch_size: int = 64,
+    workers: int | None = None,
+    precision: str = "float32",
+    device: str | None = None,
+    skip_broken: bool = False,
+    console: Console | None = None,
+) -> Evaluation:
+    """Metrics of a network on labelled images; with `classes` (indices of logits), only these compete.
+
+    `hierarchy` is what distances are measured on (default: the network's own nesting). Raises HiergenError for a broken
+    image, unless `skip_broken`.
+    """
+    from hiergen.training import metrics as scores
+    from hiergen.training.hierarchy import Hierarchy
+
+    parallel = Parallel(precision, device)
+    network.to(parallel.device)
+    count = default_workers(images) if workers is None else workers
+    feed = ImageFeed(Samples(images, eval_transform(network), seed=0), count, skip_broken)
+    with ProgressBar(console if parallel.main else None, "images") as report:
+        done = 0
+
+        def shown(more: int) -> None:
+            nonlocal done
+            done += more
+            report(done, len(images))
+
+        logits, targets = predict(Learner(network).eval(), feed, batch_size, parallel, shown)
+    tree = hierarchy if hierarchy is not None else Hierarchy.of(network)
+    labels = list(network.nesting.labels)
+    if classes is not None:
+        logits, targets, tree = scores.restrict(logits, targets, tree, classes)
+        labels = [labels[i] for i in classes]
+    metrics = scores.evaluate(logits, targets, tree, labels=labels, decision=decision)
+    return Evaluation(metrics, len(targets), tuple(sorted(feed.broken)))

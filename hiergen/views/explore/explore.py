@@ -1,0 +1,217 @@
+"""The job of `hiergen explore`: files → one page, written whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hiergen.errors import HiergenError, OutputError
+from hiergen.files import check_writable, write_text
+from hiergen.nestings.read import check_same_classes
+from hiergen.taxonomy.checks import Finding, merged_findings
+from hiergen.views.explore.measure import Measured, measure
+from hiergen.views.explore.payload import payload
+from hiergen.views.explore.read import Source, read_source
+from hiergen.views.explore.results import read_results, trained_model
+
+_SUFFIXES = (".html", ".htm")
+
+
+@dataclass(frozen=True)
+class Explored:
+    """Where the page is, its size in bytes, and what is in it."""
+
+    path: Path
+    size: int
+    sources: tuple[Source, ...]
+    measured: dict[tuple[int, str], Measured]
+
+
+def explore(
+    names: Sequence[str],
+    out: str | Path | None = None,
+    *,
+    results: str | Path | None = None,
+    weights: str | None = None,
+    timed: bool = False,
+    batch: int = 1,
+    threads: int | None = None,
+    repeats: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Explored:
+    """Write the page of one taxonomy file or model, or of two side by side.
+
+    `names` are as `read_source` takes them; `out` is an .html file (default: TITLE.html here). `results` is a metrics
+    file. `weights` is put into the commands of the model that it is of (of all, where the file does not say). `timed`
+    measures the models now, with torch.
+    Raises HiergenError for input that cannot be read, sources over different classes, and a path that cannot be
+    written; then nothing is.
+    """
+    if not 1 <= len(names) <= 2:
+        raise HiergenError("a page shows one taxonomy or model, or two", got=str(len(names)))
+    target = None if out is None else _target(Path(out), names)
+    if timed:  # which may take minutes
+        check_writable(target or Path("page.html"))
+    sources = []
+    for name in names:
+        progress(f"reading {name}")
+        sources.append(read_source(name))
+    for other in sources[1:]:
+        check_same_classes(sources[0].nests[0], other.nests[0])
+    read = None
+    if results is not None:
+        read = (Path(results).name, read_results(Path(results), sources[0].ids))
+    measured: dict[tuple[int, str], Measured] = {}
+    if timed:
+        for s, source in enumerate(sources):
+            for model in source.models:
+                if model.plan is not None:
+                    measured[s, model.name] = measure(
+                        model.plan,
+                        _leaves(source, model.nest),
+                        batch=batch,
+                        threads=threads,
+                        repeats=repeats,
+                        progress=partial(_report, progress, f"{source.title} {model.name}"),
+                    )
+    progress("writing")
+    data = payload(
+        sources,
+        results=read,
+        measured=measured,
+        findings=[_findings(source) for source in sources],
+        weights=weights,
+        trained=trained_model(weights) if weights is not None else None,
+    )
+    text = document(data)
+    target = target or _target(Path(f"{sources[0].title}.html"), names)
+    write_text(target, text)
+    return Explored(target, len(text.encode()), tuple(sources), measured)
+
+
+def _report(progress: Callable[[str], None], what: str, text: str) -> None:
+    progress(f"{what}: {text}")
+
+
+def _findings(source: Source) -> list[Finding]:
+    return merged_findings(source.taxonomy) if source.taxonomy is not None else []
+
+
+def _leaves(source: Source, nest: int) -> list[int]:
+    return list(source.nests[nest].leaves)
+
+
+def _target(path: Path, names: Sequence[str]) -> Path:
+    if path.suffix.lower() not in _SUFFIXES:
+        raise OutputError("the page is an HTML file", place=str(path), expected="a path that ends in .html")
+    for name in names:
+        file = Path(name.rpartition(":")[0] or name)
+        if path.exists() and file.exists() and path.samefile(file):
+            raise OutputError("is the input itself", place=str(path), expected="another path")
+    return path
+
+
+STYLES = ("page.css",)
+# Each wraps itself in a function and adds to the global `Explore`; in the order in which they need each other.
+SCRIPTS = (
+    "data.js",
+    "format.js",
+    "cost.js",
+    "commands.js",
+    "search.js",
+    "colour.js",
+    "state.js",
+    "tree.js",
+    "diagram.js",
+    "details.js",
+    "cutout.js",
+    "panels.js",
+    "main.js",
+)
+_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def document(data: dict[str, Any]) -> str:
+    """The page of a payload. The same data gives the same bytes.
+
+    >>> from hiergen.views.explore.payload import payload
+    >>> from hiergen.views.explore.read import read_source
+    >>> document(payload([read_source("taxonomies/digits.yaml")]))[:15]
+    '<!doctype html>'
+    """
+    style = "\n".join(_asset(name) for name in STYLES)
+    scripts = [*(text for _, text in vendored()), *(_asset(name) for name in SCRIPTS)]
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {' '.join(_hash(text) for text in scripts)}",
+            f"style-src {_hash(style)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    body = _asset("body.html")
+    parts = [
+        "<!doctype html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy, quote=True)}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        '<meta name="referrer" content="no-referrer">',
+        '<link rel="icon" href="data:,">',
+        f"<title>{escape(str(data['title']))} · hiergen explore</title>",
+        f"<style>{style}</style>",
+        "</head>",
+        f"<body>\n{body}",
+        f'<script type="application/json" id="data">{as_json(data)}</script>',
+        f'<script type="text/plain" id="licences">{escape(licences(), quote=False)}</script>',
+        *(f"<script>{text}</script>" for text in scripts),
+        "</body>",
+        "</html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def as_json(data: object) -> str:
+    """JSON that may stand in a script element: no text in it can end that, or open a comment."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # lone surrogates have no UTF-8, and no meaning
+    return text.translate(_ESCAPES).encode("utf-8", "replace").decode("utf-8")
+
+
+def vendored() -> list[tuple[str, str]]:
+    """(name and version, source) of d3's modules in the order in which they are run."""
+    folder = files("hiergen.views.explore").joinpath("vendor")
+    rows = json.loads(folder.joinpath("manifest.json").read_text("utf-8"))["files"]
+    return [(f"{row['name']} {row['version']}", folder.joinpath(row["file"]).read_text("utf-8")) for row in rows]
+
+
+def licences() -> str:
+    """The licence texts of what is inlined; the same text once, under all names."""
+    folder = files("hiergen.views.explore").joinpath("vendor")
+    rows = json.loads(folder.joinpath("manifest.json").read_text("utf-8"))["files"]
+    by_text: dict[str, list[str]] = {}
+    for row in rows:
+        text = folder.joinpath(row["licence_file"]).read_text("utf-8").strip()
+        by_text.setdefault(text, []).append(f"{row['name']} {row['version']}")
+    return "\n\n".join(f"{', '.join(names)}:\n\n{text}" for text, names in by_text.items())
+
+
+def _asset(name: str) -> str:
+    return files("hiergen.views.explore").joinpath("page", name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -1,0 +1,97 @@
+"""Backbones outside the shipped table: measured once, cached, and never in the way of `show`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hiergen.errors import PlanError
+from hiergen.planning import backbones as trunks
+from hiergen.planning.backbones import default_stage, facts, find_stage
+from hiergen.planning.from_taxonomy import plan_if_known, plan_models
+from hiergen.taxonomy.load import load_taxonomy
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_measured_once_then_read_from_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert facts("resnet10t", measure=False) is None
+    measured = facts("resnet10t")
+    assert measured is not None
+    assert [s.name for s in measured.stages] == ["act1", "layer1", "layer2", "layer3", "layer4"]
+    (file,) = cache.rglob("*.json")
+    monkeypatch.setitem(sys.modules, "hiergen.planning.measure", None)  # importing it again would fail
+    assert facts("resnet10t") == measured
+    assert facts("resnet10t", measure=False) == measured
+    file.write_text(file.read_text()[:-20])
+    assert facts("resnet10t", measure=False) is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    assert facts("resnet10t").backbone == "resnet10t"
+
+
+def test_show_does_without_what_was_never_measured(cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text("name: t\nclasses: imagenette\nmodels: {N2HL: {trunk: {backbone: resnet10t}}}\n")
+    assert plan_if_known(load_taxonomy(file), "N2HL") is None
+    code = "import sys; sys.argv[1:] = sys.argv[1:]; from hiergen.cli import app; app(standalone_mode=False)"
+    check = f"{code}; assert 'torch' not in sys.modules and 'timm' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", check, "show", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "backbone not measured yet; run 'hiergen build" in done.stdout
+    assert plan_models(load_taxonomy(file))[0] == plan_if_known(load_taxonomy(file), "N2HL")
+
+
+@pytest.mark.parametrize("command", ["show", "validate", "build"])
+def test_commands_on_known_backbones_never_import_torch(command: str, tmp_path: Path) -> None:
+    code = "import sys; from hiergen.cli import app; app(standalone_mode=False)"
+    check = f"{code}; assert 'torch' not in sys.modules and 'timm' not in sys.modules"
+    extra = ["--out", str(tmp_path)] if command == "build" else []
+    arguments = [sys.executable, "-c", check, command, "taxonomies/imagenette.yaml", *extra]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_tags_change_weights_not_shapes() -> None:
+    assert facts("resnet50.a1_in1k") == facts("resnet50")
+
+
+@pytest.mark.parametrize(("backbone", "near"), [("resnet5O", "resnet50"), ("vit_smal_patch16_224", "vit_small")])
+def test_unknown_backbone_names_timms_nearest(backbone: str, near: str, cache: Path) -> None:
+    with pytest.raises(PlanError, match=f"no model '{backbone}'; nearest: .*{near}"):
+        facts(backbone)
+    assert not list(cache.rglob("*.json"))
+
+
+def test_stages() -> None:
+    known = facts("resnet50")
+    assert known is not None
+    assert find_stage(known, "layer3").channels == 1024
+    with pytest.raises(PlanError, match="no stage 'layer5'; expected one of act1, layer1, layer2, layer3, layer4"):
+        find_stage(known, "layer5")
+    assert [default_stage(known, k).name for k in (1, 2, 3, 4)] == ["layer3", "layer3", "layer2", "layer2"]
+    vit = facts("vit_small_patch16_224")
+    assert vit is not None
+    assert [default_stage(vit, k).name for k in (1, 3)] == ["blocks.8", "blocks.5"]
+
+
+def test_other_sizes_than_the_recorded_ones_are_measured(cache: Path) -> None:
+    assert facts("resnet18", 96, measure=False) is None
+    small, usual = facts("resnet18", 96), facts("resnet18")
+    assert small is not None
+    assert usual is not None
+    assert small.stages[-1].height == 3
+    assert small.params_fixed == usual.params_fixed
+    assert small.macs_fixed < usual.macs_fixed
+    assert trunks.shipped()["timm"]

@@ -1,0 +1,1 @@
+"""A package, so that its conftest.py is not the module `conftest` of the other tests."""

@@ -1,0 +1,117 @@
+"""Several processes: what they compute together, and what happens when one of them dies."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from tests.forks import Forked
+
+ROOT = Path(__file__).parents[2]
+TRAIN = (
+    "-m",
+    "hiergen",
+    "train",
+    "generated/digits.py:N2HL",
+    "--data",
+    "digits",
+    "--recipe",
+    "digits",
+    "--device",
+    "cpu",
+)
+
+
+def port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def start(world: int, *arguments: object) -> list[Forked]:
+    """The ranks of one training, as torchrun would start them."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port(), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+    shared |= {"LOCAL_WORLD_SIZE": str(world), "ACCELERATE_USE_CPU": "true"}
+    ranks = []
+    for rank in range(world):
+        place = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if world > 1 else {"OMP_NUM_THREADS": "1"}
+        ranks.append(Forked(arguments, place))
+    return ranks
+
+
+def done(ranks: list[Forked]) -> list[str]:
+    """What each rank printed on stdout; all must have ended well."""
+    outs = [rank.communicate(timeout=300) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0] * len(ranks), outs
+    return [out for out, _ in outs]
+
+
+@pytest.mark.parametrize("extra", [(), ("accumulate=2", "loss.name=levels", "optimizer.clip_grad=1", "ema=0.9")])
+def test_two_processes_are_one_with_the_same_global_batch(extra: tuple[str, ...], tmp_path: Path) -> None:
+    settings = (
+        "epochs=2",
+        "batch_size=60",
+        "optimizer.lr=0.01",
+        "augment.color_jitter=0.3",
+        "augment.hflip=0.5",
+        *extra,
+    )
+    script = str(Path(__file__).parent / "in_double.py")
+    for world, name in ((1, "alone"), (2, "together")):
+        done(start(world, script, tmp_path / name, *settings))
+    one, two = (safetensors.torch.load_file(tmp_path / name / "last.safetensors") for name in ("alone", "together"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-6, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+    assert float((one["level1.stages.0.0.bn1.weight"] - 1).abs().max()) > 0.01, "nothing was trained"
+
+
+def test_a_sharded_network_trains_as_a_whole_one_and_goes_on_after_a_break(tmp_path: Path) -> None:
+    settings = ("batch_size=60", "optimizer.lr=0.01", "optimizer.clip_grad=1", "schedule={name: constant}")
+    script = str(Path(__file__).parent / "in_double.py")
+    done(start(1, script, tmp_path / "alone", "epochs=2", *settings))
+    done(start(2, script, tmp_path / "sharded", "epochs=1", "--sharded", *settings))
+    done(start(2, script, tmp_path / "sharded", "epochs=2", "--sharded", "--resume", *settings))
+    for file in ("last.safetensors", "best.safetensors"):
+        one, two = (safetensors.torch.load_file(tmp_path / name / file) for name in ("alone", "sharded"))
+        for name, tensor in one.items():
+            torch.testing.assert_close(two[name], tensor, rtol=1e-6, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_two_processes_train_as_one_command(tmp_path: Path) -> None:
+    outs = done(start(2, *TRAIN, "--epochs", 1, "--out", tmp_path / "run"))
+    assert "2 processes" in outs[0]
+    assert "top-1" in outs[0]
+    assert outs[1] == "", "only the first process prints"
+
+
+def test_the_loss_of_one_process_ends_with_one_message_and_a_state_to_go_on_with(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = [*TRAIN, "--set", "epochs=2000", "--set", "save_minutes=0.001", "--out", folder]
+    ranks = start(2, *arguments)
+    wait_for(folder / "checkpoint.safetensors", ranks)
+    ranks[1].send_signal(signal.SIGKILL)
+    out, err = ranks[0].communicate(timeout=120)
+    ranks[1].communicate()
+    assert ranks[0].returncode == 2, (out, err)
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert re.search(r"another process of this training is gone.*go on with: hiergen train --resume", lines[0])
+    assert "Traceback" not in err
+    again = start(1, "-m", "hiergen", "train", "--resume", folder, "--set", "epochs=1", "--device", "cpu")
+    out, err = again[0].communicate(timeout=300)
+    assert again[0].returncode == 0, err
+
+
+def wait_for(file: Path, ranks: list[Forked]) -> None:
+    end = time.monotonic() + 180
+    while not file.exists():
+        assert all(rank.poll() is None for rank in ranks), [rank.communicate() for rank in ranks]
+        assert time.monotonic() < end
+        time.sleep(0.1)
