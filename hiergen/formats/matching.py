@@ -14,7 +14,7 @@ from hiergen.taxonomy.classes import ClassEntry, read_classes
 from hiergen.taxonomy.load import fail
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.spec import Spec
-from hiergen.taxonomy.synsets import guess, is_wnid, looks_like_synset
+from hiergen.taxonomy.synsets import class_synset, is_wnid, looks_like_synset
 from hiergen.taxonomy.wordnet.nouns import WordNet, default
 from hiergen.taxonomy.yamlfile import Document, Key
 
@@ -220,6 +220,4 @@ def own_leaves(graph: Tree) -> tuple[dict[str, int], tuple[ClassEntry, ...], dic
 
 def _meant(class_id: str) -> str | None:
     """The synset of a class of which nothing but the id is known."""
-    if is_wnid(class_id) or looks_like_synset(class_id):
-        return default().resolve(class_id)
-    return guess(class_id, default())[0]
+    return class_synset(class_id, class_id, default())[0]

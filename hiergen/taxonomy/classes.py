@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hiergen.assets import CLASS_LISTS, class_list
@@ -12,7 +12,7 @@ from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, named
 from hiergen.files import read_text, reason, user_path
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.spec import ImageFolder, Spec
-from hiergen.taxonomy.synsets import guess, is_wnid, looks_like_synset
+from hiergen.taxonomy.synsets import class_synset, is_wnid, looks_like_synset
 from hiergen.taxonomy.wordnet.nouns import WordNet
 from hiergen.taxonomy.yamlfile import Document
 
@@ -126,7 +126,7 @@ def _entry(class_id: str, name: str | None, place: str, spec: Spec, document: Do
         wnid = resolve_synset(stated or class_id, wordnet, document.place(("synsets", class_id)) if stated else place)
         name = name or (class_id if stated else wordnet.lemmas(wnid)[0])
         return ClassEntry(class_id, name, wnid, place)
-    synset, exact, note = guess(class_id, wordnet)
+    synset, exact, note = class_synset(class_id, name or class_id, wordnet)
     return ClassEntry(class_id, name or class_id, synset, place, exact, note)
 
 
@@ -197,8 +197,7 @@ def _distinct_names(entries: list[ClassEntry], wordnet: WordNet) -> tuple[ClassE
         taken[entry.name] = taken.get(entry.name, 0) + 1
     done = []
     for entry in entries:
-        if taken[entry.name] > 1 and entry.synset and entry.name != entry.id:
-            name = wordnet.synset_name(entry.synset)
-            entry = ClassEntry(entry.id, name, entry.synset, entry.place, entry.exact, entry.note)
+        if taken[entry.name] > 1 and entry.synset and entry.exact and entry.name != entry.id:
+            entry = replace(entry, name=wordnet.synset_name(entry.synset))
         done.append(entry)
     return tuple(done)

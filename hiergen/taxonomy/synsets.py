@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hiergen.errors import quoted
+
 if TYPE_CHECKING:
     from hiergen.taxonomy.nesting import Nesting
     from hiergen.taxonomy.wordnet.nouns import WordNet
@@ -48,25 +50,28 @@ def guess(name: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
     return None, True, None
 
 
-def class_synset(class_id: str, name: str, wordnet: WordNet) -> tuple[str | None, bool]:
-    """The synset of a class of which only id and display name are known, and whether the class is that synset itself.
+def class_synset(class_id: str, name: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
+    """As `guess`, of a class of which id and display name are known.
 
-    The id decides; the name is asked where the id says nothing.
+    The id decides. Where it says nothing, as "sku_17" does, the class is a kind of what its name says; others may be.
     """
-    for text in (class_id, name):
-        if is_wnid(text) or looks_like_synset(text):
-            synset, exact = wordnet.resolve(text), True
-        else:
-            synset, exact, _ = guess(text, wordnet)
-        if synset is not None:
-            return synset, exact
-    return None, True
+    by_id = _read(class_id, wordnet)
+    if by_id[0] is not None or name == class_id:
+        return by_id
+    synset, _, note = _read(name, wordnet)
+    return synset, synset is None, note and f"is called {quoted(name)}, which {note}"
+
+
+def _read(text: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
+    if is_wnid(text) or looks_like_synset(text):
+        return wordnet.resolve(text), True, None
+    return guess(text, wordnet)
 
 
 def nesting_synsets(nesting: Nesting, wordnet: WordNet) -> list[tuple[str | None, bool]]:
     """`class_synset` of every class of a nesting; the synset that it gives a class decides."""
     return [
-        class_synset(synset or class_id, label, wordnet)
+        class_synset(synset or class_id, label, wordnet)[:2]
         for class_id, label, synset in zip(nesting.classes, nesting.labels, nesting.synsets, strict=True)
     ]
 

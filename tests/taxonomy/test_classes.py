@@ -9,9 +9,12 @@ import pytest
 from conftest import Write
 
 from hiergen.assets import class_list
+from hiergen.codegen.build import render
 from hiergen.errors import HiergenError
-from hiergen.planning.from_taxonomy import validate
+from hiergen.lookup.reference import read_nestings
+from hiergen.planning.from_taxonomy import plan_models, validate
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
+from hiergen.taxonomy.synsets import nesting_synsets
 from hiergen.taxonomy.tree import ancestors, class_key, info
 from hiergen.taxonomy.wordnet.nouns import default
 
@@ -134,6 +137,44 @@ def test_a_compound_lies_below_its_head_word(load: Load) -> None:
 def test_names_overrule_what_is_shown(load: Load) -> None:
     taxonomy = load(text("[n02123045, beagle]", "names: {n02123045: Mieze}"))
     assert [c.name for c in taxonomy.classes] == ["Mieze", "beagle"]
+
+
+def test_a_name_says_what_an_id_does_not(load: Load) -> None:
+    names = "names: {sku_1: tabby, sku_2: tabby, sku_3: aquarium fish, sku_4: qqq, beagle: tabby}"
+    taxonomy = load(text("[sku_1, sku_2, sku_3, sku_4, beagle, sku_5]", names))
+    wnid = default().resolve
+    known = [(c.synset, c.exact) for c in taxonomy.classes]
+    assert known == [
+        (wnid("tabby.n.01"), False),
+        (wnid("tabby.n.01"), False),
+        (wnid("fish.n.01"), False),
+        (None, True),
+        (wnid("beagle.n.01"), True),  # the id goes first
+        (None, True),
+    ]
+    above = [info(taxonomy.tree, k).name for k in ancestors(taxonomy.tree, class_key("sku_2"))]
+    assert "tabby" in " ".join(above)
+
+
+def test_a_guess_by_name_is_said(write: Write) -> None:
+    path = write(text("[sku_1, tench]", "names: {sku_1: crane}"))
+    (warning,) = [f.message for f in validate(path) if f.code == "W101"]
+    assert warning.startswith("class 'sku_1' is called 'crane', which has ")
+
+
+@pytest.mark.parametrize("name", ["digits", "imagenet100", "yard"])
+def test_a_network_knows_of_its_classes_what_the_file_knows(name: str, write: Write) -> None:
+    """The file that `build` writes holds what is needed for that, and no more."""
+    yard = text(
+        "[crane, lifting crane, sku_1, sku_2, qqq, toucan.n.01, n02123045, '0', heron]",
+        "names: {sku_1: crane, sku_2: qqq}\nsynsets: {crane: crane.n.05, heron: hero.n.01}",
+    )
+    taxonomy = load_taxonomy(write(yard) if name == "yard" else name)
+    source = render(plan_models(taxonomy), "t.yaml")
+    path = write(source, "t.py")
+    known = [(c.synset, c.exact) for c in taxonomy.classes]
+    for nesting in read_nestings(path).values():
+        assert nesting_synsets(nesting, default()) == known
 
 
 def test_two_classes_of_one_name_are_told_apart(load: Load) -> None:

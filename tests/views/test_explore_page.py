@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from hiergen.codegen.build import build
 from hiergen.errors import HiergenError
 from hiergen.planning.from_taxonomy import plan_if_known
 from hiergen.taxonomy.load import load_taxonomy
@@ -163,6 +164,14 @@ def test_what_is_known_of_a_node(write: Callable[..., Path]) -> None:
     assert level["wnid"][cat] == "n02121808"
     assert "domesticated" in level["gloss"][cat] or "house cat" in level["also"][cat]
     assert classes["origins"][classes["origin"][0]].startswith("wordnet")
+
+
+def test_a_sense_that_the_file_gives_is_on_the_networks_page(write: Callable[..., Path]) -> None:
+    text = "name: yard\nclasses: [crane, heron, dumper]\nsynsets: {crane: crane.n.05}\n"
+    models = "models: {N2HL: {trunk: {backbone: resnet18}}}\nsources: [groups: {a: [crane, heron], b: [dumper]}]\n"
+    file = write(text + models, "yard.yaml")
+    build(file, file.with_suffix(".py"))
+    assert payload([read_source(f"{file.with_suffix('.py')}:N2HL")])["classes"]["wnid"][0] == "n02012849"
 
 
 def test_conflicts_name_the_groups_they_concern(write: Callable[..., Path]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hiergen.errors import HiergenError, TaxonomyError, nearest, quoted
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting
-from hiergen.taxonomy.synsets import class_synset
+from hiergen.taxonomy.synsets import nesting_synsets
 from hiergen.taxonomy.tree import ancestors, class_key, info
 from hiergen.taxonomy.wordnet.nouns import WordNet, default
 
@@ -57,8 +57,7 @@ def outside_wordnet(classes: Taxonomy | Nesting, wordnet: WordNet | None = None)
     hang in."""
     if isinstance(classes, Taxonomy):
         return sum(c.synset is None for c in classes.classes)
-    pairs = zip(classes.classes, classes.labels, strict=True)
-    return sum(class_synset(class_id, label, wordnet or default())[0] is None for class_id, label in pairs)
+    return sum(synset is None for synset, _ in nesting_synsets(classes, wordnet or default()))
 
 
 def _homes(taxonomy: Taxonomy) -> tuple[list[tuple[str | None, bool]], list[list[_Above]]]:
@@ -73,13 +72,12 @@ def _homes(taxonomy: Taxonomy) -> tuple[list[tuple[str | None, bool]], list[list
 def nesting_similarity(
     nesting: Nesting, how: Measure = "wu-palmer", wordnet: WordNet | None = None
 ) -> NDArray[np.float64]:
-    """The same `(n, n)` where only a nesting is known (a generated file): synsets by class ids, else by labels.
+    """The same `(n, n)` where only a nesting is known (a generated file): its synsets, else those of ids and labels.
 
     Classes that WordNet has not hang below the nesting's own groups.
     """
     wordnet = wordnet or default()
-    pairs = zip(nesting.classes, nesting.labels, strict=True)
-    homes = [class_synset(class_id, label, wordnet) for class_id, label in pairs]
+    homes = nesting_synsets(nesting, wordnet)
     chains = [
         [_Above(f"{j}:{level.of[c]}", None) for j, level in enumerate(nesting.levels)]
         for c in range(len(nesting.classes))

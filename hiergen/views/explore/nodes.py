@@ -12,7 +12,7 @@ from typing import Any
 from hiergen.errors import HiergenError
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Group, Nesting
-from hiergen.taxonomy.synsets import class_synset
+from hiergen.taxonomy.synsets import nesting_synsets
 from hiergen.taxonomy.tree import ROOT, Tree, bottom_up, class_key, class_sizes, depths, info, parent, provenance
 from hiergen.taxonomy.wordnet.nouns import WordNet, default
 from hiergen.views.explore.read import Source, plain
@@ -41,13 +41,8 @@ def class_table(source: Source) -> dict[str, Any]:
 
 def _synsets(source: Source, wordnet: WordNet) -> list[tuple[str | None, bool]]:
     if source.taxonomy is None:
-        return [
-            (wordnet.resolve(synset) if synset else None, exact)
-            for synset, exact in (
-                class_synset(i, name, wordnet) for i, name in zip(source.ids, source.labels, strict=True)
-            )
-        ]
-    return [(wordnet.resolve(c.synset) if c.synset else None, c.exact) for c in source.taxonomy.classes]
+        return nesting_synsets(source.nests[0], wordnet)
+    return [(c.synset, c.exact) for c in source.taxonomy.classes]
 
 
 def _paths(tree: Tree, ids: Iterable[str]) -> dict[str, Any]:
