@@ -12,7 +12,8 @@ import torch
 from toy_networks import built_toy, scrambled
 
 from hiergen.errors import HiergenError
-from hiergen.models.load import find_model, load_network, registered_in
+from hiergen.lookup.reference import registered_in
+from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import save_weights
 
 MINE = """

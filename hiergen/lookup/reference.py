@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,14 +134,36 @@ def _one_of(nestings: dict[str, Nesting], model: str, path: Path) -> Nesting:
     return nestings[model] if model else max(nestings.values(), key=lambda nesting: nesting.depth)
 
 
+def registered_in(source: str) -> dict[str, str]:
+    """timm name → class name of each class that a source text registers; the text is parsed, not run.
+
+    `@register("name")` above a class; in files of 0.1 a line `register(Class, "name")`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a stray backslash in somebody's string is not our business
+            body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    registered: dict[str, str] = {}
+    for statement in body:
+        match statement:
+            case ast.Expr(
+                value=ast.Call(func=ast.Name(id="register"), args=[ast.Name(id=cls), ast.Constant(value=str(name))])
+            ):
+                registered[name] = cls
+            case ast.ClassDef(
+                name=cls, decorator_list=[ast.Call(func=ast.Name(id="register"), args=[ast.Constant(value=str(name))])]
+            ):
+                registered[name] = cls
+    return registered
+
+
 def _registered(name: str) -> Nesting | None:
     """The model that timm knows by this name among the generated files."""
-    for path in sorted(FOLDER.glob("*.py")) if "_" in name else ():
-        start = f"{path.stem}_".lower()
-        if name.lower().startswith(start):
-            for model, nesting in read_nestings(path).items():
-                if name.lower() == f"{start}{model.lower()}":
-                    return nesting
+    for path in sorted(FOLDER.glob("*.py")):
+        if (model := registered_in(read_text(path)).get(name)) is not None:
+            return read_nestings(path).get(model)
     return None
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import re
 import sys
-import warnings
 from dataclasses import dataclass, replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -18,7 +16,7 @@ import torch
 
 from hiergen.errors import HiergenError, listed, nearest, quoted
 from hiergen.files import read_text
-from hiergen.lookup.reference import CUTOUT_SOURCE, FOLDER, Reference, parse_reference
+from hiergen.lookup.reference import CUTOUT_SOURCE, FOLDER, Reference, parse_reference, registered_in
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.naming import identifier
 
@@ -132,31 +130,6 @@ def load_trained(
     return load_network(model, weights).to(target)
 
 
-def registered_in(source: str) -> dict[str, str]:
-    """timm name → class name of each class that a source text registers; the text is parsed, not run.
-
-    `@register("name")` above a class; in files of 0.1 a line `register(Class, "name")`.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a stray backslash in somebody's string is not our business
-            body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError):
-        return {}
-    registered: dict[str, str] = {}
-    for statement in body:
-        match statement:
-            case ast.Expr(
-                value=ast.Call(func=ast.Name(id="register"), args=[ast.Name(id=cls), ast.Constant(value=str(name))])
-            ):
-                registered[name] = cls
-            case ast.ClassDef(
-                name=cls, decorator_list=[ast.Call(func=ast.Name(id="register"), args=[ast.Constant(value=str(name))])]
-            ):
-                registered[name] = cls
-    return registered
-
-
 def _planned(reference: Reference) -> ModelRef:
     """A model of a taxonomy file, by the source that `build` would write of it."""
     from hiergen.codegen.build import render
@@ -166,11 +139,13 @@ def _planned(reference: Reference) -> ModelRef:
     taxonomy = load_taxonomy(reference.path)
     model = taxonomy.check_model(reference.model) if reference.model else taxonomy.deepest
     source = render(plan_models(taxonomy), reference.path.name)
-    unregistered = re.sub(
-        r"^@register\(.*\n", "", source, flags=re.MULTILINE
-    )  # timm's names are those of written files
-    module = run_source(unregistered, reference.path.with_suffix(".py"))
-    return replace(network_in(module, identifier(model), None), path=reference.path, source=source)
+    return replace(network_of(source, identifier(model), reference.path.with_suffix(".py")), path=reference.path)
+
+
+def network_of(source: str, model: str, path: Path) -> ModelRef:
+    """A model of a text that `build` would write; timm's names stay those of written files."""
+    module = run_source(re.sub(r"^@register\(.*\n", "", source, flags=re.MULTILINE), path)
+    return replace(network_in(module, model, None), source=source)
 
 
 def _cutout(folder: Path) -> ModelRef:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 
 from hiergen.codegen.build import render
 from hiergen.errors import HiergenError, SpecError
-from hiergen.models.load import network_in, run_source
+from hiergen.models.load import network_of
 from hiergen.models.trunk_weights import copy_trunk
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.from_taxonomy import plan_models
@@ -66,8 +65,7 @@ def network(
     loaded = replace(loaded, spec=loaded.spec.model_copy(update={"models": {name: spec}}), _nestings={})
     source = render(plan_models(loaded), loaded.path.name)
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]  # a module of its own, so that networks can be pickled
-    unregistered = re.sub(r"^@register\(.*\n", "", source, flags=re.MULTILINE)
-    built = network_in(run_source(unregistered, Path(f"network_{digest}.py")), name, None).cls(pretrained=pretrained)
+    built = network_of(source, name, Path(f"network_{digest}.py")).cls(pretrained=pretrained)
     if isinstance(backbone, nn.Module):
         copy_trunk(built, backbone.state_dict(), place=type(backbone).__name__)
     built.source = source  # type: ignore[assignment]
