@@ -23,7 +23,6 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from hiergen.training.trunkweights import load_trunk
 from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor
@@ -35,6 +34,7 @@ from hiergen.data.folders import load_images
 from hiergen.data.images import LabelledImages, eval_transform
 from hiergen.models.cutout import cutout
 from hiergen.models.load import load_network
+from hiergen.models.trunk_weights import load_trunk
 from hiergen.nn.macs import count_macs, network_macs
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.hierarchy import Hierarchy

@@ -6,15 +6,12 @@ import re
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hiergen.cli.app import app, console
 from hiergen.errors import HiergenError, quoted
-
-if TYPE_CHECKING:
-    pass
 
 
 class Theme(StrEnum):
@@ -138,7 +135,7 @@ def _maps(
 
     reference = find_model(subject)
     trained = weights is not None or reference.weights is not None
-    network = load_trained(subject, weights, untrained=not trained)
+    network = load_trained(reference, weights, untrained=not trained)
     nodes = typed_nodes(network, branches) if branches else []
     gains = read_gains(network, gain)
     tensor = read_image(image, network)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hiergen._version import __version__
-from hiergen.codegen import view as literals
 from hiergen.console.terminal import giga
 from hiergen.planning.blocks import BLOCKS
 from hiergen.planning.plan import LevelPlan, Plan, StagePlan, TrunkPlan
@@ -18,6 +17,7 @@ from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
 
 _INDENT = 8
+WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def cutout_view(plan: Plan, origin: CutoutOrigin) -> ModuleView:
         f"source weights sha256: {origin.source_weights or 'none, they are untrained'}",
         f"taxonomy sha256: {origin.taxonomy}",
     )
-    model = replace(_model(plan), registered=literals.text(origin.registered))
+    model = replace(_model(plan), registered=text(origin.registered))
     count = len(plan.classes)
     summary = f"{model.name}: {count} of the {origin.classes} classes of {origin.model}."
     return _module([plan], (model,), summary, "\n".join(lines))
@@ -108,9 +108,9 @@ def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, orig
     return ModuleView(
         summary=summary,
         origin=origin,
-        imports=literals.wrapped_import("hiergen.nn", sorted(names, key=lambda n: (n[0].islower(), n))),
-        classes=literals.mapping(zip(first.classes, first.labels, strict=True)),
-        synsets=literals.mapping(synsets),
+        imports=wrapped_import("hiergen.nn", sorted(names, key=lambda n: (n[0].islower(), n))),
+        classes=mapping(zip(first.classes, first.labels, strict=True)),
+        synsets=mapping(synsets),
         nestings=tuple(_nesting(nestings[k], known_synsets=bool(synsets)) for k in sorted(nestings)),
         models=models,
     )
@@ -122,9 +122,9 @@ def _nesting(nesting: Nesting, *, known_synsets: bool) -> str:
     if not nesting.levels and nesting.leaves == tuple(range(len(nesting.classes))):
         return f"{head}CLASSES, {tail})"
     if not nesting.levels:
-        ids = literals.packed((literals.text(c) for c in nesting.names(1)), 4)
+        ids = packed((text(c) for c in nesting.names(1)), 4)
         return "\n".join([f"{head}[", *ids, f"], {tail})"])
-    return "\n".join([f"{head}{{", *literals.tree(nesting.tree()), f"}}, {tail})"])
+    return "\n".join([f"{head}{{", *tree(nesting.tree()), f"}}, {tail})"])
 
 
 def _plain(name: str) -> str:
@@ -142,7 +142,7 @@ def digest(plans: list[Plan]) -> str:
 def _model(plan: Plan) -> ModelView:
     trunk, classes = plan.trunk, len(plan.classes)
     name = identifier(plan.model)
-    arguments = [literals.text(trunk.backbone), f"until={literals.text(trunk.until)}", "pretrained=pretrained"]
+    arguments = [text(trunk.backbone), f"until={text(trunk.until)}", "pretrained=pretrained"]
     if trunk.input_size != (3, 224, 224):
         arguments.append("input_size=self.input_size")
     head = [str(classes), str(plan.levels[-1].channels)]
@@ -151,16 +151,14 @@ def _model(plan: Plan) -> ModelView:
     elif plan.head_parents:
         head.append("parents=self.nesting.heads")
     modules = [
-        literals.call(
-            "self.trunk = Trunk", arguments, _INDENT, f"-> (B, {trunk.channels}, {trunk.height}, {trunk.width})"
-        ),
+        call("self.trunk = Trunk", arguments, _INDENT, f"-> (B, {trunk.channels}, {trunk.height}, {trunk.width})"),
         *(_level(level, j) for j, level in enumerate(plan.levels, 1)),
-        literals.call("self.head = ClassHeads", head, _INDENT, f"-> (B, {classes})"),
+        call("self.head = ClassHeads", head, _INDENT, f"-> (B, {classes})"),
     ]
     return ModelView(
         name=name,
         nesting=f"NESTING_{len(plan.levels)}",
-        registered=literals.text(f"{identifier(plan.taxonomy)}_{name}".lower()),
+        registered=text(f"{identifier(plan.taxonomy)}_{name}".lower()),
         summary=_summary(plan),
         costs=_costs(plan),
         input_size=str(trunk.input_size),
@@ -175,12 +173,12 @@ def _level(level: LevelPlan, number: int) -> str:
         arguments.append(f"parents=self.nesting.parents({number})")
     comment = _shape(level, level.branches)
     head = f"self.level{number} = Siblings"
-    line = literals.call(head, arguments, _INDENT, comment)
-    if any(len(part) > literals.WIDTH for part in line.split("\n")):
+    line = call(head, arguments, _INDENT, comment)
+    if any(len(part) > WIDTH for part in line.split("\n")):
         pad = " " * (_INDENT + 8)
         inner = "\n".join(f"{pad}{stage}," for stage in stages)
         arguments[1] = f"[\n{inner}\n{' ' * (_INDENT + 4)}]"
-        line = literals.call(head, arguments, _INDENT, comment)
+        line = call(head, arguments, _INDENT, comment)
     return line
 
 
@@ -193,7 +191,7 @@ def _stage(stage: StagePlan) -> str:
     numbers += [f"depth={stage.depth}"] if stage.depth != 1 else []
     numbers += [f"stride={stage.stride}"] if stage.stride != 1 else []
     for name, value in BLOCKS[stage.block].arguments(stage).items():
-        numbers.append(f"{name}={literals.text(value) if isinstance(value, str) else value}")
+        numbers.append(f"{name}={text(value) if isinstance(value, str) else value}")
     return f"{BLOCKS[stage.block].recipe}({', '.join(numbers)})"
 
 
@@ -213,9 +211,6 @@ def _costs(plan: Plan) -> str:
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-WIDTH = 120
 
 
 def text(value: str) -> str:

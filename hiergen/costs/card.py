@@ -157,7 +157,7 @@ def network_to_count(model: str | Path, weights: str | Path | None, measured: bo
     """The network; one that is only counted needs no memory for its weights."""
     reference = find_model(model)
     if measured or weights is not None or reference.weights is not None:
-        return load_network(model, weights)
+        return load_network(reference, weights)
     with torch.device("meta"):
         return reference.cls().eval()
 

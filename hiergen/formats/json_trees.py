@@ -1,4 +1,4 @@
-"""hiergen's own JSON of a tree: a flat list of nodes, so that no depth is too deep.
+"""NBDT's JSON, and hiergen's own of a tree: a flat list of nodes, so that no depth is too deep.
 
 {"format": "hiergen-tree", "version": 1, "nodes": [{"key": "0", "parent": null, "id": "root", "kind": "root"}, …]}
 Parents come before their children. `id`, `name`, `synset` and `kind` are texts, `index` is a class's logit.

@@ -1,4 +1,4 @@
-"""Edge lists: `parent child` on each line, as ImageNet's wordnet.is_a.txt has them.
+"""Trees as rows: label paths (csv, tsv, npy), and edge lists, `parent child` as in ImageNet's wordnet.is_a.txt.
 
 The two are parted by a comma, a tab or blanks; lines that begin with # are comments, a line that repeats another one
 says nothing new.

@@ -110,7 +110,7 @@ class Selector:
         """What the term was taken for, in one line. Raises HiergenError as `classes` does."""
         return self._find(_plain(term)).why
 
-    # the four readings of a text
+    # the readings of a text, in order
 
     def _find(self, term: object) -> _Meaning:
         if isinstance(term, str):
@@ -132,11 +132,11 @@ class Selector:
         return index
 
     def _class_id(self, text: str) -> _Meaning | None:
-        indices = [self._ids[text]] if text in self._ids else self._by_id.get(_key(text), [])
+        indices = [self._ids[text]] if text in self._ids else self._by_id.get(key_of(text), [])
         return self._one_class(text, indices) if indices else None
 
     def _group(self, text: str) -> _Meaning | None:
-        named = self._by_group.get(_key(text), [])
+        named = self._by_group.get(key_of(text), [])
         nodes = [node for node in named if node.name == text] or named
         nodes = nodes or [self._groups[i] for i in self._at_path(text, self._groups)]
         nodes = [node for node in nodes if self._typed(node) == text] or nodes
@@ -151,7 +151,7 @@ class Selector:
         return _Meaning(classes, (node,), why)
 
     def _label(self, text: str) -> _Meaning | None:
-        named = self._by_label.get(_key(text), [])
+        named = self._by_label.get(key_of(text), [])
         exact = [i for i in named if self.nesting.labels[i] == text]
         indices = exact or named or self._at_path(text, self._leaves)
         return self._one_class(text, indices) if indices else None
@@ -232,7 +232,7 @@ class Selector:
 
     def _at_path(self, text: str, nodes: Sequence[Node]) -> list[int]:
         """Which of the nodes "animal/cat" may mean. Names may hold slashes, so the text is matched, never split."""
-        key = _key(text)
+        key = key_of(text)
         if "/" not in key:
             return []
         spelled = [self._spellings(node) for node in nodes]
@@ -243,9 +243,9 @@ class Selector:
 
     def _spellings(self, node: Node) -> list[tuple[str, ...]]:
         """What each step of a node's path may be called, from level 1 down."""
-        names: list[tuple[str, ...]] = [(_key(name),) for name in self.nesting.path(node.level, node.branch)]
+        names: list[tuple[str, ...]] = [(key_of(name),) for name in self.nesting.path(node.level, node.branch)]
         if node.level == self.nesting.depth:
-            names[-1] = (_key(node.name), _key(self.nesting.labels[self._ids[node.name]]))
+            names[-1] = (key_of(node.name), key_of(self.nesting.labels[self._ids[node.name]]))
         return names
 
     def _unknown(self, text: str) -> NoReturn:
@@ -261,15 +261,15 @@ class Selector:
     def _nearest(self, text: str) -> tuple[str, ...]:
         """Names of this network, then of WordNet where they name a class of it."""
         names = [*self.nesting.labels, *(g.name for g in self._groups), *self._ids]
-        keys = {_key(name): name for name in reversed(names)}
-        close = [keys[key] for key in nearest(_key(text), keys)]
+        keys = {key_of(name): name for name in reversed(names)}
+        close = [keys[key] for key in nearest(key_of(text), keys)]
         if len(close) < 3 and self._words is not None:
-            close += [name for name in self._words.nearest(text) if _key(name) not in map(_key, close)]
+            close += [name for name in self._words.nearest(text) if key_of(name) not in map(key_of, close)]
         return tuple(close[:3])
 
 
-def _key(text: str) -> str:
-    """How names are compared."""
+def key_of(text: str) -> str:
+    """What two names have in common that count as one: no case, blanks for "_" and "-"."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return re.sub(r" ?/ ?", "/", " ".join(re.sub(r"[_-]", " ", folded).split()))
 
@@ -277,7 +277,7 @@ def _key(text: str) -> str:
 def _index(named: Iterable[tuple[str, _T]]) -> dict[str, list[_T]]:
     by_key: dict[str, list[_T]] = {}
     for name, item in named:
-        by_key.setdefault(_key(name), []).append(item)
+        by_key.setdefault(key_of(name), []).append(item)
     return by_key
 
 

@@ -71,16 +71,16 @@ def find_model(reference: str | Path) -> ModelRef:
     return _named(parsed.text)
 
 
-def load_network(reference: str | Path, weights: str | Path | None = None) -> HierarchicalNetwork:
+def load_network(model: str | Path | ModelRef, weights: str | Path | None = None) -> HierarchicalNetwork:
     """The network in eval mode, with these weights, or those of a cutout's folder; else with random ones.
 
     Raises HiergenError as `find_model` and `hiergen.models.weights.load_weights` do.
     """
     from hiergen.models.weights import load_weights
 
-    model_ref = find_model(reference)
-    network = model_ref.cls().eval()
-    file = weights if weights is not None else model_ref.weights
+    reference = model if isinstance(model, ModelRef) else find_model(model)
+    network = reference.cls().eval()
+    file = weights if weights is not None else reference.weights
     if file is not None:
         load_weights(network, file)
     return network
@@ -92,7 +92,7 @@ def default_device() -> str:
 
 
 def load_trained(
-    model: str | Path | HierarchicalNetwork,
+    model: str | Path | ModelRef | HierarchicalNetwork,
     weights: str | Path | None = None,
     *,
     untrained: bool = False,
@@ -117,7 +117,7 @@ def load_trained(
 
             load_weights(model, weights)
         return model.eval().to(target)
-    reference = find_model(model)
+    reference = model if isinstance(model, ModelRef) else find_model(model)
     if weights is None and reference.weights is None and not untrained:
         raise HiergenError(
             f"no weights for {reference.name}",
@@ -127,7 +127,7 @@ def load_trained(
     if weights is not None and untrained:
         raise HiergenError("weights are given, and none are wanted", expected="--weights or --untrained")
     torch.manual_seed(0)
-    return load_network(model, weights).to(target)
+    return load_network(reference, weights).to(target)
 
 
 def _planned(reference: Reference) -> ModelRef:

@@ -9,7 +9,7 @@ import networkx as nx
 
 from hiergen.errors import TaxonomyError
 from hiergen.taxonomy import relevel
-from hiergen.taxonomy.nesting import Group, Level, Nesting
+from hiergen.taxonomy.nesting import Group, Level, Nesting, leaves_of
 from hiergen.taxonomy.relevel import Cut
 from hiergen.taxonomy.spec import NestingOptions
 from hiergen.taxonomy.tree import ROOT, Tree, ancestors, contract, depths, info, parent, provenance
@@ -66,9 +66,8 @@ def nest_tree(
 
 def _nesting(tree: Tree, levels: tuple[Level, ...]) -> Nesting:
     classes = [info(tree, key) for key in sorted(tree.graph["order"], key=tree.graph["order"].__getitem__)]
-    leaves = tuple(c for inside in levels[-1].members for c in inside) if levels else tuple(range(len(classes)))
     ids, labels = tuple(node.id for node in classes), tuple(node.name for node in classes)
-    return Nesting(ids, labels, (None,) * len(ids), levels, leaves)
+    return Nesting(ids, labels, (None,) * len(ids), levels, leaves_of(levels, len(ids)))
 
 
 def _layers(cut: Cut, tree: Tree) -> list[list[_Block]]:

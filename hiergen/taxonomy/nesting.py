@@ -151,7 +151,7 @@ class Nesting:
         ids = tuple(map(str, classes))
         shown = ids if labels is None else tuple(map(str, labels))
         wordnet_names = (None,) * len(ids) if synsets is None else tuple(synsets)
-        return cls(ids, shown, wordnet_names, tuple(done), _leaves(done, len(ids)), name)
+        return cls(ids, shown, wordnet_names, tuple(done), leaves_of(done, len(ids)), name)
 
     def __repr__(self) -> str:
         """A heading and the groups of level 1, in at most 12 lines."""
@@ -170,17 +170,13 @@ class Nesting:
 
     def _outline(self) -> Iterator[tuple[int, str, list[str]]]:
         """Depth, name and, on the last level of groups, labels of the classes; each group before those below it."""
-        below: list[list[list[int]]] = [[[] for _ in level.groups] for level in self.levels]
-        for above, level in zip(below, self.levels[1:], strict=False):
-            for i, group in enumerate(level.groups):
-                above[group.parent].append(i)
-        stack = [(0, i) for i in reversed(range(len(below[0])))] if below else []
+        stack = [(1, i) for i in reversed(range(self.counts[0]))] if self.levels else []
         while stack:
-            depth, i = stack.pop()
-            group = self.levels[depth].groups[i]
-            last = depth + 1 == len(self.levels)
-            yield depth, group.name, [self.labels[c] for c in group.classes] if last else []
-            stack += [(depth + 1, inner) for inner in reversed(below[depth][i])]
+            level, i = stack.pop()
+            group = self.levels[level - 1].groups[i]
+            last = level == len(self.levels)
+            yield level - 1, group.name, [self.labels[c] for c in group.classes] if last else []
+            stack += [] if last else [(level + 1, inner) for inner in reversed(self.children(level, i))]
 
     @property
     def depth(self) -> int:
@@ -219,7 +215,17 @@ class Nesting:
         """Branches of `level` + 1 that read this one; () on level k."""
         if level == self.depth:
             return ()
-        return tuple(i for i, parent in enumerate(self.parents(level + 1)) if parent == branch)
+        return self._children[level - 1][branch]
+
+    @cached_property
+    def _children(self) -> list[list[tuple[int, ...]]]:
+        every: list[list[tuple[int, ...]]] = []
+        for level, count in enumerate(self.counts, 1):
+            below: list[list[int]] = [[] for _ in range(count)]
+            for i, parent in enumerate(self.parents(level + 1)):
+                below[parent].append(i)
+            every.append([tuple(inside) for inside in below])
+        return every
 
     def path(self, level: int, branch: int) -> tuple[str, ...]:
         """Names from level 1 down to this branch."""
@@ -284,7 +290,7 @@ class Nesting:
             groups = (replace(level.groups[i], parent=place[level.groups[i].parent]) for i in rows)
             levels.append(Level(tuple(groups)))
             place = {i: new for new, i in enumerate(rows)}
-        return replace(self, levels=tuple(levels), leaves=_leaves(levels, len(self.classes)))
+        return replace(self, levels=tuple(levels), leaves=leaves_of(levels, len(self.classes)))
 
     def tree(self) -> dict[str, Any]:
         """group → … → class id → label."""
@@ -307,7 +313,7 @@ def _owners(members: Iterable[Iterable[int]]) -> tuple[int, ...]:
     return tuple(owner[c] for c in range(len(owner)))
 
 
-def _leaves(levels: Sequence[Level], count: int) -> tuple[int, ...]:
+def leaves_of(levels: Sequence[Level], count: int) -> tuple[int, ...]:
     """The classes, siblings side by side."""
     return tuple(c for inside in levels[-1].members for c in inside) if levels else tuple(range(count))
 

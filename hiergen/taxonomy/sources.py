@@ -13,7 +13,6 @@ from pathlib import Path
 from hiergen.assets import class_list
 from hiergen.errors import HiergenError, TaxonomyError, named_at, quoted
 from hiergen.files import MAX_BYTES, user_path
-from hiergen.taxonomy import sources as superclass
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.groups import groups_tree
 from hiergen.taxonomy.spec import Groups, Spec, SuperclassFiles, WordNetCopy
@@ -21,6 +20,10 @@ from hiergen.taxonomy.tree import ROOT, Conflict, Node, Provenance, Tree, class_
 from hiergen.taxonomy.wordnet.hypernyms import choose_parents
 from hiergen.taxonomy.wordnet.nouns import WordNet, default
 from hiergen.taxonomy.yamlfile import Document
+
+NUMBERS = "superclass.txt"
+NAMES = "superclass_names.txt"
+_HINT = f"give the folder of a copy of s-kumano/imagenet-superclass, with {NUMBERS} and {NAMES}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def read_sources(
         if isinstance(source, SuperclassFiles):
             with named_at(document.place(key)):
                 folder = document.path.parent / user_path(source.superclass_files)
-                table = superclass.read_superclass_files(folder, wordnet)
+                table = read_superclass_files(folder, wordnet)
             trees.append(SourceTree("superclass-files", _superclass_tree(table, classes, parents, wordnet)))
         elif source == "imagenet-superclass":
             trees.append(SourceTree(source, _superclass_tree(_rederived(classes, wordnet), classes, parents, wordnet)))
@@ -79,7 +82,7 @@ def _rederived(classes: tuple[ClassEntry, ...], wordnet: WordNet) -> dict[str, t
     table = {}
     for entry in classes:
         if entry.synset is not None:
-            above = superclass.superclass_of(wordnet, entry.synset) if entry.exact else entry.synset
+            above = superclass_of(wordnet, entry.synset) if entry.exact else entry.synset
             if above is not None:
                 table[entry.synset] = (above, wordnet.synset_name(above))
     return table
@@ -136,11 +139,6 @@ def _climb(start: str | None, targets: set[str], parents: dict[str, str]) -> str
 
 def _group_node(synset: str, wordnet: WordNet) -> Node:
     return Node("group", synset, wordnet.lemmas(synset)[0], synset)
-
-
-NUMBERS = "superclass.txt"
-NAMES = "superclass_names.txt"
-_HINT = f"give the folder of a copy of s-kumano/imagenet-superclass, with {NUMBERS} and {NAMES}"
 
 
 def superclasses(wordnet: WordNet) -> dict[str, str]:

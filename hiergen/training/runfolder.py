@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from hiergen.console.terminal import as_json
 from hiergen.errors import HiergenError, OutputError, quoted
 from hiergen.files import lock, read_text, reason, write_text, writing
+from hiergen.lookup.reference import parse_reference
 from hiergen.taxonomy.specfile import misfit
 from hiergen.training.recipe import Recipe
 from hiergen.training.recipefile import dump_recipe, load_recipe
@@ -196,7 +197,7 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
         # not by pydantic, which knows no file names that are no UTF-8
         request = Request.model_validate(json.loads(read_text(folder / REQUEST)))
         inside = folder / Path(request.model).name  # of a folder that was moved
-        if not Path(request.model.rpartition(":")[0]).exists() and Path(str(inside).rpartition(":")[0]).is_file():
+        if not parse_reference(request.model).path.exists() and parse_reference(inside).path.is_file():
             request = request.model_copy(update={"model": str(inside)})
         request = Request(**{**request.model_dump(), **changes})
     except ValidationError as error:

@@ -126,7 +126,7 @@ def test_what_a_format_cannot_hold_is_said_of_the_file(write: Callable[..., Path
         formats.files.written(twice, "isa")
 
 
-def test_a_nesting_has_its_groups_vby_level(tmp_path: Path, hiergen: Any) -> None:
+def test_a_nesting_has_its_groups_level_by_level(tmp_path: Path, hiergen: Any) -> None:
     ran = hiergen("export", IMAGENET100, "--model", "N3HL", "--format", "graphml", "-o", tmp_path)
     assert ran.code == 0, ran.err
     found = nx.read_graphml(tmp_path / "imagenet100-N3HL.graphml")

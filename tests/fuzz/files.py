@@ -82,8 +82,8 @@ def class_lists(most: int = 14) -> st.SearchStrategy[list[str]]:
 @cache
 def _meaning(text: str) -> str:
     """The synset that the class is."""
-    found, exact = class_synset(text, text, default())
-    return found if found and exact else text
+    synset, exact, _ = class_synset(text, text, default())
+    return synset if synset and exact else text
 
 
 @st.composite

@@ -94,7 +94,7 @@ def test_other_formats_bring_back_the_groups_or_say_why_not(folder: Path, data: 
 
 @examples(6, 0.02)
 @given(st.data())
-def test_a_nesting_is_written_vby_level(folder: Path, data: st.DataObject) -> None:
+def test_a_nesting_is_written_level_by_level(folder: Path, data: st.DataObject) -> None:
     content = data.draw(readable(folder))
     model = data.draw(st.sampled_from(sorted(content["models"])))
     nesting = load_taxonomy(folder / "t.yaml").nesting(model)

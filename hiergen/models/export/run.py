@@ -53,7 +53,7 @@ def export(
     if source is not None and target.exists() and source.exists() and target.samefile(source):
         raise HiergenError("are the weights themselves", place=str(target), hint="name another file with -o")
     provenance = _provenance(source)
-    network = load_network(model, weights)
+    network = load_network(reference, weights)
     return exporter.write(network, target, provenance=provenance, **options)
 
 

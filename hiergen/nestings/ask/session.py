@@ -79,9 +79,6 @@ class Session:
         return {item: entry for item, entry in final.items() if entry is not None}
 
 
-"""Called with (questions settled, questions to ask) before the first request and after each."""
-
-
 @dataclass(frozen=True)
 class Sorted:
     """Of one reply: the usable answers, and what is wrong with the others, both by item."""

@@ -196,8 +196,8 @@ def titles_of(names: Sequence[str]) -> list[str]:
     """Short names for columns: without folder and suffix where that tells them apart."""
     short = []
     for name in names:
-        file, colon, model = name.rpartition(":") if ":" in name else (name, "", "")
-        short.append(f"{Path(file).stem}{colon}{model}")
+        reference = parse_reference(name)
+        short.append(f"{reference.path.stem}:{reference.model}" if reference.model else reference.path.stem)
     return short if len(set(short)) == len(set(names)) else list(names)
 
 

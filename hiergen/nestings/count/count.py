@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from math import factorial, log10
-from typing import TYPE_CHECKING
 
 from hiergen.nestings.count.constraints import SHOWN, Constraints, UnsatisfiableError, short
 from hiergen.nestings.count.route import BUDGET, Counting, TooLargeError, plan_count
-
-if TYPE_CHECKING:
-    pass
 
 NONE = Constraints()
 

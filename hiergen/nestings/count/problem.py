@@ -36,13 +36,11 @@ class TreeItem:
 
 @dataclass(frozen=True)
 class Problem:
-    """`items[0]` is the root; children have larger numbers than their parent. `star`: every child of the root is an
-    atom; `free`: a star without cannot-links; `even`: all atoms are single classes."""
+    """`items[0]` is the root; children have larger numbers than their parent. `free`: every child of
+    the root is an atom, and none may not be with another."""
 
     items: dict[int, TreeItem]
-    star: bool
     free: bool
-    even: bool
 
     @property
     def atoms(self) -> int:
@@ -170,8 +168,7 @@ class _ProblemBuilder:
             items[v] = TreeItem((), kinds, atoms, shapes.setdefault(key, len(shapes)))
         ordered = {v: items[v] for v in alive}
         star = not any(self.kids[v] for v in self.kids[0])
-        even = all(len(self.classes[v]) <= 1 for v in alive)
-        return Problem(ordered, star, star and not self.foes, even)
+        return Problem(ordered, star and not self.foes)
 
     def _kinds(self, v: int, items: dict[int, TreeItem], weights: dict[int, int]) -> tuple[Kind, ...]:
         kids = self.kids[v]

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.nestings.count.constraints import Constraints, parse_sizes, parse_spans, unsatisfiable
 from hiergen.nestings.count.count import count_nestings, count_shape, log10_of
 from hiergen.nestings.count.route import plan_count
 from hiergen.taxonomy.nesting import Nesting
+
+if TYPE_CHECKING:
+    from hiergen.taxonomy.load import Taxonomy
 
 Links = Sequence[str]
 
@@ -81,16 +84,16 @@ def read_request(
 
     Raises HiergenError for anything that is not understood.
     """
+    from hiergen.lookup.reference import parse_reference, read_taxonomy
     from hiergen.nestings.count.consistent import class_tree
     from hiergen.nestings.read import nesting_of, read_nesting
 
-    nesting, taxonomy = read_nesting(name) if name is not None else None, None
+    loaded: dict[Path, Taxonomy] = {}
+    nesting, taxonomy = read_nesting(name, loaded) if name is not None else None, None
     if nesting is not None and classes is not None:
         raise HiergenError("classes are given twice", expected="--classes, or a file")
     if consistent is not None:
-        from hiergen.taxonomy.load import load_taxonomy
-
-        taxonomy = load_taxonomy(consistent)
+        taxonomy = read_taxonomy(parse_reference(consistent).path, loaded)
     ids = nesting.classes if nesting else [c.id for c in taxonomy.classes] if taxonomy else None
     n = len(nesting.classes) if nesting else classes if classes is not None else len(ids) if ids is not None else None
     if n is None:

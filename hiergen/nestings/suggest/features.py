@@ -1,4 +1,4 @@
-"""Evidence from images: how alike the classes look to a backbone, or how often a network takes one for another."""
+"""Evidence from images: how alike the classes look to a backbone or network."""
 
 from __future__ import annotations
 
@@ -86,13 +86,10 @@ def _of_network(
     from hiergen.data.features import cached_features
     from hiergen.data.images import eval_transform
     from hiergen.data.sources import open_data
-    from hiergen.models.load import find_model, load_network
+    from hiergen.models.load import load_trained
 
     assert source.network is not None
-    model = find_model(source.network)
-    if source.weights is None and model.weights is None:
-        raise HiergenError(f"no weights for {model.name}", expected="--weights FILE.safetensors")
-    network = load_network(source.network, source.weights).eval()
+    network = load_trained(source.network, source.weights)
     place = {name: i for i, name in enumerate(network.classes)}
     if missing := [c.id for c in taxonomy.classes if c.id not in place]:
         raise HiergenError(f"{source.network} lacks {len(missing)} classes of {taxonomy.path}: {listed(missing)}")

@@ -20,18 +20,13 @@ class Shape:
     groups of the next level (a taxonomy file knows no group with a single member: it is that member), at most three
     times as many as the mean one.
 
-    >>> Shape((5, 15)).checked(100).k
-    3
+    >>> Shape((5, 15)).checked(100).largest(100)
+    21
     """
 
     counts: tuple[int, ...]
     min_size: int = 2
     max_size: int | None = None
-
-    @property
-    def k(self) -> int:
-        """Split-points of a network of this shape."""
-        return len(self.counts) + 1
 
     def largest(self, classes: int) -> int:
         """The most classes of a finest group: `max_size`, by default three times the mean."""

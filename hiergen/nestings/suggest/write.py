@@ -262,8 +262,7 @@ def _groups(
     for group in groups:
         yield f"{indent}{scalar(level.names[group])}:"
         if j + 1 < len(nesting.levels):
-            below = [i for i, parent in enumerate(nesting.above(j + 2)) if parent == group]
-            yield from _groups(taxonomy, nesting, marks, j + 1, below, indent + "  ")
+            yield from _groups(taxonomy, nesting, marks, j + 1, nesting.children(j + 1, group), indent + "  ")
             continue
         for i in members[group]:
             yield member(f"{indent}  ", taxonomy.classes[i], marks.get(i, ""))

@@ -1,4 +1,4 @@
-"""What the picture of an architecture says in words: its lines of text, and the tooltips of branches."""
+"""What pictures of trees and architectures say in words: its lines of text, and the tooltips of branches."""
 
 from __future__ import annotations
 

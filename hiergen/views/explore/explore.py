@@ -15,6 +15,7 @@ from typing import Any
 
 from hiergen.errors import HiergenError, OutputError
 from hiergen.files import check_writable, write_text
+from hiergen.lookup.reference import parse_reference
 from hiergen.nestings.read import check_same_classes
 from hiergen.taxonomy.checks import Finding, merged_findings
 from hiergen.views.explore.measure import Measured, measure
@@ -64,8 +65,9 @@ def explore(
     for name in names:
         progress(f"reading {name}")
         sources.append(read_source(name))
-    for other in sources[1:]:
-        check_same_classes(sources[0].nests[0], other.nests[0])
+    if timed:
+        for other in sources[1:]:  # before the minutes
+            check_same_classes(sources[0].nests[0], other.nests[0])
     read = None
     if results is not None:
         read = (Path(results).name, read_results(Path(results), sources[0].ids))
@@ -113,7 +115,7 @@ def _target(path: Path, names: Sequence[str]) -> Path:
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError("the page is an HTML file", place=str(path), expected="a path that ends in .html")
     for name in names:
-        file = Path(name.rpartition(":")[0] or name)
+        file = parse_reference(name).path
         if path.exists() and file.exists() and path.samefile(file):
             raise OutputError("is the input itself", place=str(path), expected="another path")
     return path

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
 from hiergen.errors import HiergenError
+from hiergen.lookup.select import key_of
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Group, Nesting
 from hiergen.taxonomy.synsets import nesting_synsets
@@ -143,19 +142,13 @@ def nest_data(source: Source, nest: Nesting) -> list[dict[str, Any]]:
     return levels
 
 
-def key(text: str) -> str:
-    """How `Selector` compares names."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub(r" ?/ ?", "/", " ".join(re.sub(r"[_-]", " ", folded).split()))
-
-
 def group_terms(nest: Nesting, ids: Sequence[str]) -> list[list[tuple[str | None, int]]]:
     """By level and group: a term, and the level whose branch a gain on that term acts in (from 1).
 
     The name where it is one group's alone (or that of a chain with the same classes, whose highest branch it then
     means), else the path from level 1; None where neither is clear.
     """
-    taken = {key(one) for one in ids}
+    taken = {key_of(one) for one in ids}
     members: dict[str, set[tuple[int, ...]]] = {}
     highest: dict[str, int] = {}
     for j, level in enumerate(nest.levels, 1):
@@ -163,15 +156,16 @@ def group_terms(nest: Nesting, ids: Sequence[str]) -> list[list[tuple[str | None
             members.setdefault(group.name, set()).add(group.classes)
             highest.setdefault(group.name, j)
     paths = [["/" + "/".join(nest.path(j, i)) for i in range(count)] for j, count in enumerate(nest.counts, 1)]
-    times = Counter(key(path).strip("/") for level in paths for path in level)
-    names = {key(name) for name in members}
+    times = Counter(key_of(path).strip("/") for level in paths for path in level)
+    names = {key_of(name) for name in members}
 
     def term(j: int, i: int, name: str) -> tuple[str | None, int]:
-        if key(name) not in taken and len(members[name]) == 1:
+        if key_of(name) not in taken and len(members[name]) == 1:
             return name, highest[name]
         path = paths[j - 1][i] if j == 1 else paths[j - 1][i].removeprefix("/")
-        clear = times[key(path).strip("/")] == 1 and not {key(path), key(path).strip("/")} & (taken if j > 1 else set())
-        return (path, j) if clear and key(path) not in names else (None, j)
+        full, bare = key_of(path), key_of(path).strip("/")
+        clear = times[bare] == 1 and full not in names and not (j > 1 and {full, bare} & taken)
+        return (path, j) if clear else (None, j)
 
     return [[term(j, i, name) for i, name in enumerate(level.names)] for j, level in enumerate(nest.levels, 1)]
 
@@ -183,7 +177,7 @@ def comma_pieces(names: Sequence[str]) -> frozenset[str]:
         for name in names
         if "," in name
         for text in (name, name.rpartition("/")[2], name.partition("/")[0])
-        for piece in map(key, text.split(","))
+        for piece in map(key_of, text.split(","))
     )
 
 

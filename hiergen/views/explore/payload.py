@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hiergen._version import __version__
+from hiergen.lookup.select import key_of
 from hiergen.nestings.read import check_same_classes
 from hiergen.planning.plan import Plan, StagePlan
 from hiergen.taxonomy.checks import Finding
 from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.views.explore.measure import Measured
-from hiergen.views.explore.nodes import class_table, comma_pieces, conflict_data, key, moves_data, nest_data
+from hiergen.views.explore.nodes import class_table, comma_pieces, conflict_data, moves_data, nest_data
 from hiergen.views.explore.read import ExploredModel, Source, plain
 from hiergen.views.explore.results import Results, results_data
 
@@ -131,7 +132,7 @@ def _order(first: Source, source: Source) -> list[int]:
 def _alone(names: Sequence[str]) -> list[str]:
     """Names that must not share one `--classes` with another, as a comma between might be read as part of a name."""
     pieces = comma_pieces(names)
-    return sorted({name for name in names if "," in name or key(name) in pieces})
+    return sorted({name for name in names if "," in name or key_of(name) in pieces})
 
 
 def _model(model: ExploredModel, measured: Measured | None) -> dict[str, Any]:
