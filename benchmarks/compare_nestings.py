@@ -17,11 +17,10 @@ import yaml
 
 from hiergen.cli.app import console
 from hiergen.nestings.compare.compare import compare_in_memory
-from hiergen.nestings.read import align, nesting_of
+from hiergen.nestings.read import align, nesting_of, read_tasks
 from hiergen.nestings.suggest.propose import propose
 from hiergen.nestings.suggest.request import SuggestRequest
 from hiergen.nestings.suggest.shape import Shape
-from hiergen.nestings.tasks import read_tasks
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.views.alluvial import write_alluvial

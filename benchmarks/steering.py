@@ -22,11 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hiergen.costs.attention import scan
-from hiergen.costs.attention_effects import effects
+from hiergen.costs.attention import effects, scan
 from hiergen.costs.coarse_first import study
-from hiergen.data.folders import load_images
 from hiergen.data.images import LabelledImages, batches
+from hiergen.data.sources import open_data
 from hiergen.lookup.cue import cue
 from hiergen.models.load import load_network
 from hiergen.models.weights import load_weights, save_weights
@@ -230,7 +229,7 @@ def main() -> None:
     torch.manual_seed(options.seed)
     network = load_network(ROOT / f"generated/{DATA.replace('-', '_')}.py:{options.model}")
     real_trunk(network)
-    files = load_images(options.data / f"{DATA}-train.tar", network)
+    files = open_data(options.data / f"{DATA}-train.tar", network)
     training, unseen = some(files, 0, options.per_class), some(files, options.per_class, options.choosing)
     maps = features(network, training, options.cache / f"train-{options.per_class}.f16")
     print(f"{len(training)} training images, features there after {time.perf_counter() - start:.0f} s", flush=True)
@@ -242,7 +241,7 @@ def main() -> None:
         save_weights(network, weights)
     print(f"trained after {time.perf_counter() - start:.0f} s: {weights}", flush=True)
 
-    validation = load_images(options.data / f"{DATA}-val.tar", network)
+    validation = open_data(options.data / f"{DATA}-val.tar", network)
     maps = features(network, validation, options.cache / "val.f16")
     print(f"{len(validation)} validation images, features there after {time.perf_counter() - start:.0f} s", flush=True)
     extra = features(network, unseen, options.cache / f"unseen-{options.per_class}-{options.choosing}.f16")

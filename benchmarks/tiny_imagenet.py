@@ -30,18 +30,18 @@ from torch import Tensor
 from hiergen.costs.attention import scan
 from hiergen.data.batches import MapFeed
 from hiergen.data.features import FeatureSet, cached_features
-from hiergen.data.folders import load_images
 from hiergen.data.images import LabelledImages, eval_transform
+from hiergen.data.sources import open_data
 from hiergen.models.cutout import cutout
 from hiergen.models.load import load_network
-from hiergen.models.trunk_weights import load_trunk
+from hiergen.models.weights import load_trunk
 from hiergen.nn.macs import count_macs, network_macs
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.loop import LAST
 from hiergen.training.metrics import evaluate
 from hiergen.training.parallel import Parallel
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import load_recipe
 from hiergen.training.run import train
 from hiergen.training.training_module import Learner, predict
 
@@ -97,10 +97,10 @@ class Study:
         if key not in self._maps:
             images: LabelledImages
             if self.final:
-                images = load_images(self.data / f"{NAME}-val.tar", network)
+                images = open_data(self.data / f"{NAME}-val.tar", network)
             else:
                 recipe = load_recipe("frozen-trunk", self.settings)
-                images = load_images(self.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)[1]
+                images = open_data(self.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)[1]
             self._maps[key] = cached_features(network, images, eval_transform(network), workers=1)
         return self._maps[key]
 
@@ -198,7 +198,7 @@ def probe(study: Study, seed: int, epochs: int = 30) -> None:
     rest = torch.nn.Sequential(flat.blocks[5:], flat.conv_head, flat.bn2, flat.global_pool)
     load_trunk(network, study.trunk)
     recipe = load_recipe("frozen-trunk", study.settings)
-    parts = load_images(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)
+    parts = open_data(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)
 
     def pooled(maps: FeatureSet) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
@@ -265,7 +265,7 @@ def attention(study: Study, row: str, seed: int) -> None:
     network = study.network(ROWS[row], weights)
     network.trunk = Passed(network)
     recipe = load_recipe("frozen-trunk", study.settings)
-    images = load_images(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)[1]
+    images = open_data(study.data / f"{NAME}-train.tar", network).split(recipe.hold_out, seed=0)[1]
     original = load_network(ROOT / ROWS[row], weights)
     chosen = cached_features(original, images, eval_transform(original), workers=1)
     reported = study.measured_on(original, seed)

@@ -15,15 +15,15 @@ from .models.export.run import export
 from .models.load import load_network
 from .models.network import network
 from .models.weights import load_weights, save_weights
-from .nestings.ask.ask_nesting import ask
+from .nestings.ask.ask import ask
 from .nestings.compare.compare import Comparison, compare_nestings
 from .nestings.count.constraints import Constraints
 from .nestings.count.count import count_nestings
 from .nestings.count.request import count_partitions
 from .nestings.count.sample import sample_nesting
-from .nestings.search.search_nesting import search
+from .nestings.search.search import search
 from .nestings.suggest.request import SuggestRequest
-from .nestings.suggest.suggest_nesting import suggest
+from .nestings.suggest.suggest import suggest
 from .planning.from_taxonomy import plan_models, validate
 from .planning.plan import Plan
 from .taxonomy.checks import CHECKS, Finding

@@ -88,12 +88,22 @@ def named_at(place: str) -> Iterator[None]:
 
 
 def quoted(text: object) -> str:
+    """A user's text in quotes, as `unquoted` has it."""
+    return f"'{unquoted(text)}'"
+
+
+def unquoted(text: object) -> str:
     """A user's text as one printable line: control and non-ASCII-safe characters escaped, shortened (of a path, the end
     is kept)."""
     shown, path = str(text), isinstance(text, PurePath)
     if len(shown) > (limit := _PATH if path else _SHOWN):
         shown = f"…{shown[1 - limit :]}" if path else f"{shown[: limit - 1]}…"
-    return "'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown) + "'"
+    return printable(shown)
+
+
+def printable(text: str) -> str:
+    """The text as one line: what does not print as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def listed(items: Iterable[object], limit: int = 5) -> str:

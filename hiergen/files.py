@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hiergen.errors import OutputError, SpecError, nearest, quoted
+from hiergen.errors import OutputError, SpecError, nearest, unquoted
 
 fcntl: Any = None
 with suppress(ImportError):  # without locks what a killed process left stays
@@ -25,7 +25,7 @@ _PART = re.compile(r"[a-z0-9_]{8}\.part")
 
 def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     """The UTF-8 text of a file. Raises `SpecError` for a missing, unreadable, too large or non-UTF-8 file."""
-    place = quoted(path)[1:-1]
+    place = unquoted(path)
     try:
         if path.is_dir():
             raise SpecError("is a directory", place=place, expected="a file", hint=_inside(path))
@@ -51,7 +51,7 @@ def user_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise SpecError("has no such home directory", place=quoted(text)[1:-1], expected="a path") from None
+        raise SpecError("has no such home directory", place=unquoted(text), expected="a path") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -181,7 +181,7 @@ def put(temporary: Path, path: Path) -> None:
 
 def _prepare(path: Path) -> None:
     if "\0" in str(path):
-        raise OutputError("cannot be written (embedded null byte)", place=quoted(path)[1:-1])
+        raise OutputError("cannot be written (embedded null byte)", place=unquoted(path))
     with suppress(FileExistsError):  # a file of that name: making something in it says so better
         path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)

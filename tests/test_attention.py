@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hiergen.costs.attention import Curve, Scan, cued_logits, curve, scan
-from hiergen.costs.attention_effects import effects
+from hiergen.costs.attention import Curve, Scan, cued_logits, curve, effects, scan
 from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Siblings
 from hiergen.nn.routing import descend, homes_of

@@ -21,7 +21,7 @@ from hiergen.costs import (
     Row,
     Timing,
     branch_costs,
-    cost_card,
+    cost,
     flat_network,
     in_turns,
     network_of,
@@ -74,7 +74,7 @@ def test_shipped_networks_cost_what_their_plans_say(taxonomy: str) -> None:
         assert (trunk.params, trunk.macs) == (plan.trunk.params, plan.trunk.macs)
         assert [(p.branches, p.params, p.macs) for p in levels] == [(x.branches, x.params, x.macs) for x in plan.levels]
         assert (head.params, head.macs) == (plan.head_params, plan.head_macs)
-        card = cost_card(network, time=False, memory=False)
+        card = cost(network, time=False, memory=False)
         flat = card.row("flat")
         assert (flat.params, flat.macs) == (plan.trunk.flat_params, plan.trunk.flat_macs)
 
@@ -86,7 +86,7 @@ def test_a_cutout_costs_what_the_full_plan_says(model: str, keep: int) -> None:
     with torch.device("meta"):
         network = getattr(importlib.import_module("generated.imagenet100"), model)().eval()
     kept = random.Random(keep).sample(range(100), keep)
-    card = cost_card(network, kept, time=False, memory=False)
+    card = cost(network, kept, time=False, memory=False)
     cutout = card.row("cutout")
     assert (cutout.params, cutout.macs) == plans[model].cutout_cost(frozenset(kept))
     assert card.classes == tuple(plans[model].classes[i] for i in sorted(kept))
@@ -118,7 +118,7 @@ def test_branch_costs_are_each_branchs_own(toy: Path) -> None:
 def test_meow_is_the_papers_kind_of_cutout() -> None:
     with torch.device("meta"):
         network = importlib.import_module("generated.imagenet1k").N3HL()
-    card = cost_card(network, "domestic cat", time=False, memory=False)
+    card = cost(network, "domestic cat", time=False, memory=False)
     assert [row.classes for row in card.rows] == [5, 1000, 1000, 5]
     assert card.row("cutout").params < 0.2 * card.row("full").params
     assert card.verdict.startswith("The cutout beats the sliced flat convnextv2_tiny: 45.0 % fewer params")
@@ -160,7 +160,7 @@ def test_the_card_measures_all_rows_and_leaves_the_network_as_it_was(toy: Path) 
     threads = torch.get_num_threads()
     told: list[str] = []
     with network.attend({"rest": 2.0}):
-        card = cost_card(
+        card = cost(
             network, ["pug", "goldfish"], batches=[3, 1], repeats=2, threads=1, memory=False, progress=told.append
         )
         assert network._gains is not None
@@ -192,7 +192,7 @@ def test_at_rest_is_all_classes_without_gains_on_the_same_weights(toy: Path) -> 
 
 def test_peak_memory_counts_weights_and_maps_but_no_library(toy: Path) -> None:
     network = find_model(f"{toy}:N3HL").cls()
-    row = cost_card(network, batches=[1, 64], time=False).row("full")
+    row = cost(network, batches=[1, 64], time=False).row("full")
     small, large = row.memory
     assert (small.batch, large.batch) == (1, 64)
     assert small.weights == large.weights == weight_bytes(network)
@@ -305,7 +305,7 @@ def test_command_json_is_the_card(toy: Path, hiergen: Callable[..., object]) -> 
     data = json.loads(ran.out)
     network = load_network(f"{toy}:PHL")
     kept = [c for c in network.classes if c != "pug"]
-    assert data == json.loads(json.dumps(cost_card(network, kept, time=False, memory=False).as_data()))
+    assert data == json.loads(json.dumps(cost(network, kept, time=False, memory=False).as_data()))
     assert set(data) == {*CostCard.__dataclass_fields__, "verdict"}
     assert [set(row) for row in data["rows"]] == [set(Row.__dataclass_fields__)] * 4
     assert [row["kind"] for row in data["rows"]] == ["cutout", "full", "flat", "sliced"]
@@ -347,16 +347,16 @@ def test_what_cannot_be_measured_is_refused() -> None:
     with torch.device("meta"):
         network = importlib.import_module("generated.imagenette").N2HL()
     with pytest.raises(HiergenError, match="on the meta device cannot be measured"):
-        cost_card(network)
+        cost(network)
     with pytest.raises(HiergenError, match="no batch size"):
-        cost_card(network, batches=[])
+        cost(network, batches=[])
     with pytest.raises(HiergenError, match="batch cannot be 'True'"):
-        cost_card(network, batches=[True])
+        cost(network, batches=[True])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_card_on_a_gpu(toy: Path) -> None:
-    card = cost_card(find_model(f"{toy}:N2HL").cls(), ["pug"], device="cuda", batches=[1, 64], repeats=3)
+    card = cost(find_model(f"{toy}:N2HL").cls(), ["pug"], device="cuda", batches=[1, 64], repeats=3)
     for row in card.rows:
         assert all(t.ms > 0 for t in row.times)
         assert row.memory[0].weights < row.memory[0].peak < row.memory[1].peak

@@ -11,6 +11,7 @@ import torch
 import hiergen
 from hiergen.taxonomy.checks import CHECKS
 from hiergen.taxonomy.spec import ModelSpec, NestingOptions, Spec
+from tests.training.slow_trees import tree_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,8 +55,7 @@ def test_public_api_loads_and_nothing_else_is_public() -> None:
 
 
 def test_every_key_of_a_recipe_is_documented_with_its_default(tmp_path: Path) -> None:
-    from hiergen.training.recipe import Recipe
-    from hiergen.training.recipefile import dump_recipe, load_recipe
+    from hiergen.training.recipe import Recipe, dump_recipe, load_recipe
 
     (text,) = [b for b in blocks("docs/training.md", "yaml") if "batch_size" in b]
     file = tmp_path / "all.yaml"
@@ -66,10 +66,9 @@ def test_every_key_of_a_recipe_is_documented_with_its_default(tmp_path: Path) ->
 
 
 def test_every_metric_is_documented() -> None:
-    from hiergen.training.hierarchy import Hierarchy
     from hiergen.training.metrics import evaluate
 
-    tree = Hierarchy.of_mapping({"cat": {"a": "A", "b": "B"}, "dog": {"c": "C"}}, ["a", "b", "c"])
+    tree = tree_of({"cat": {"a": "A", "b": "B"}, "dog": {"c": "C"}}, ["a", "b", "c"])
     found = evaluate(torch.eye(3), torch.tensor([0, 1, 1]), tree).to_dict()
     text = (ROOT / "docs/metrics.md").read_text("utf-8")
     for key in found:

@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from hiergen.data.folders import load_images
 from hiergen.data.imageclasses import match
 from hiergen.data.images import LabelledImages, batches, split
+from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from hiergen.nn import HierarchicalNetwork
 from hiergen.taxonomy.nesting import Nesting
@@ -70,26 +70,26 @@ def greys(images: LabelledImages) -> list[tuple[int, int]]:
 
 
 def test_a_folder_is_its_class_by_id(tmp_path: Path, network: HierarchicalNetwork) -> None:
-    images = load_images(write(tmp_path / "data"), network)
+    images = open_data(write(tmp_path / "data"), network)
     assert greys(images) == [(i, grey) for i, grey in enumerate(COLOURS.values()) for _ in range(3)]
 
 
 def test_names_decide_not_their_sorting(tmp_path: Path, network: HierarchicalNetwork) -> None:
     """By display name the sorted folders are cab, pug, siamese, tabby, van: not the classes' order."""
     names = {"c0": "Tabby", "c1": "pug", "c2": "siamese", "c3": "cab", "c4": "van"}
-    images = load_images(write(tmp_path / "data", names), network)
+    images = open_data(write(tmp_path / "data", names), network)
     assert set(greys(images)) == set(enumerate(COLOURS.values()))
 
 
 def test_a_tar_is_the_same_as_its_folder(tmp_path: Path, network: HierarchicalNetwork) -> None:
     folder = write(tmp_path / "data")
     tar = packed(folder, tmp_path / "data.tar")
-    assert greys(load_images(tar, network)) == greys(load_images(folder, network))
+    assert greys(open_data(tar, network)) == greys(open_data(folder, network))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "data.tar"]  # timm leaves no cache beside it
 
 
 def test_batches_keep_order_whatever_the_threads(tmp_path: Path, network: HierarchicalNetwork) -> None:
-    images = load_images(packed(write(tmp_path / "data"), tmp_path / "data.tar"), network)
+    images = open_data(packed(write(tmp_path / "data"), tmp_path / "data.tar"), network)
     for size, workers in ((1, 1), (4, 3), (100, 2)):
         read = list(batches(images, size, workers=workers))
         assert [len(x) for x, _ in read] == [size] * (15 // size) + [15 % size] * bool(15 % size)
@@ -99,44 +99,42 @@ def test_batches_keep_order_whatever_the_threads(tmp_path: Path, network: Hierar
 
 def test_chosen_classes_only(tmp_path: Path, network: HierarchicalNetwork) -> None:
     folder = write(tmp_path / "data", {"c3": "zebra"})
-    images = load_images(folder, network, classes=[0, 4])
+    images = open_data(folder, network, classes=[0, 4])
     assert Counter(images.targets) == {0: 3, 4: 3}
     assert images.left_out == ("c1", "c2", "zebra")
-    present = load_images(folder, network, classes="present")
+    present = open_data(folder, network, classes="present")
     assert Counter(present.targets) == {0: 3, 1: 3, 2: 3, 4: 3}
     assert present.left_out == ("zebra",)
 
 
 def test_wrong_folders(tmp_path: Path, network: HierarchicalNetwork) -> None:
     folder = write(tmp_path / "a", {"c2": "simese"})
-    sentence = message(lambda: load_images(folder, network))
+    sentence = message(lambda: open_data(folder, network))
     assert sentence.startswith(f"{folder}: folder 'simese' is no class of the network")
     assert "nearest: 'siamese' (c2)" in sentence
     assert "--classes present" in sentence
     twice = write(tmp_path / "b")
     (twice / "c3").rename(twice / "Siamese")
-    assert "folders 'Siamese' and 'c2' are the same class, 'siamese' (c2)" in message(
-        lambda: load_images(twice, network)
-    )
+    assert "folders 'Siamese' and 'c2' are the same class, 'siamese' (c2)" in message(lambda: open_data(twice, network))
     loose = write(tmp_path / "c")
     Image.new("RGB", (8, 8)).save(loose / "loose.png")
-    assert "images lie in no folder" in message(lambda: load_images(loose, network))
+    assert "images lie in no folder" in message(lambda: open_data(loose, network))
 
 
 def test_a_missing_or_empty_class_is_named(tmp_path: Path, network: HierarchicalNetwork) -> None:
     folder = write(tmp_path / "data")
     for image in (folder / "c1").iterdir():
         image.unlink()
-    sentence = message(lambda: load_images(folder, network))
+    sentence = message(lambda: open_data(folder, network))
     assert sentence.startswith(f"{folder}: holds no images of class 'pug' (c1); got an empty folder; ")
     (folder / "c1").rmdir()
     for image in (folder / "c4").iterdir():
         image.rename(image.with_suffix(".txt"))
-    sentence = message(lambda: load_images(folder, network))
+    sentence = message(lambda: open_data(folder, network))
     assert "holds no images of class 'pug' (c1), and of 1 class more; --classes present" in sentence
-    assert "of class 'van' (c4)" in message(lambda: load_images(folder, network, classes=[3, 4]))
+    assert "of class 'van' (c4)" in message(lambda: open_data(folder, network, classes=[3, 4]))
     tar = packed(folder, tmp_path / "data.tar")
-    assert "holds no images of class 'pug' (c1)" in message(lambda: load_images(tar, network))
+    assert "holds no images of class 'pug' (c1)" in message(lambda: open_data(tar, network))
 
 
 def flat(ids: list[str], labels: list[str] | None = None) -> Nesting:
@@ -157,7 +155,7 @@ def test_a_broken_image_is_named(tmp_path: Path, network: HierarchicalNetwork, a
     for raw in (b"", b"no image", whole[: len(whole) // 2]):
         (folder / "c2" / "1.png").write_bytes(raw)
         root = packed(folder, tmp_path / "data.tar") if as_tar else folder
-        images = load_images(root, network)
+        images = open_data(root, network)
         place = f"{root}:data/c2/1.png" if as_tar else f"{root}/c2/1.png"
         assert message(lambda images=images: images[7]).startswith(f"{place}: cannot be read as an image")
         assert place in message(lambda images=images: list(batches(images, 4, workers=2)))
@@ -179,7 +177,7 @@ def test_roots_that_cannot_be(tmp_path: Path, network: HierarchicalNetwork) -> N
         ("none.tar", "holds no images"),
         ("cut.tar", "cannot be read"),
     ):
-        sentence = message(lambda name=name: load_images(tmp_path / name, network))
+        sentence = message(lambda name=name: open_data(tmp_path / name, network))
         assert sentence.startswith(f"{tmp_path / name}: {says}"), sentence
 
 
@@ -217,23 +215,23 @@ def test_folders_by_words_of_wordnet(tmp_path: Path) -> None:
     for i, name in enumerate(names.values()):
         (tmp_path / name).mkdir()
         Image.new("RGB", (9, 9), (10 * i,) * 3).save(tmp_path / name / "0.png")
-    images = load_images(tmp_path, model)
+    images = open_data(tmp_path, model)
     greys = [images.picture(i).getpixel((0, 0))[0] for i in range(10)]  # type: ignore[index]
     wnids = list(names)
     assert [model.classes[target] for target in images.targets] == [wnids[grey // 10] for grey in greys]
     # neither what stands above a class nor below one is the class
     (tmp_path / "bobtail").rename(tmp_path / "shepherd dog")
-    assert "folder 'shepherd dog' is no class of the network" in message(lambda: load_images(tmp_path, model))
+    assert "folder 'shepherd dog' is no class of the network" in message(lambda: open_data(tmp_path, model))
 
 
 def test_a_word_of_two_classes_is_an_error() -> None:
     ids, labels = ["n02012849", "n03126707"], ["crane (bird)", "crane (machine)"]
-    sentence = message(lambda: match(["crane"], flat(ids, labels), place="x", lexicon=True))
+    sentence = message(lambda: match(["crane"], flat(ids, labels), place="x"))
     assert sentence == "x: folder 'crane' may be any of 'n02012849', 'n03126707'; name it by its id"
-    assert match(["crane.n.04"], flat(ids, labels), place="x", lexicon=True) == {"crane.n.04": 1}
+    assert match(["crane.n.04"], flat(ids, labels), place="x") == {"crane.n.04": 1}
     # a class that is called "crane" and nothing more may be either: its synset is no evidence
-    assert match(["crane.n.04"], flat(["crane", "pug"]), place="x", strict=False, lexicon=True) == {}
-    assert match(["pug-dog"], flat(["crane", "pug"]), place="x", lexicon=True) == {"pug-dog": 1}
+    assert match(["crane.n.04"], flat(["crane", "pug"]), place="x", strict=False) == {}
+    assert match(["pug-dog"], flat(["crane", "pug"]), place="x") == {"pug-dog": 1}
 
 
 def test_pictures_become_rgb(tmp_path: Path, network: HierarchicalNetwork) -> None:
@@ -260,7 +258,7 @@ def test_pictures_become_rgb(tmp_path: Path, network: HierarchicalNetwork) -> No
     }
     for name, (image, options) in saved.items():
         image.save(folder / "c2" / name, **options)  # type: ignore[arg-type]
-    images = load_images(folder, network)
+    images = open_data(folder, network)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = {Path(path).name: item[0] for item, (path, _) in zip(*_twice(ImageDataset(str(folder))), strict=True)}
@@ -279,29 +277,29 @@ def _twice(dataset: Any) -> tuple[list[Any], list[Any]]:
 
 
 def test_a_bomb_is_broken(tmp_path: Path, network: HierarchicalNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = load_images(write(tmp_path / "data"), network)
+    images = open_data(write(tmp_path / "data"), network)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 70 * 80 // 2 - 1)
     assert "cannot be read as an image (Image size (5600 pixels) exceeds limit" in message(lambda: images.picture(0))
 
 
 def test_a_fingerprint_follows_images_and_order_not_the_place(tmp_path: Path, network: HierarchicalNetwork) -> None:
     folder = write(tmp_path / "data")
-    images = load_images(folder, network)
+    images = open_data(folder, network)
     first = images.fingerprint()
-    assert load_images(folder, network).fingerprint() == first
+    assert open_data(folder, network).fingerprint() == first
     assert images.subset(range(15)).fingerprint() == first
     assert images.subset(reversed(range(15))).fingerprint() != first
     assert images.subset(range(14)).fingerprint() != first
     moved = folder.rename(tmp_path / "elsewhere")
-    assert load_images(moved, network).fingerprint() == first
+    assert open_data(moved, network).fingerprint() == first
     file = moved / "c1" / "1.png"
     facts = file.stat()
     Image.new("RGB", (70, 80), (1, 2, 3)).save(file)
     os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
-    changed = load_images(moved, network).fingerprint()
+    changed = open_data(moved, network).fingerprint()
     assert changed != first
-    tar = load_images(packed(moved, tmp_path / "data.tar"), network)
-    assert tar.fingerprint() == load_images(tmp_path / "data.tar", network).fingerprint() != changed
+    tar = open_data(packed(moved, tmp_path / "data.tar"), network)
+    assert tar.fingerprint() == open_data(tmp_path / "data.tar", network).fingerprint() != changed
     assert tar.subset([1, 0]).fingerprint() != tar.subset([0, 1]).fingerprint()
 
 
@@ -309,7 +307,7 @@ def test_the_real_tar(shared_data: Path) -> None:
     from hiergen.models.load import load_network
 
     model = load_network(ROOT / "generated/tiny_imagenet_100.py:N2HL")
-    images = load_images(shared_data / "tiny-imagenet-100-val.tar", model)
+    images = open_data(shared_data / "tiny-imagenet-100-val.tar", model)
     assert Counter(images.targets) == dict.fromkeys(range(100), 50)
     assert images[0][0].shape == (3, 128, 128)
 

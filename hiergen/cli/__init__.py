@@ -7,48 +7,34 @@ by Ctrl-C, SIGTERM or SIGHUP, 141 nobody reads what is printed (`| head`).
 from typer.models import CommandInfo
 
 from hiergen.cli import (
-    ask,
     attend,
-    coarse,
     cost,
     cue,
     cutout,
     draw,
-    evaluate,
-    explore,
-    export,
     partitions,
     schema,
-    search,
     suggest,
     taxonomies,
     train,
     trees,
-    tune,
 )
 from hiergen.cli.app import app, main
 
 __all__ = [
     "app",
-    "ask",
     "attend",
-    "coarse",
     "cost",
     "cue",
     "cutout",
     "draw",
-    "evaluate",
-    "explore",
-    "export",
     "main",
     "partitions",
     "schema",
-    "search",
     "suggest",
     "taxonomies",
     "train",
     "trees",
-    "tune",
 ]
 
 # in the order in which people need them

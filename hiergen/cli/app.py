@@ -1,4 +1,4 @@
-"""The typer app, its exit codes and what the commands share."""
+"""The typer app, its exit codes, and what commands share: options, and lists of numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from hiergen._version import __version__
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.files import reason
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from rich.console import Console
+
+    from hiergen.nn.network import HierarchicalNetwork
 
 
 class Exit(IntEnum):
@@ -69,7 +71,7 @@ def _main(flush: Callable[[], None]) -> None:
         # even asking whether there is such a file fails
         if error.errno not in _BAD_PATHS or not isinstance(error.filename, str):
             raise
-        place = quoted(Path(error.filename))[1:-1]
+        place = unquoted(Path(error.filename))
         print(f"error: {one_line(place)}: is no path to use ({reason(error)})", file=sys.stderr)
         sys.exit(Exit.BAD_INPUT)
 
@@ -148,3 +150,59 @@ def _watched(stream: TextIO, wrapper: io.TextIOWrapper | None, name: str | None)
         errors="backslashreplace" if wrapper.errors == "strict" else wrapper.errors,
         line_buffering=wrapper.line_buffering or wrapper.write_through,  # PYTHONUNBUFFERED
     )
+
+
+MODEL_FORMS = "FILE.py:NAME, TAXONOMY:NAME, a timm name, or a cutout's folder"
+DATA_FORMS = "A folder of one folder per class, a .tar of one, digits, torch/NAME, hfds/NAME, wds/SHARDS."
+Model = Annotated[str, typer.Argument(help=f"{MODEL_FORMS}.")]
+Weights = Annotated[Path | None, typer.Option(help="The network's weights, safetensors.")]
+Data = Annotated[str, typer.Option(help=DATA_FORMS)]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(help="Only these classes (ids, names, groups, …; repeatable); 'present': those that have images."),
+]
+Untrained = Annotated[bool, typer.Option("--untrained", help="Take random weights; figures then mean nothing.")]
+Holdout = Annotated[float, typer.Option(help="Share of each class's images that figures are reported on.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+BATCH_SIZE = 64
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help=f"Images at once (default: {BATCH_SIZE}; of a training, the recipe's batch_size).", min=1),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="How many read images beside the main process (default: by the cores).", min=0)
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda (default: a GPU where there is one).")]
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """ "0.5,1,2" or "0.5:3:0.1" (from, to and with, step). Raises HiergenError for anything else."""
+    parts = text.split(":")
+    try:
+        if len(parts) == 1:
+            return [float(part) for part in text.split(",")]
+        low, high, step = (float(part) for part in parts)
+    except ValueError:
+        raise HiergenError(
+            f"{option} {quoted(text)} is no list of numbers", expected="numbers with commas, or FROM:TO:STEP"
+        ) from None
+    count = (high - low) / step + 1e-9 if step > 0 else -1.0
+    if not 0 <= count < 1000:
+        raise HiergenError(f"{option} {quoted(text)} is no range", expected="FROM:TO:STEP with at most 1000 steps")
+    return [round(low + i * step, 10) for i in range(int(count) + 1)]
+
+
+def read_gains(network: HierarchicalNetwork, typed: list[str]) -> dict[int | str, float]:
+    """TERM=NUMBER texts as gains. Raises HiergenError for anything else."""
+    from hiergen.lookup.choose import read_term
+
+    gains: dict[int | str, float] = {}
+    for text in typed:
+        term, sign, number = text.rpartition("=")
+        try:
+            gains[read_term(network.selector, term.strip())] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not term.strip():
+            raise HiergenError(f"--gain {quoted(text)} is no gain", expected='TERM=NUMBER, as in "domestic cat=1.4"')
+    return gains

@@ -1,4 +1,5 @@
-"""The command `hiergen attend`: what top-down attention does to a trained network's accuracy."""
+"""Commands that steer a trained network: `attend`, what top-down attention does to its accuracy; `coarse-first`,
+accuracy against compute when only the likely subtrees run."""
 
 from __future__ import annotations
 
@@ -9,27 +10,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hiergen.cli.app import Json, app, console
-from hiergen.cli.inputs import (
+from hiergen.cli.app import (
     BATCH_SIZE,
     BatchSize,
     Classes,
     Data,
     Device,
     Holdout,
+    Json,
     Model,
     Seed,
     Untrained,
     Weights,
     Workers,
+    app,
+    console,
     numbers,
     read_gains,
 )
-from hiergen.errors import HiergenError, quoted
+from hiergen.console.terminal import plain_table, say
+from hiergen.errors import HiergenError, quoted, unquoted
 
 if TYPE_CHECKING:
-    from hiergen.costs.attention import Scan
-    from hiergen.costs.attention_effects import Effect
+    from hiergen.costs.attention import Effect, Scan
+    from hiergen.costs.coarse_first import Point, Study
     from hiergen.nn.network import HierarchicalNetwork
 
 _RATES = tuple(i / 10 for i in range(11))
@@ -96,9 +100,9 @@ def attend(
     if as_json:
         print(json.dumps(_as_data(scanned), indent=1))
     else:
-        _show(scanned, _what(network, number))
+        _show_scan(scanned, _what(network, number))
         if plot is not None:
-            console().print(f"→ {plot}", style="bold", markup=False, soft_wrap=True)
+            say(console(), f"→ {plot}", style="bold")
 
 
 def _level(network: HierarchicalNetwork, text: str) -> int:
@@ -126,7 +130,7 @@ def _as_data(scan: Scan) -> dict[str, object]:
     }
 
 
-def _show(scan: Scan, what: str) -> None:
+def _show_scan(scan: Scan, what: str) -> None:
     from rich.table import Table
 
     printer, best, held = console(), scan.best, scan.held
@@ -168,9 +172,7 @@ def _print_effects(
         return
     cued = {(node.level, node.branch) for term in gains for node in network.selector.nodes(term)}
     for named in gains:
-        console().print(
-            f"{quoted(named)}: {quoted(network.selector.explain(named))[1:-1]}", markup=False, soft_wrap=True
-        )
+        say(console(), f"{quoted(named)}: {unquoted(network.selector.explain(named))}")
     nodes = [(0, 0), *((node.level, node.branch) for node in network.nodes)]
     shown = [
         (row, place in cued)
@@ -181,20 +183,96 @@ def _print_effects(
 
 
 def _show_effects(rows: list[tuple[Effect, bool]]) -> None:
-    from rich.table import Table
-
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for name in ("level", "group or class", "images", "top-1 without", "with", "", "named without", "with"):
-        table.add_column(name, justify="left" if name == "group or class" else "right")
+    heads = ("level", "group or class", "images", "top-1 without", "with", "", "named without", "with")
+    table = plain_table(heads, left=("group or class",))
     for row, cued in rows:
         before, after = (_percent(right / row.images) for right in row.right)
         change = f"{100 * (row.right[1] - row.right[0]) / row.images:+.2f}"
         cells = (before, after, change, *(f"{named:,}" for named in row.named))
         level = str(row.level) if row.level else ""
-        table.add_row(level, quoted(row.name)[1:-1], f"{row.images:,}", *cells, style="bold" if cued else None)
+        table.add_row(level, unquoted(row.name), f"{row.images:,}", *cells, style="bold" if cued else None)
     console().print(table)
     console().print("named: how often the answer is one of its classes", style="dim")
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
+
+
+@app.command("coarse-first")
+def coarse_first(
+    model: Model,
+    data: Data,
+    weights: Weights = None,
+    level: Annotated[int, typer.Option(help="The level whose groups are scored first.")] = 1,
+    thresholds: Annotated[
+        str, typer.Option(help="Run the likeliest groups up to this probability: a list, or FROM:TO:STEP.")
+    ] = "0,0.5,0.8,0.9,0.95,0.98,0.99,0.999,1",
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="Score groups by their classes' logits: as good as a gate can be.")
+    ] = False,
+    load: Annotated[Path | None, typer.Option(help="Take group heads from this file instead of fitting.")] = None,
+    save: Annotated[bool, typer.Option("--save", help="Keep the fitted group heads beside the weights.")] = False,
+    holdout: Holdout = 0.5,
+    seed: Seed = 0,
+    classes: Classes = None,
+    batch_size: BatchSize = None,
+    timed_batch: Annotated[int, typer.Option(help="Images at once where ms are measured.", min=1)] = 1,
+    workers: Workers = None,
+    device: Device = None,
+    untrained: Untrained = False,
+    as_json: Json = False,
+) -> None:
+    """Score groups first, run only the subtrees that matter: accuracy against MACs and ms."""
+    from hiergen.costs import coarse_first as job
+    from hiergen.models.load import default_device
+
+    study = job.coarse_first(
+        model,
+        data,
+        weights=weights,
+        level=level,
+        thresholds=numbers(thresholds, "--thresholds"),
+        oracle=oracle,
+        load=load,
+        save=save,
+        holdout=holdout,
+        seed=seed,
+        classes=classes,
+        batch_size=batch_size or BATCH_SIZE,
+        timed_batch=timed_batch,
+        workers=workers,
+        device=device,
+        untrained=untrained,
+    )
+    if as_json:
+        print(json.dumps(asdict(study), indent=1))
+        return
+    _show_study(study, timed_batch, device or default_device())
+    if save and weights is not None:
+        say(console(), f"→ {job.heads_beside(weights)}", style="bold")
+
+
+def _show_study(study: Study, batch: int, device: str) -> None:
+    printer, full = console(), study.full
+    printer.print(
+        f"{study.groups} groups of level {study.level}; reported on {study.images:,} images; what always runs is "
+        f"{100 * study.base_macs / full.macs:.1f} % of the full network's {full.macs / 1e6:,.1f} MMACs"
+    )
+    table = plain_table(("threshold", "top-1", "as the full", "groups", "MMACs", "of full", "ms", "of full"))
+    for point, name in [(full, "full network"), *((p, f"{p.threshold:g}") for p in study.points)]:
+        table.add_row(name, *_cells(point, full))
+    printer.print(table)
+    printer.print(f"ms per image: median, batch {batch}, {device}", style="dim")
+
+
+def _cells(point: Point, full: Point) -> list[str]:
+    return [
+        f"{100 * point.top1:.2f} %",
+        f"{100 * point.agrees:.2f} %",
+        f"{point.groups:.2f}",
+        f"{point.macs / 1e6:,.1f}",
+        f"{100 * point.macs / full.macs:.1f} %",
+        f"{point.ms:.2f}",
+        f"{100 * point.ms / full.ms:.0f} %",
+    ]

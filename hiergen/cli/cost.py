@@ -1,18 +1,18 @@
-"""The command `hiergen cost`: what a network or a cutout costs, beside its flat backbone."""
+"""Commands that measure: `cost`, a network or a cutout beside its flat backbone; `tune`, how branches run fastest."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiergen.cli.app import Json, app, console
-from hiergen.cli.inputs import Device, Model
+from hiergen.cli.app import Device, Json, Model, app, console
 from hiergen.console.progress import spinner
 from hiergen.console.terminal import as_json as json_text
-from hiergen.console.terminal import giga
+from hiergen.console.terminal import giga, plain_table, say
 from hiergen.errors import HiergenError, quoted
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def cost(
     as_json: Json = False,
 ) -> None:
     """Count and measure a network, or a cutout of it, beside its flat backbone, whole and with a sliced classifier."""
-    from hiergen.costs.card import cost_card as job
+    from hiergen.costs.card import cost as job
     from hiergen.costs.card import network_to_count
     from hiergen.lookup.choose import choose
     from hiergen.models.load import default_device
@@ -75,28 +75,21 @@ def print_card(card: CostCard) -> None:
             f"ms: median (quartiles) of {', '.join(f'{t.runs} runs at batch {t.batch}' for t in card.rows[0].times)}, "
             f"in turns, {card.dtype}, {card.threads} threads, {card.machine}, torch {card.torch}; weights do not matter"
         )
-        printer.print(how, style="dim", markup=False, soft_wrap=True)
-    printer.print(card.verdict, style="bold", markup=False, soft_wrap=True)
+        say(printer, how, style="dim")
+    say(printer, card.verdict, style="bold")
 
 
 def card_table(card: CostCard) -> Table:
     """One line per row of the card."""
-    from rich.table import Table
 
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for head in ("", *card.heads()):
-        table.add_column(head, justify="left" if head == "" else "right")
+    table = plain_table(("", *card.heads()))
     for row in card.rows:
         table.add_row(row.label, *row.cells())
     return table
 
 
 def _parts_table(card: CostCard) -> Table:
-    from rich.table import Table
-
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in ("", "part", "branches", "params", "GMACs"):
-        table.add_column(column, justify="left" if column in {"", "part"} else "right")
+    table = plain_table(("", "part", "branches", "params", "GMACs"), left=("", "part"))
     for row in card.rows:
         for i, part in enumerate(row.parts):
             label = "" if i else row.label
@@ -111,3 +104,38 @@ def _batches(typed: list[str]) -> list[int]:
         if not re.fullmatch(r"[1-9][0-9]{0,5}", piece):
             raise HiergenError(f"batch cannot be {quoted(piece)}", expected="whole numbers from 1, as 1,16")
     return [int(piece) for piece in pieces]
+
+
+@app.command()
+def tune(
+    model: Annotated[
+        str, typer.Argument(help="A generated model, such as generated/imagenet100.py:N3HL, or a cutout.")
+    ],
+    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes (default: 1).")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Tune training steps instead of inference.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure how each level's branches run fastest here; later runs use it."""
+    from rich.table import Table
+
+    from hiergen.costs.measured import tune as job
+    from hiergen.models.load import load_network
+    from hiergen.nn.tuning import cache_file
+
+    network = load_network(model)
+    table = Table("batch", "level", "branches", "fastest", "ms", "second", "ms", "slowest", "ms")
+    rows = []
+    for size, levels in job(network, batch or [1], train=train, device=device).items():
+        for number, times in enumerate(levels, 1):
+            ranked = sorted(times.items(), key=lambda item: item[1])
+            rows.append({"batch": size, "level": number, "ms": {str(k): round(v, 3) for k, v in ranked}})
+            first, second, last = ranked[0], ranked[1], ranked[-1]
+            cells = (f"{x}" for pair in (first, second, last) for x in (pair[0], f"{pair[1]:.1f}"))
+            table.add_row(str(size), str(number), str(network.levels[number - 1].branches), *cells)
+    saved = cache_file()
+    if as_json:
+        print(json.dumps({"file": str(saved), "tuned": rows}, indent=1))
+        return
+    console().print(table)
+    print(f"saved to {saved}; delete the file to forget it")

@@ -1,7 +1,8 @@
-"""The command `hiergen draw`: a tree, an architecture, or what branches make of an image, as a picture."""
+"""Commands to look: `draw`, a tree, an architecture, or what branches make of an image; `explore`, a page of it all."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from enum import StrEnum
@@ -11,6 +12,8 @@ from typing import Annotated
 import typer
 
 from hiergen.cli.app import app, console
+from hiergen.console.progress import spinner
+from hiergen.console.terminal import say
 from hiergen.errors import HiergenError, quoted
 
 
@@ -96,7 +99,7 @@ def draw(
         theme=theme.value,
         scale=scale,
     )
-    console().print(f"→ {target}", style="bold", markup=False, soft_wrap=True)
+    say(console(), f"→ {target}", style="bold")
 
 
 def _together(option: str, others: dict[str, object], *, given: bool) -> None:
@@ -118,7 +121,7 @@ def _maps(
     gain: list[str],
     channels: int,
 ) -> None:
-    from hiergen.cli.inputs import read_gains
+    from hiergen.cli.app import read_gains
     from hiergen.models.load import load_trained
     from hiergen.views import plots
     from hiergen.views.draw.subject import is_file
@@ -130,8 +133,7 @@ def _maps(
             "an image needs a network", got=quoted(subject), expected="FILE.py:NAME or a cutout's folder"
         )
     from hiergen.models.load import find_model
-    from hiergen.views.draw.maps import best_classes, typed_nodes
-    from hiergen.views.draw.panel import UNTRAINED, draw_maps, read_image, states
+    from hiergen.views.draw.maps import UNTRAINED, best_classes, draw_maps, read_image, states, typed_nodes
 
     reference = find_model(subject)
     trained = weights is not None or reference.weights is not None
@@ -156,8 +158,57 @@ def _maps(
         trained=trained,
         title=f"{reference.name} on {image.name}",
     )
-    console().print(f"→ {target}", style="bold", markup=False, soft_wrap=True)
+    say(console(), f"→ {target}", style="bold")
 
 
 def _file_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "picture"
+
+
+@app.command()
+def explore(
+    source: Annotated[str, typer.Argument(help="A taxonomy file, FILE.yaml:MODEL, FILE.py:NAME or a cutout's folder.")],
+    second: Annotated[
+        str | None, typer.Argument(help="Another one over the same classes, to be shown beside it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The .html file (default: NAME.html).")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="A metrics.json of 'hiergen train' or 'hiergen eval --json'.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights that the page's commands name, as --weights FILE.safetensors.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure milliseconds now: full, flat and some cutouts of each model.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Images at once, for --measure.", min=1)] = 1,
+    threads: Annotated[int | None, typer.Option(help="CPU threads, for --measure (default: torch's own).")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Runs of each (default: what fits into ten seconds).")] = None,
+) -> None:
+    """Write a page to look at: the tree, where its costs sit, and what a cutout would save. It needs no server."""
+    from hiergen.views.explore import explore as job
+
+    with spinner(console(stderr=True)) as progress:
+        done = job(
+            [source] if second is None else [source, second],
+            out,
+            results=results,
+            weights=weights,
+            timed=measure,
+            batch=batch,
+            threads=threads,
+            repeats=repeats,
+            progress=progress,
+        )
+    printer = console()
+    models = ", ".join(model.name for one in done.sources for model in one.models)
+    text = f"→ {done.path}: {len(done.sources[0].ids):,} classes; {models}; {done.size / 1e6:.1f} MB"
+    say(printer, text, style="bold")
+    for one in done.sources:
+        for model in one.models:
+            if model.why:
+                say(printer, f"{model.name}: {model.why}", style="yellow")
+    if weights is not None and not os.path.isfile(weights):
+        text = f"no file {quoted(Path(weights))} is here: the page's commands name it all the same"
+        say(printer, text, style="yellow")
+    say(printer, "next: open it in a browser; no server and no network are needed")

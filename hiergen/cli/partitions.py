@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -106,7 +107,6 @@ def count_partitions(
 def _print(result: CountResult, *, digits: bool, log10: bool) -> None:
     """Each number behind what it is."""
     from hiergen.nestings.count.constraints import short
-    from hiergen.nestings.count.count import log10_of
     from hiergen.nestings.count.request import text
 
     request = result.request
@@ -127,7 +127,7 @@ def _print(result: CountResult, *, digits: bool, log10: bool) -> None:
     levels_text = f"{short(request.k)} level{'s' * (request.k != 1)}"
     print(f"nestings of {request.n:,} classes on {levels_text}: {text(result.count)}")
     if result.same is not None and (nesting := request.nesting) is not None:
-        counts, same = ", ".join(map(str, nesting.counts)), log10_of(result.same)
+        counts, same = ", ".join(map(str, nesting.counts)), math.log10(result.same)
         print(f"{nesting.name} is one of 10^{same:.2f} with its shape (groups {counts} and their sizes),")
         print(f"a share of 10^{same - result.log10:.2f}")
 

@@ -9,7 +9,7 @@ import typer
 
 from hiergen.cli.app import app
 from hiergen.console.terminal import one_line
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, unquoted
 
 
 @app.command()
@@ -28,7 +28,7 @@ def schema(
         print(text, end="")
         return
     if out.suffix != ".json":
-        raise HiergenError("is no file for a schema", place=quoted(out)[1:-1], expected="a name that ends in .json")
+        raise HiergenError("is no file for a schema", place=unquoted(out), expected="a name that ends in .json")
     write_text(out, text)
     print(f"→ {one_line(out)}")
     kind = "recipe" if recipe else "taxonomy file"

@@ -1,18 +1,36 @@
-"""Command: train."""
+"""The commands `hiergen train` and `hiergen eval`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from hiergen.cli.app import Exit, app, console
-from hiergen.cli.inputs import DATA_FORMS, MODEL_FORMS, BatchSize, Device, Workers
+from hiergen.cli.app import (
+    BATCH_SIZE,
+    DATA_FORMS,
+    MODEL_FORMS,
+    BatchSize,
+    Data,
+    Device,
+    Exit,
+    Json,
+    Model,
+    Untrained,
+    Weights,
+    Workers,
+    app,
+    console,
+)
 from hiergen.console.terminal import one_line
-from hiergen.errors import HiergenError
+from hiergen.errors import HiergenError, listed
+
+if TYPE_CHECKING:
+    from hiergen.data.imageclasses import Split
 
 _DIGITS = "digits:N2HL"
 _GIGA = 10**9
@@ -133,7 +151,7 @@ def _run(what: Callable[[Any], object]) -> None:
 def _list_recipes() -> None:
     from rich.table import Table
 
-    from hiergen.training.recipefile import load_recipe, recipe_names
+    from hiergen.training.recipe import load_recipe, recipe_names
 
     table = Table("recipe", "epochs", "batch", "optimizer", "trunk", "what for", box=None, pad_edge=False)
     for name in recipe_names():
@@ -141,3 +159,59 @@ def _list_recipes() -> None:
         optimizer = f"{shown.optimizer.name}, lr {shown.optimizer.lr:g}"
         table.add_row(name, str(shown.epochs), str(shown.batch_size), optimizer, shown.trunk.mode, shown.note)
     console().print(table)
+
+
+@app.command("eval")
+def evaluate(
+    model: Model,
+    data: Data,
+    weights: Weights = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these classes compete (ids, names, groups, …; repeatable); 'present': those with images."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which part of the data: validation or train.")] = "validation",
+    taxonomy: Annotated[
+        Path | None, typer.Option(help="Measure distances on this taxonomy file's tree, not on the network's nesting.")
+    ] = None,
+    decision: Annotated[str, typer.Option(help="argmax, or crm: the least expected distance.")] = "argmax",
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    device: Device = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    root: Annotated[Path | None, typer.Option(help="Where torch/NAME data sets lie.")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out broken images, and count them.")
+    ] = False,
+    untrained: Untrained = False,
+    as_json: Json = False,
+) -> None:
+    """Metrics of a trained network on labelled images: top-1, by level, by group, mistakes' severity, calibration."""
+    from hiergen.training.metrics_table import metrics_table
+    from hiergen.training.run import evaluate as job
+
+    done = job(
+        model,
+        data,
+        weights=weights,
+        classes=classes,
+        taxonomy=taxonomy,
+        split=cast("Split", split),
+        decision=decision,
+        batch_size=batch_size or BATCH_SIZE,
+        workers=workers,
+        precision=precision,
+        device=device,
+        root=root,
+        skip_broken=skip_broken,
+        untrained=untrained,
+        console=console(stderr=True),
+    )
+    if done.broken:
+        print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
+    if as_json:
+        print(json.dumps(done.metrics.to_dict(), indent=2))
+        return
+    console().print(metrics_table(done.metrics))

@@ -15,7 +15,7 @@ import jinja2
 from hiergen.codegen.standalone import STANDS_ALONE
 from hiergen.codegen.standalone import standalone as with_modules
 from hiergen.codegen.view import CutoutOrigin, ModuleView, cutout_view, module_view
-from hiergen.errors import OutputError, quoted
+from hiergen.errors import OutputError, unquoted
 from hiergen.files import check_replaceable, reason, write_text
 from hiergen.planning.from_taxonomy import plan_models
 from hiergen.planning.plan import Plan
@@ -69,7 +69,7 @@ def output_path(taxonomy: Taxonomy, out: str | Path | None, *, standalone: bool 
     try:
         return _checked_output(target, taxonomy, standalone)
     except (OSError, ValueError) as error:  # too long, below a file, a NUL, …
-        raise OutputError(f"cannot be written ({reason(error)})", place=quoted(target)[1:-1]) from None
+        raise OutputError(f"cannot be written ({reason(error)})", place=unquoted(target)) from None
 
 
 def _checked_output(target: Path, taxonomy: Taxonomy, standalone: bool) -> Path:

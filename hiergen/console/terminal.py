@@ -12,12 +12,15 @@ import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _COLOUR = re.compile(r"(\x1b\[[0-9;]{0,30}m)")  # what rich and typer write themselves
@@ -129,6 +132,22 @@ def console(*, stderr: bool = False) -> Console:
     stream = bare(sys.stderr if stderr else sys.stdout)
     made = PlainConsole(file=stream)
     return made if made.is_terminal else PlainConsole(file=stream, width=200)
+
+
+def say(console: Console | None, text: str, *, style: str | None = None) -> None:
+    """A line of text as it is, however long; nothing where there is no console."""
+    if console is not None:
+        console.print(text, markup=False, soft_wrap=True, style=style)
+
+
+def plain_table(heads: Iterable[str], left: Container[str] = ("",)) -> Table:
+    """An empty table without lines; columns are aligned to the right, but for those called as `left` says."""
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(head, justify="left" if head in left else "right")
+    return table
 
 
 def giga(macs: float) -> str:

@@ -1,10 +1,10 @@
 """What a network costs, counted and measured, beside its flat backbone (see docs/cost.md). Imports torch and timm."""
 
-from hiergen.costs.card import CostCard, Row, cost_card
+from hiergen.costs.card import CostCard, Row, cost, verdict
 from hiergen.costs.measured import Timing, in_turns, machine
 from hiergen.costs.memory import Memory
-from hiergen.costs.subjects import Cost, Part, branch_costs, flat_network, module_cost, network_of, network_parts
-from hiergen.costs.verdict import verdict
+from hiergen.costs.subjects import Cost, Part, branch_costs, module_cost, network_of, network_parts
+from hiergen.planning.measure import flat_network
 
 __all__ = [
     "Cost",
@@ -14,7 +14,7 @@ __all__ = [
     "Row",
     "Timing",
     "branch_costs",
-    "cost_card",
+    "cost",
     "flat_network",
     "in_turns",
     "machine",

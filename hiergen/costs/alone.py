@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 from hiergen.costs.memory import RUNS, Memory, weight_bytes
-from hiergen.costs.subjects import flat_network, network_of
+from hiergen.costs.subjects import network_of
 from hiergen.nn.lowering import Lowering
+from hiergen.planning.measure import flat_network
 from hiergen.planning.plan import Plan
 
 

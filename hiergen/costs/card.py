@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,7 +23,6 @@ from hiergen.costs.subjects import (
     asked_device,
     at_rest,
     enough_memory,
-    flat_network,
     module_cost,
     network_parts,
     whole_number,
@@ -34,6 +33,7 @@ from hiergen.models.load import find_model, load_network
 from hiergen.nn.cutout import cut
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.from_network import plan_of
+from hiergen.planning.measure import flat_network
 
 MB = 10**6
 Kind: TypeAlias = Literal["cutout", "full", "flat", "sliced"]
@@ -99,8 +99,6 @@ class CostCard:
     @property
     def verdict(self) -> str:
         """What the figures say, in a few plain sentences."""
-        from hiergen.costs.verdict import verdict
-
         return verdict(self)
 
     def as_data(self) -> dict[str, Any]:
@@ -131,6 +129,15 @@ COLUMNS = (
 )
 
 
+def network_to_count(model: str | Path, weights: str | Path | None, measured: bool) -> HierarchicalNetwork:
+    """The network; one that is only counted needs no memory for its weights."""
+    reference = find_model(model)
+    if measured or weights is not None or reference.weights is not None:
+        return load_network(reference, weights)
+    with torch.device("meta"):
+        return reference.cls().eval()
+
+
 def cost(
     model: str | Path | HierarchicalNetwork,
     classes: ClassSelection | None = None,
@@ -144,47 +151,20 @@ def cost(
     memory: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> CostCard:
-    """The cost card of a network, or of a model by its name (FILE.yaml:NAME, FILE.py:NAME, …).
+    """The cost card of a network, or of a model by its name (FILE.yaml:NAME, FILE.py:NAME, …): it, or with `classes`
+    their cutout, is counted and measured in turns with what it must be compared with.
 
-    See `cost_card`. Raises HiergenError as `find_model` and `cost_card` do.
-    """
-    network = model if isinstance(model, HierarchicalNetwork) else network_to_count(model, weights, time or memory)
-    options = {"batches": batches, "repeats": repeats, "threads": threads, "time": time, "memory": memory}
-    return cost_card(network, classes, device=device, progress=progress, **options)  # type: ignore[arg-type]
+    A network given stays as it is; its weights, and those of the flat backbone, may be random. `repeats`: turns for
+    each batch size (None: what fits into about ten seconds). `time=False, memory=False` only counts; then the network
+    may be on the meta device. Memory is measured with random weights, on a CPU in one fresh process per row.
+    Raises HiergenError as `find_model` does, for unknown or all classes, a device that is not there, or numbers that
+    cannot be.
 
-
-def network_to_count(model: str | Path, weights: str | Path | None, measured: bool) -> HierarchicalNetwork:
-    """The network; one that is only counted needs no memory for its weights."""
-    reference = find_model(model)
-    if measured or weights is not None or reference.weights is not None:
-        return load_network(reference, weights)
-    with torch.device("meta"):
-        return reference.cls().eval()
-
-
-def cost_card(
-    network: HierarchicalNetwork,
-    classes: ClassSelection | None = None,
-    *,
-    device: str | torch.device = "cpu",
-    batches: Sequence[int] = (1, 16),
-    repeats: int | None = None,
-    threads: int | None = None,
-    time: bool = True,
-    memory: bool = True,
-    progress: Callable[[str], None] = lambda _: None,
-) -> CostCard:
-    """Count and measure a network, or with `classes` their cutout, in turns with what it must be compared with.
-
-    The network stays as it is; its weights, and those of the flat backbone, may be random. `repeats`: turns for each
-    batch size (None: what fits into about ten seconds). `time=False, memory=False` only counts; then the
-    network may be on the meta device. Memory is measured with random weights, on a CPU in one fresh process per row.
-    Raises HiergenError for unknown or all classes, a device that is not there, or numbers that cannot be.
-
-    >>> card = cost_card(network, "domestic cat", time=False, memory=False)
+    >>> card = cost(network, "domestic cat", time=False, memory=False)
     >>> [row.kind for row in card.rows]
     ['cutout', 'full', 'flat', 'sliced']
     """
+    network = model if isinstance(model, HierarchicalNetwork) else network_to_count(model, weights, time or memory)
     place = asked_device(device)
     selected = None if classes is None else network.selector.classes(classes)
     batches = sorted({whole_number("batch", batch) for batch in batches})
@@ -238,10 +218,10 @@ class _Subject:
         parts: tuple[Part, ...] = ()
         if isinstance(self.module, HierarchicalNetwork):
             parts = network_parts(self.module)
-            cost = Cost(sum(part.params for part in parts), sum(part.macs for part in parts))
+            whole = Cost(sum(part.params for part in parts), sum(part.macs for part in parts))
         else:
-            cost = module_cost(self.module, input_size)
-        return Row(self.kind, self.label, self.classes, cost.params, cost.macs, parts)
+            whole = module_cost(self.module, input_size)
+        return Row(self.kind, self.label, self.classes, whole.params, whole.macs, parts)
 
     def peaks(
         self, network: HierarchicalNetwork, batches: Sequence[int], place: torch.device, threads: int
@@ -292,3 +272,93 @@ def _dtype(network: HierarchicalNetwork) -> torch.dtype:
 
 def _device_of(network: HierarchicalNetwork) -> torch.device:
     return next(network.parameters()).device
+
+
+# Differences below these say nothing, nor do times whose quartiles overlap; params and MACs are exact.
+_SAME_TIME, _SAME_MEMORY = 0.05, 0.02
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One figure of two rows, smaller is better; `equal` where the difference says nothing."""
+
+    unit: str  # "params", "ms", …
+    at: str  # " at batch 1" or ""
+    first: float
+    second: float
+    equal: bool
+
+    def better(self) -> str:
+        """How much better the smaller one is."""
+        small, large = sorted((self.first, self.second))
+        if self.unit == "ms":
+            return f"{large / small:.2f} × as fast{self.at}"
+        word = "less" if self.unit == "peak memory" else "fewer"
+        return f"{100 * (1 - small / large):.1f} % {word} {self.unit}{self.at}"
+
+    def tie(self) -> str:
+        return f"{'speed' if self.unit == 'ms' else self.unit}{self.at}"
+
+
+def verdict(card: CostCard) -> str:
+    """Cutout against sliced flat network, then against its full network; without a cutout, full against flat."""
+    rows = {row.kind: row for row in card.rows}
+    full = f"the full {card.network}"
+    if "cutout" not in rows:
+        return _against(rows["full"], rows["flat"], full, f"the flat {card.backbone}")
+    sliced = f"the sliced flat {card.backbone}"
+    text = _against(rows["cutout"], rows["sliced"], "the cutout", sliced)
+    return f"{text} {_saved(rows['cutout'], rows['full'], full)}"
+
+
+def compare(first: Row, second: Row) -> list[Compared]:
+    """All figures that both rows have."""
+    compared = [
+        Compared("params", "", first.params, second.params, first.params == second.params),
+        Compared("MACs", "", first.macs, second.macs, first.macs == second.macs),
+    ]
+    for a, b in zip(first.times, second.times, strict=True):
+        near = abs(a.ms - b.ms) <= _SAME_TIME * min(a.ms, b.ms)
+        overlap = a.low <= b.high and b.low <= a.high
+        compared.append(Compared("ms", f" at batch {a.batch}", a.ms, b.ms, near or overlap))
+    for m, n in zip(first.memory, second.memory, strict=True):
+        near = abs(m.peak - n.peak) <= _SAME_MEMORY * min(m.peak, n.peak)
+        compared.append(Compared("peak memory", f" at batch {m.batch}", m.peak, n.peak, near))
+    return compared
+
+
+def _against(first: Row, second: Row, ours: str, theirs: str) -> str:
+    compared = compare(first, second)
+    mine = [c for c in compared if not c.equal and c.first < c.second]
+    other = [c for c in compared if not c.equal and c.first > c.second]
+    if mine and other:
+        text = f"Neither wins everywhere: {theirs} is better by {_joined(other)}; {ours} by {_joined(mine)}."
+    elif mine or other:
+        winner, loser = (ours, theirs) if mine else (theirs, ours)
+        text = f"{winner[0].upper()}{winner[1:]} beats {loser}: {_joined(mine or other)}."
+    else:
+        text = f"{ours[0].upper()}{ours[1:]} and {theirs} cost the same."
+    if first.kind == "cutout" and other:
+        text += " Slicing a trained flat classifier needs no re-training either."
+    if (mine or other) and (same := [c.tie() for c in compared if c.equal]):
+        text += f" No difference that counts: {', '.join(same)}."
+    return text if first.times else f"{text} Speed was not measured."
+
+
+def _saved(cutout: Row, full: Row, name: str) -> str:
+    compared = compare(cutout, full)
+    saved = [f"{100 * (1 - c.first / c.second):.1f} % of {c.unit}{c.at}" for c in compared if _sign(c) < 0]
+    more = [f"{100 * (c.first / c.second - 1):.1f} % more {c.unit}{c.at}" for c in compared if _sign(c) > 0]
+    same = [c.tie() for c in compared if c.equal]
+    parts = [f"saves {', '.join(saved)}"] if saved else []
+    parts += [f"takes {', '.join(more)}"] if more else []
+    parts += [f"is level in {', '.join(same)}"] if same else []
+    return f"Against {name} the cutout {'; it '.join(parts)}."
+
+
+def _sign(compared: Compared) -> int:
+    return 0 if compared.equal else 1 if compared.first > compared.second else -1
+
+
+def _joined(compared: Iterable[Compared]) -> str:
+    return ", ".join(c.better() for c in compared)

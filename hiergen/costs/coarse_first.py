@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from hiergen.data.images import Batch, batches
-from hiergen.data.labelled import labelled_images
-from hiergen.errors import HiergenError, quoted
+from hiergen.data.sources import labelled_images
+from hiergen.errors import HiergenError, unquoted
 from hiergen.models.load import load_trained
 from hiergen.models.weights import identity, taxonomy_hash
 from hiergen.models.weightsfile import read_weights, write_tensors
@@ -144,7 +144,7 @@ def save_heads(coarse: CoarseFirst, path: str | Path) -> None:
 def load_heads(coarse: CoarseFirst, path: str | Path) -> None:
     """Load group heads. Raises HiergenError for other files, and for heads of another network, weights or level."""
     file = read_weights(path)
-    place, metadata = quoted(path)[1:-1], file.metadata
+    place, metadata = unquoted(path), file.metadata
     if _LEVEL not in metadata:
         raise HiergenError("holds no group heads", place=place, hint="'hiergen coarse-first … --save FILE' writes them")
     wanted = {
@@ -155,9 +155,7 @@ def load_heads(coarse: CoarseFirst, path: str | Path) -> None:
     for key, (digest, what) in wanted.items():
         if metadata.get(key) != digest:
             got = metadata.get(key, "nothing")
-            raise HiergenError(
-                f"are group heads of {what}", place=place, expected=digest[:12], got=quoted(got[:12])[1:-1]
-            )
+            raise HiergenError(f"are group heads of {what}", place=place, expected=digest[:12], got=unquoted(got[:12]))
     coarse.heads.load_state_dict(dict(file.tensors))
     coarse.fitted = True
 

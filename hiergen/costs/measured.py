@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import random
 import statistics
 import time
@@ -19,7 +18,7 @@ from hiergen.files import reason
 from hiergen.models.load import load_network
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.nn.tuning import cache_file
+from hiergen.nn.tuning import cache_file, processor
 
 WARM_UP = 3  # runs of each subject that are not counted
 SECONDS = 10.0  # what `repeats=None` aims at
@@ -91,14 +90,7 @@ def threads_set(threads: int | None) -> Iterator[None]:
 
 def machine(device: torch.device) -> str:
     """What the figures were measured on: the GPU's or the CPU's name."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
 
 
 def tune(

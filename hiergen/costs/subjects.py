@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import timm
 import torch
 from torch import nn
 
@@ -19,21 +18,6 @@ from hiergen.nn.macs import branch_macs, count_macs, count_params
 from hiergen.nn.stage import StageRecipe
 from hiergen.planning.blocks import BLOCKS
 from hiergen.planning.plan import Plan, StagePlan
-
-
-def flat_network(backbone: str, classes: int, input_size: tuple[int, ...] = (3, 224, 224)) -> nn.Module:
-    """timm's backbone with a classifier for `classes` classes, in eval mode, with random weights.
-
-    For fewer classes it costs what the trained one costs after its classifier is sliced to their rows.
-    """
-    cfg = timm.get_pretrained_cfg(backbone)
-    options: dict[str, object] = {}
-    if cfg is not None and cfg.fixed_input_size and tuple(cfg.input_size[1:]) != tuple(input_size[1:]):
-        options["img_size"] = tuple(input_size[1:])
-    if input_size[0] != 3:
-        options["in_chans"] = input_size[0]
-    flat: nn.Module = timm.create_model(backbone, num_classes=classes, **options)
-    return flat.eval()
 
 
 def network_of(plan: Plan) -> HierarchicalNetwork:

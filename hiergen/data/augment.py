@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from hiergen.data.augmentation import Augment
 from hiergen.data.images import Transform, eval_transform
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, quoted, unquoted
 from hiergen.nn.network import HierarchicalNetwork
 
 __all__ = ["Mixer", "describe", "eval_transform", "mixer", "train_transform"]
@@ -56,7 +56,7 @@ def train_transform(network: HierarchicalNetwork, augment: Augment) -> Transform
         raise HiergenError(
             f"augment.auto_augment {quoted(augment.auto_augment)} is unknown to timm",
             expected="a text such as rand-m9-mstd0.5-inc1, original, 3a or augmix-m3-w3",
-            got=quoted(error)[1:-1] or None,
+            got=unquoted(error) or None,
         ) from None
     crop, *rest = whole.transforms
     before = [crop]
@@ -106,14 +106,6 @@ def smoothed(targets: Tensor, classes: int, smoothing: float) -> Tensor:
     return one_hot(targets, classes, on_value=1 - smoothing + off, off_value=off)  # type: ignore[no-any-return]
 
 
-def describe(transform: Any) -> str:
-    """A text with all that a transform does: its parts by class and settings, the same in every process.
-
-    The reprs of transforms leave settings out (the sizes that timm's auto-augment was made for, say).
-    """
-    return _text(transform)
-
-
 def _mend(step: Any) -> None:
     """timm asks for 0 bits at the greatest magnitudes, which newer Pillows refuse: one bit is kept."""
     policies = [getattr(step, "ops", []), *getattr(step, "policy", [])]
@@ -126,7 +118,11 @@ def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
     return auto_augment.posterize(image, max(bits, 1))  # type: ignore[no-any-return]
 
 
-def _text(value: Any) -> str:
+def describe(value: Any) -> str:
+    """A text with all that a transform does: its parts by class and settings, the same in every process.
+
+    The reprs of transforms leave settings out (the sizes that timm's auto-augment was made for, say).
+    """
     match value:
         case None | bool() | int() | float() | str() | bytes():
             return repr(value)
@@ -135,31 +131,30 @@ def _text(value: Any) -> str:
         case Tensor():
             return f"tensor{value.tolist()}"
         case transforms.Compose():
-            return f"Compose({', '.join(map(_text, value.transforms))})"
+            return f"Compose({', '.join(map(describe, value.transforms))})"
         case list() | tuple():
-            return f"[{', '.join(map(_text, value))}]"
+            return f"[{', '.join(map(describe, value))}]"
         case set() | frozenset():
-            return f"{{{', '.join(sorted(map(_text, value)))}}}"
+            return f"{{{', '.join(sorted(map(describe, value)))}}}"
         case Mapping():
-            return f"{{{', '.join(f'{_text(k)}: {_text(v)}' for k, v in value.items())}}}"
+            return f"{{{', '.join(f'{describe(k)}: {describe(v)}' for k, v in value.items())}}}"
         case type() | types.BuiltinFunctionType():
             return _name(value)
         case functools.partial():
-            return f"partial({_text(value.func)}, {_text(value.args)}, {_text(value.keywords)})"
+            return f"partial({describe(value.func)}, {describe(value.args)}, {describe(value.keywords)})"
         case types.MethodType():
-            return f"{_text(value.__self__)}.{value.__name__}"
+            return f"{describe(value.__self__)}.{value.__name__}"
         case types.FunctionType():
             cells = [cell.cell_contents for cell in value.__closure__ or ()]
-            return f"{_name(value)}#{_code(value.__code__)}({_text([value.__defaults__, cells])})"
+            return f"{_name(value)}#{_code(value.__code__)}({describe([value.__defaults__, cells])})"
         case nn.Module():
             settings = {k: v for k, v in vars(value).items() if not k.startswith("_")}
-            return (
-                f"{_name(type(value))}({_text(settings)}{_text(dict(value.state_dict()))}{_text(dict(value._modules))})"
-            )
+            parts = "".join(map(describe, (settings, dict(value.state_dict()), dict(value._modules))))
+            return f"{_name(type(value))}({parts})"
     state = getattr(value, "__dict__", None)
     if state is None:
         return repr(value) if type(value).__module__.startswith("numpy") else _name(type(value))
-    return f"{_name(type(value))}({_text(state)})"
+    return f"{_name(type(value))}({describe(state)})"
 
 
 def _name(value: Any) -> str:
@@ -168,5 +163,5 @@ def _name(value: Any) -> str:
 
 def _code(code: types.CodeType) -> str:
     """A short hash of what a function does, for those that a user wrote: their names stay when their bodies change."""
-    inner = [_code(c) if isinstance(c, types.CodeType) else _text(c) for c in code.co_consts]
+    inner = [_code(c) if isinstance(c, types.CodeType) else describe(c) for c in code.co_consts]
     return hashlib.sha256(repr((code.co_code, code.co_names, inner)).encode()).hexdigest()[:12]

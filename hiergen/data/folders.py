@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from hiergen.data.imageclasses import Wanted
-from hiergen.data.images import LabelledImages, Transform
-from hiergen.data.labelling import ImageRequest, Split, label_images
-from hiergen.errors import HiergenError, nearest, quoted
-from hiergen.nn.network import HierarchicalNetwork
+from hiergen.data.imageclasses import ImageRequest, Split, label_images
+from hiergen.data.images import LabelledImages
+from hiergen.errors import HiergenError, nearest, quoted, unquoted
 from hiergen.taxonomy.imagefolder import ImagePlace, find_images
 
 _T = TypeVar("_T")
@@ -25,26 +23,6 @@ PARTS: dict[Split, tuple[str, ...]] = {
 _PART_NAMES = frozenset(name for names in PARTS.values() for name in names)
 
 
-def load_images(
-    root: str | Path,
-    network: HierarchicalNetwork,
-    *,
-    classes: Wanted = None,
-    transform: Transform | None = None,
-) -> LabelledImages:
-    """The images of a folder or a tar, labelled with the network's classes; the network's own eval transform.
-
-    A folder's name is a class id, a class's display name (case, "_" and "-" do not matter) or a word of WordNet for it.
-    `classes`: None, every folder is a class and every class has images; indices of logits, these classes have images
-    and other folders are left out; "present", the classes that have images, and folders that are no class are left out.
-    Raises HiergenError for a root that cannot be read, a folder that is no class, a class without images or with two
-    folders.
-    """
-    root = Path(root)
-    request = ImageRequest(network, classes=classes, transform=transform)
-    return label_images(find_images(root), request, quoted(root)[1:-1], noun="folder")
-
-
 def open_folder(root: Path, request: ImageRequest) -> LabelledImages:
     """The images of a folder or a tar, of its part for the split if it has parts."""
     if not os.path.exists(root) and not root.is_absolute() and root.parent == Path():
@@ -55,15 +33,15 @@ def open_folder(root: Path, request: ImageRequest) -> LabelledImages:
     if os.path.isdir(root):
         if parts := folder_parts(root):
             top, root = root, _part(parts, root, request.split)
-            note = _test_note(root.name, f"{quoted(top)[1:-1]}")
+            note = _test_note(root.name, f"{unquoted(top)}")
         images = find_images(root)
     else:
         images = find_images(root)
         if names := _tar_parts(images):
             chosen = _part(names, root, request.split)
             images = [(place, folder) for place, folder in images if _top(place)[chosen[0]] == chosen[1]]
-            note = _test_note(chosen[1], quoted(root)[1:-1])
-    return label_images(images, request, quoted(root)[1:-1], noun="folder", note=note)
+            note = _test_note(chosen[1], unquoted(root))
+    return label_images(images, request, unquoted(root), noun="folder", note=note)
 
 
 def folder_parts(root: Path) -> dict[Split, Path]:
@@ -114,7 +92,7 @@ def _part(parts: dict[Split, _T], root: Path, split: Split) -> _T:
     if split not in parts:
         raise HiergenError(
             f"has no {'training' if split == 'train' else split} part",
-            place=quoted(root)[1:-1],
+            place=unquoted(root),
             expected=f"a folder {PARTS[split][0]} in it",
         )
     return parts[split]

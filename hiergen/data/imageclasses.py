@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.data.images import LabelledImages, PictureRows, RowImages, Transform, eval_transform
+from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.lookup.vocabulary import Lexicon
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.taxonomy.imagefolder import ImagePlace
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
 
@@ -28,10 +31,10 @@ def homes_of(
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Name → index of its class, for the names of all images (in any order, repeated), and the names left out.
 
-    `classes` is what `load_images` takes. Raises HiergenError as `match` does, and for a class without images.
+    `classes` is what `open_data` takes. Raises HiergenError as `match` does, and for a class without images.
     """
     names = sorted(set(named))
-    indices = match(names, network.nesting, place=place, strict=classes is None, noun=noun, lexicon=True)
+    indices = match(names, network.nesting, place=place, strict=classes is None, noun=noun)
     if classes == PRESENT:
         wanted = set(indices.values())
         if not wanted:
@@ -51,10 +54,9 @@ def match(
     place: str,
     strict: bool = True,
     noun: str = "folder",
-    lexicon: bool = False,
 ) -> dict[str, int]:
-    """Folder → index of its class: by class id, or else by display name, or else (`lexicon`) by WordNet: a wnid, a
-    synset name or a word whose sense is the class itself, not something above or below it.
+    """Folder → index of its class: by class id, or else by display name, or else by WordNet: a wnid, a synset name or a
+    word whose sense is the class itself, not something above or below it.
 
     Raises HiergenError for a name that may be several classes, two folders of one class, and if `strict` for a folder
     that is no class.
@@ -65,12 +67,12 @@ def match(
     for i, names in enumerate(zip(ids, labels, strict=True)):
         for name in names:
             by_key.setdefault(_key(name), set()).add(i)
-    words = _Words(nesting) if lexicon else None
+    words = _Words(nesting)
     homes: dict[str, int] = {}
     taken: dict[int, str] = {}
     for folder in folders:
         fitting = {by_id[folder]} if folder in by_id else by_key.get(_key(folder), set())
-        if not fitting and folder and words is not None:
+        if not fitting and folder:
             fitting = words.named(folder)
         if len(fitting) > 1:
             candidates = listed(ids[i] for i in sorted(fitting))
@@ -142,7 +144,7 @@ def _without_images(
 
 def _shown(index: int, ids: Sequence[str], labels: Sequence[str]) -> str:
     same = ids[index] == labels[index]
-    return quoted(ids[index]) if same else f"{quoted(labels[index])} ({quoted(ids[index])[1:-1]})"
+    return quoted(ids[index]) if same else f"{quoted(labels[index])} ({unquoted(ids[index])})"
 
 
 def _several(noun: str) -> str:
@@ -151,3 +153,60 @@ def _several(noun: str) -> str:
 
 def _key(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+Split: TypeAlias = Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """How images are wanted, whatever they are read from."""
+
+    network: HierarchicalNetwork
+    split: Split = "train"
+    classes: Wanted = None
+    transform: Transform | None = None
+    root: Path | None = None
+    download: bool = False
+
+
+def label_images(
+    images: Sequence[tuple[ImagePlace, str]], request: ImageRequest, place: str, *, noun: str = "class", note: str = ""
+) -> LabelledImages:
+    """Images with the name of the class of each, which is that of its folder where `noun` is "folder".
+
+    Raises HiergenError as `open_data` does.
+    """
+    names = (name for _, name in images)
+    homes, left_out = homes_of(names, request.network, classes=request.classes, place=place, noun=noun)
+    kept = [(where, homes[name]) for where, name in images if name in homes]
+    return LabelledImages(
+        places=tuple(where for where, _ in kept),
+        targets=tuple(target for _, target in kept),
+        transform=request.transform or eval_transform(request.network),
+        left_out=left_out,
+        note=note,
+    )
+
+
+def label_rows(
+    source: PictureRows,
+    names: Sequence[str],
+    request: ImageRequest,
+    place: str,
+    *,
+    rows: Sequence[int] | None = None,
+    note: str = "",
+) -> RowImages:
+    """Rows of a source (default: all of them) with the name of the class of each. Raises HiergenError likewise."""
+    homes, left_out = homes_of(names, request.network, classes=request.classes, place=place, noun="class")
+    numbers = range(len(names)) if rows is None else rows
+    kept = [(row, homes[name]) for row, name in zip(numbers, names, strict=True) if name in homes]
+    return RowImages(
+        source=source,
+        rows=tuple(row for row, _ in kept),
+        targets=tuple(target for _, target in kept),
+        transform=request.transform or eval_transform(request.network),
+        left_out=left_out,
+        note=note,
+    )

@@ -24,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, unquoted
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.imagefolder import ImagePlace
 
@@ -264,7 +264,7 @@ def broken(error: BaseException, place: str) -> HiergenError:
         why = "no format that PIL knows"
     else:
         text = str(error) or type(error).__name__
-        why = quoted(text.splitlines()[0])[1:-1]
+        why = unquoted(text.splitlines()[0])
     return HiergenError(f"cannot be read as an image ({why})", place=place)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hiergen.data.images import ImageSet, cores
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, unquoted
 
 Key: TypeAlias = tuple[int, int]  # round (epoch or view), index
 Loaded: TypeAlias = tuple[Tensor, Tensor, list[str]]
@@ -166,7 +166,7 @@ def read_batches(samples: Samples, batches: Iterable[list[Key]], *, workers: int
             if not text.startswith("DataLoader worker"):
                 raise
             raise HiergenError(
-                f"a process that reads images is gone ({quoted(text)[1:-1]})",
+                f"a process that reads images is gone ({unquoted(text)})",
                 hint="often memory ran out: fewer --workers, or 0",
             ) from None
         yield items

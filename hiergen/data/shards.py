@@ -15,9 +15,9 @@ from pathlib import Path
 from timm.utils.misc import natural_key
 
 from hiergen.data.folders import PARTS, pick
+from hiergen.data.imageclasses import ImageRequest, Split, label_images
 from hiergen.data.images import LabelledImages
-from hiergen.data.labelling import ImageRequest, Split, label_images
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, quoted, unquoted
 from hiergen.files import read_text, reason
 from hiergen.taxonomy.imagefolder import ImagePlace, members
 from hiergen.taxonomy.synsets import is_wnid
@@ -74,7 +74,7 @@ def _shards(pattern: str, root: Path | None, split: Split) -> tuple[list[Path], 
     """The files, and what is to be noted of them."""
     if re.match(r"[a-z0-9+]{2,}:", pattern, re.IGNORECASE):
         text = "is not on this disk, and shards are not read over a network"
-        raise HiergenError(text, place=quoted(pattern)[1:-1], hint="copy them to a folder")
+        raise HiergenError(text, place=unquoted(pattern), hint="copy them to a folder")
     path = _joined(pattern, root)
     if os.path.isdir(path):
         files, note = _tars(path), ""
@@ -92,10 +92,10 @@ def _shards(pattern: str, root: Path | None, split: Split) -> tuple[list[Path], 
         files = sorted((file for matches in globs for file in matches), key=lambda file: natural_key(str(file)))
     if missing := [file for file in files if not os.path.isfile(file)]:
         more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise HiergenError(f"no shard {quoted(missing[0])}{more}", place=quoted(pattern)[1:-1])
+        raise HiergenError(f"no shard {quoted(missing[0])}{more}", place=unquoted(pattern))
     if not files:
         expected = "shard-{000..003}.tar, *.tar or a folder of them"
-        raise HiergenError("no shard fits", place=quoted(pattern)[1:-1], expected=expected)
+        raise HiergenError("no shard fits", place=unquoted(pattern), expected=expected)
     return files, ""
 
 
@@ -108,7 +108,7 @@ def _tars(folder: Path) -> list[Path]:
 
 
 def _shown(path: Path) -> str:
-    return quoted(path)[1:-1]
+    return unquoted(path)
 
 
 def _expanded(text: str) -> list[str]:
@@ -121,7 +121,7 @@ def _expanded(text: str) -> list[str]:
             low, high, width = int(numbers[1]), int(numbers[2]), len(numbers[1])
             middles, count = (f"{i:0{width}d}" for i in range(low, high + 1)), max(high - low + 1, 0)
         if count * len(starts) > _MOST_SHARDS:
-            raise HiergenError("names too many shards", place=quoted(text)[1:-1], expected=f"at most {_MOST_SHARDS:,}")
+            raise HiergenError("names too many shards", place=unquoted(text), expected=f"at most {_MOST_SHARDS:,}")
         ends = [rest[: braces.start()] + middle for middle in middles]
         starts, rest = [start + end for start in starts for end in ends], rest[braces.end() :]
     return [start + rest for start in starts]
@@ -147,7 +147,7 @@ def _samples(file: Path) -> Iterator[tuple[ImagePlace, int | str]]:
             stem, ending = ("", "") if member is None else _key(member.name)
             if stem != key or member is None:
                 if image is not None:
-                    yield image, _label(labels, f"{place}:{quoted(key)[1:-1]}")
+                    yield image, _label(labels, f"{place}:{unquoted(key)}")
                 key, image, labels = stem, None, {}
             if member is None:
                 continue

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os  # os.path answers False for a name too long, where Path raises
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from hiergen.console.terminal import one_line
 from hiergen.data.folders import DIGITS, FORMS, has_parts, open_folder
-from hiergen.data.imageclasses import Wanted
+from hiergen.data.imageclasses import PRESENT, ImageRequest, Split, Wanted, label_rows
 from hiergen.data.images import ImageSet, RowImages, Transform, digest
 from hiergen.data.images import split as split_targets
-from hiergen.data.labelling import ImageRequest, Split, label_rows
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, listed, quoted
+from hiergen.lookup.choose import choose
 from hiergen.nn.network import HierarchicalNetwork
 
 _STREAMS = ("hfids", "tfds")
@@ -39,14 +41,19 @@ def open_data(
     root: str | Path | None = None,
     download: bool = False,
 ) -> ImageSet:
-    """The training or validation images of a data set; `classes` and `transform` as in `load_images`.
+    """The training or validation images of a data set, labelled with the network's classes; the default `transform` is
+    the network's own for evaluation.
 
     `data` is "digits"; a folder or a .tar with a folder for each class, or with such a folder or tar for each part
     (train and val, validation, valid or test); or one of timm's names: "torch/cifar10" (torchvision's files, looked for
     in `root`, which is "data" by default, and fetched only if `download`), "torch/image_folder" and "torch/imagenet"
     (the folder `root`), "hfds/NAME" (the package datasets; `root` is its cache) and "wds/shard-{000..003}.tar"
     (local webdataset shards, in `root` if given). Data without parts is the same for both splits.
-    Raises HiergenError for data that is not there or cannot be read, and as `load_images` does for its classes.
+    A folder's name is a class id, a class's display name (case, "_" and "-" do not matter) or a word of WordNet for it.
+    `classes`: None, every folder is a class and every class has images; indices of logits, these classes have images
+    and other folders are left out; "present", the classes that have images, and folders that are no class are left out.
+    Raises HiergenError for data that is not there or cannot be read, a folder that is no class, and a class without
+    images or with two folders.
     """
     request = ImageRequest(network, split, classes, transform, None if root is None else Path(root), download)
     return _opener(data).open(request)
@@ -128,3 +135,26 @@ def _arrays() -> tuple[np.ndarray, np.ndarray]:
 @cache
 def _parts() -> tuple[list[int], list[int]]:
     return split_targets(_arrays()[1].tolist(), _HELD, seed=_SEED)
+
+
+def labelled_images(
+    network: HierarchicalNetwork,
+    data: str,
+    classes: Sequence[str] | str | None = None,
+    *,
+    split: Split = "validation",
+    root: str | Path | None = None,
+) -> ImageSet:
+    """The images of the network's classes, of one part of the data (validation: if it has one).
+
+    `classes` are terms as `--classes` takes them, or "present". What is left out is said on stderr. Raises HiergenError
+    as `open_data` and `choose` do.
+    """
+    terms = [classes] if isinstance(classes, str) else list(classes or ())
+    wanted = PRESENT if terms == [PRESENT] else choose(network.selector, terms)
+    images = open_data(data, network, split=split, classes=wanted, root=None if root is None else Path(root))
+    if images.left_out:
+        print(f"left out: {len(images.left_out)} folders ({listed(images.left_out)})", file=sys.stderr)
+    if images.note:
+        print(one_line(images.note), file=sys.stderr)
+    return images

@@ -15,9 +15,9 @@ import timm
 from PIL import Image
 
 from hiergen.data.folders import PARTS, has_parts, open_folder, pick
+from hiergen.data.imageclasses import ImageRequest, Split, label_images, label_rows
 from hiergen.data.images import ImageSet, digest
-from hiergen.data.labelling import ImageRequest, Split, label_images, label_rows
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.files import reason
 from hiergen.taxonomy.imagefolder import ImagePlace
 
@@ -97,7 +97,7 @@ def _torch_dataset(name: str, request: ImageRequest) -> Any:
             "cannot be downloaded" if request.download else "its files are not there, or not whole",
             place=f"torch/{name}",
             expected=f"them in {ImagePlace(Path(root))}",
-            got=quoted(_one_line(reason(error)))[1:-1] if request.download else None,
+            got=unquoted(_one_line(reason(error))) if request.download else None,
             hint=f"where there is a network, 'import timm; {call}' in Python puts them there",
         ) from None
 
@@ -121,7 +121,7 @@ def _plain(text: str) -> str:
 
 def open_hf(name: str, request: ImageRequest) -> ImageSet:
     """A data set of the package datasets, or a folder that its `save_to_disk` wrote; see `open_data`."""
-    place = f"hfds/{quoted(name)[1:-1]}"
+    place = f"hfds/{unquoted(name)}"
     splits = _hf_splits(name, request.root)
     part = next(iter(splits)) if len(splits) == 1 else pick(splits, request.split)
     if part is None:
@@ -187,7 +187,7 @@ def _hf_splits(name: str, root: Path | None) -> dict[str, Callable[[], Any]]:
         raise HiergenError(
             f"reading {quoted(f'hfds/{name}')} needs the package datasets", hint="pip install datasets"
         ) from None
-    place = f"hfds/{quoted(name)[1:-1]}"
+    place = f"hfds/{unquoted(name)}"
     if int(datasets.__version__.partition(".")[0]) < 4:
         raise HiergenError(
             f"reading {quoted(f'hfds/{name}')} needs a newer datasets: earlier ones run a script in the data's folder",
@@ -220,7 +220,7 @@ def _loading(place: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, RuntimeError) as error:
         raise HiergenError(
-            f"cannot be loaded ({quoted(_one_line(str(error)) or type(error).__name__)[1:-1]})",
+            f"cannot be loaded ({unquoted(_one_line(str(error)) or type(error).__name__)})",
             place=place,
             hint="without a network, name a data set that was loaded here before, or a folder that save_to_disk wrote",
         ) from None

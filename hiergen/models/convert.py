@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.models.weightsfile import is_pickle, read_bytes, read_weights, write_tensors
 
 # Where training scripts keep weights in a checkpoint, in timm's order of preference: averaged ones first.
@@ -64,12 +64,10 @@ def convert(source: str | Path, target: str | Path, *, use_ema: bool = True) -> 
     """
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
-        raise OutputError(
-            "is no name for weights", place=quoted(target)[1:-1], expected="a name ending in .safetensors"
-        )
+        raise OutputError("is no name for weights", place=unquoted(target), expected="a name ending in .safetensors")
     raw = read_bytes(source)
     if target.exists() and target.samefile(source):
-        raise OutputError("is the file to convert", place=quoted(target)[1:-1], expected="another path")
+        raise OutputError("is the file to convert", place=unquoted(target), expected="another path")
     if is_pickle(raw):
         tensors, key = _weights(read_pickle(raw, source), source, use_ema, len(raw))
     else:
@@ -85,7 +83,7 @@ def read_pickle(raw: bytes, source: Path) -> Any:
     _check_sizes(raw, source)
     for name in _GROWING:
         if name in raw:
-            raise _more_than_weights(quoted(source)[1:-1], name.decode().strip().replace("\n", "."))
+            raise _more_than_weights(unquoted(source), name.decode().strip().replace("\n", "."))
     return _unpickled(raw, source)
 
 
@@ -94,7 +92,7 @@ def check_amount(tensors: Iterable[Tensor], size: int, source: Path) -> None:
     if sum(tensor.numel() * tensor.element_size() for tensor in tensors) > _SHARED * size + _LITTLE:
         raise HiergenError(
             "holds tensors that are far larger than the file",
-            place=quoted(source)[1:-1],
+            place=unquoted(source),
             hint="where it was made, save clones: {name: tensor.clone() for name, tensor in ….items()}",
         )
 
@@ -107,17 +105,17 @@ def _check_sizes(raw: bytes, source: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise _broken(quoted(source)[1:-1], error, "zipfile") from None  # torch is less strict, and would unpack it
+        raise _broken(unquoted(source), error, "zipfile") from None  # torch is less strict, and would unpack it
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > len(raw):
         raise HiergenError(
             "is a compressed zip, which may unpack to any size",
-            place=quoted(source)[1:-1],
+            place=unquoted(source),
             expected="a file that torch.save wrote",
         )
 
 
 def _unpickled(raw: bytes, source: Path) -> Any:
-    place = quoted(source)[1:-1]
+    place = unquoted(source)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):  # timm's saved options
             warnings.simplefilter("ignore")
@@ -141,12 +139,12 @@ def _more_than_weights(place: str, name: str | None) -> HiergenError:
 
 def _broken(place: str, error: Exception, who: str) -> HiergenError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return HiergenError("is a truncated or corrupt checkpoint", place=place, hint=f"{who} says: {quoted(reason)[1:-1]}")
+    return HiergenError("is a truncated or corrupt checkpoint", place=place, hint=f"{who} says: {unquoted(reason)}")
 
 
 def _weights(checkpoint: Any, source: Path, use_ema: bool, size: int) -> tuple[dict[str, Tensor], str | None]:
     """The state dict inside, without the prefixes of wrappers, and its key."""
-    place = quoted(source)[1:-1]
+    place = unquoted(source)
     if not isinstance(checkpoint, Mapping):
         raise HiergenError("holds no state dict", place=place, got=type(checkpoint).__name__)
     keys = [key for key in _KEYS if (use_ema or not key.endswith("_ema")) and checkpoint.get(key) is not None]

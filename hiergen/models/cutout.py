@@ -16,11 +16,11 @@ import torch
 from hiergen.codegen.build import render_cutout
 from hiergen.codegen.standalone import standalone
 from hiergen.codegen.view import CutoutOrigin
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.files import reason, set_mode, staging, umask, write_text, writing
 from hiergen.lookup.choose import choose, find_terms, read_term
 from hiergen.lookup.reference import CUTOUT_SOURCE
-from hiergen.models.load import CUTOUT_WEIGHTS, ModelRef, find_model, network_in, run_source
+from hiergen.models.load import CUTOUT_WEIGHTS, ModelRef, check_weights, find_model, network_in, run_source
 from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
 from hiergen.models.weightsfile import CutoutProvenance
 from hiergen.nn.cutout import cut, difference
@@ -73,15 +73,8 @@ def cutout(
     target = _target(Path(folder), force)
     reference = find_model(model)
     name = _class_name(reference, name)
+    check_weights(reference, weights, untrained, hint="--untrained cuts a network of random ones")
     file = weights if weights is not None else reference.weights
-    if file is None and not untrained:
-        raise HiergenError(
-            f"no weights for {reference.name}",
-            expected="--weights FILE.safetensors",
-            hint="--untrained cuts a network of random ones",
-        )
-    if weights is not None and untrained:
-        raise HiergenError("weights are given, and none are wanted", expected="--weights or --untrained")
     network = reference.cls().eval()
     source_weights = load_weights(network, file).sha256 if file is not None and not untrained else None
     selector = network.selector
@@ -105,13 +98,13 @@ def cutout(
     plan = plan_of(part, taxonomy="cutout", model=name)
     source = render_cutout(plan, origin)
     provenance = CutoutProvenance(reference.name, origin.source_taxonomy, source_weights, tuple(part.classes))
-    with _staged(target) as staging:
-        save_weights(part, staging / CUTOUT_WEIGHTS, model=name, provenance=provenance)
-        write_text(staging / CUTOUT_SOURCE, source)
+    with _staged(target) as made:
+        save_weights(part, made / CUTOUT_WEIGHTS, model=name, provenance=provenance)
+        write_text(made / CUTOUT_SOURCE, source)
         if alone:
-            write_text(staging / CUTOUT_STANDALONE, standalone(source))
+            write_text(made / CUTOUT_STANDALONE, standalone(source))
         again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
-        load_weights(again, staging / CUTOUT_WEIGHTS)
+        load_weights(again, made / CUTOUT_WEIGHTS)
         proof = _proof(network, again)
     return Cutout(target, full_plan, plan, why, *proof)
 
@@ -147,7 +140,7 @@ def _proof(network: HierarchicalNetwork, part: HierarchicalNetwork) -> tuple[flo
 
 def _target(folder: Path, force: bool) -> Path:
     """The folder, if a cutout may be written there."""
-    place = quoted(folder)[1:-1]
+    place = unquoted(folder)
     try:
         if not folder.exists():
             return folder

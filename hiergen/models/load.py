@@ -14,7 +14,7 @@ from types import ModuleType
 import timm
 import torch
 
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.files import read_text
 from hiergen.lookup.reference import CUTOUT_SOURCE, FOLDER, Reference, parse_reference, registered_in
 from hiergen.nn.network import HierarchicalNetwork
@@ -110,7 +110,7 @@ def load_trained(
         target = torch.empty(0, device=torch.device(device)).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise HiergenError(f"no device {quoted(device)}", hint=f"torch says: {quoted(reason)[1:-1]}") from None
+        raise HiergenError(f"no device {quoted(device)}", hint=f"torch says: {unquoted(reason)}") from None
     if isinstance(model, HierarchicalNetwork):
         if weights is not None:
             from hiergen.models.weights import load_weights
@@ -118,16 +118,17 @@ def load_trained(
             load_weights(model, weights)
         return model.eval().to(target)
     reference = model if isinstance(model, ModelRef) else find_model(model)
-    if weights is None and reference.weights is None and not untrained:
-        raise HiergenError(
-            f"no weights for {reference.name}",
-            expected="--weights FILE.safetensors",
-            hint="--untrained takes random ones, whose figures mean nothing",
-        )
-    if weights is not None and untrained:
-        raise HiergenError("weights are given, and none are wanted", expected="--weights or --untrained")
+    check_weights(reference, weights, untrained, hint="--untrained takes random ones, whose figures mean nothing")
     torch.manual_seed(0)
     return load_network(reference, weights).to(target)
+
+
+def check_weights(reference: ModelRef, weights: str | Path | None, untrained: bool, *, hint: str) -> None:
+    """Raises HiergenError where there are no weights and random ones are not asked for, and where both are."""
+    if weights is None and reference.weights is None and not untrained:
+        raise HiergenError(f"no weights for {reference.name}", expected="--weights FILE.safetensors", hint=hint)
+    if weights is not None and untrained:
+        raise HiergenError("weights are given, and none are wanted", expected="--weights or --untrained")
 
 
 def _planned(reference: Reference) -> ModelRef:
@@ -155,9 +156,9 @@ def _cutout(folder: Path) -> ModelRef:
         files = sorted(file.name for file in folder.glob("*.py"))
         raise HiergenError(
             f"is a folder without {' and '.join(missing)}",
-            place=quoted(folder)[1:-1],
+            place=unquoted(folder),
             expected="a folder that 'hiergen cutout' wrote",
-            hint=f"or name a file in it: {', '.join(quoted(f)[1:-1] for f in files[:5])}" if files else None,
+            hint=f"or name a file in it: {', '.join(unquoted(f) for f in files[:5])}" if files else None,
         )
     model_ref = network_in(_run(source), None, source)
     return ModelRef(model_ref.cls, model_ref.path, model_ref.registered, weights)
@@ -168,7 +169,7 @@ def run_source(source: str, path: Path) -> ModuleType:
 
     Raises HiergenError for a text that cannot be imported.
     """
-    place, full = quoted(path)[1:-1], path.resolve()
+    place, full = unquoted(path), path.resolve()
     digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     stem = re.sub(r"\W", "_", path.stem, flags=re.ASCII)
     name = f"hiergen_model_{stem}_{hashlib.sha256(str(full).encode('utf-8', 'replace')).hexdigest()[:8]}"
@@ -199,13 +200,13 @@ def run_source(source: str, path: Path) -> ModuleType:
 def _run(path: Path) -> ModuleType:
     source = read_text(path)
     if path.suffix != ".py":
-        raise HiergenError("is no Python file", place=quoted(path)[1:-1], expected=_FORMS)
+        raise HiergenError("is no Python file", place=unquoted(path), expected=_FORMS)
     return run_source(source, path)
 
 
 def _not_imported(place: str, error: BaseException) -> HiergenError:
     reason = str(error).splitlines()[0] if str(error) else "no reason given"
-    return HiergenError("cannot be imported", place=place, got=f"{type(error).__name__}: {quoted(reason)[1:-1]}")
+    return HiergenError("cannot be imported", place=place, got=f"{type(error).__name__}: {unquoted(reason)}")
 
 
 def _dotted(module: str, name: str | None) -> ModelRef:
@@ -216,20 +217,20 @@ def _dotted(module: str, name: str | None) -> ModelRef:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise _not_imported(quoted(module)[1:-1], error) from error
+            raise _not_imported(unquoted(module), error) from error
         modules = [".".join(p.with_suffix("").parts) for p in sorted(FOLDER.glob("*.py"))]
         raise HiergenError(
             f"no module {quoted(module)}", expected=_FORMS, nearest=nearest(module, modules), hint=_BUILD
         ) from None
     except _BAD_SOURCE as error:
-        raise _not_imported(quoted(module)[1:-1], error) from error
+        raise _not_imported(unquoted(module), error) from error
     file = getattr(imported, "__file__", None)
     return network_in(imported, name, Path(file) if file else None)
 
 
 def network_in(module: ModuleType, name: str | None, path: Path | None) -> ModelRef:
     """The network class of that name, or the only one."""
-    place = quoted(path or module.__name__)[1:-1]
+    place = unquoted(path or module.__name__)
     classes = {
         key: value
         for key, value in vars(module).items()

@@ -14,7 +14,7 @@ from torch import nn
 from hiergen.codegen.build import render
 from hiergen.errors import HiergenError, SpecError
 from hiergen.models.load import network_of
-from hiergen.models.trunk_weights import copy_trunk
+from hiergen.models.weights import copy_trunk
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy

@@ -1,4 +1,4 @@
-"""Weights of networks: saved with what they are of, and loaded only where they belong."""
+"""Weights of networks: saved with what they are of, and loaded only where they belong; a trunk's from a backbone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiergen._version import __version__
 from hiergen.console.terminal import command
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, quoted, unquoted
 from hiergen.models.weightsfile import FORMAT, CutoutProvenance, WeightsFile, read_weights, write_tensors
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.trunk import stages, trunk_model
 
 _SHORT = 12  # hex digits of a hash in a message
 
@@ -73,15 +74,16 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
     if any(tensor.is_meta for tensor in state.values()):
         raise HiergenError("a network on the meta device has no memory for weights", hint="build it on a real device")
     differs = _difference(state, file.tensors)
-    place = quoted(file.path)[1:-1]
+    place = unquoted(file.path)
     digest, other = taxonomy_hash(network), file.metadata.get("taxonomy_sha256")
     if other is not None and other != digest:
+        convert = command(("hiergen", "convert", place, "-o", "PLAIN.safetensors"))
         raise HiergenError(
             f"are weights of another taxonomy{_first_class(network.classes, file.classes)}",
             place=place,
             expected=f"{digest[:_SHORT]} ({type(network).__name__}, {len(network.classes)} classes)",
             got=f"{_word(other[:_SHORT])} ({_word(file.metadata['model'])}, {len(file.classes)} classes)",
-            hint=differs or f"all shapes fit: if only names changed, {_convert(place)} drops the taxonomy",
+            hint=differs or f"all shapes fit: if only names changed, {convert} drops the taxonomy",
         )
     if differs:
         model = f" ({_word(file.metadata['model'])})" if file.metadata else ""
@@ -90,10 +92,6 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
         )
     network.load_state_dict(dict(file.tensors))
     return file
-
-
-def _convert(place: str) -> str:
-    return command(("hiergen", "convert", place, "-o", "PLAIN.safetensors"))
 
 
 def _difference(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:
@@ -126,4 +124,61 @@ def _first_class(ours: Sequence[str], other: Sequence[str]) -> str:
 
 
 def _word(text: str) -> str:
-    return quoted(text)[1:-1]
+    return unquoted(text)
+
+
+_PREFIXES = ("", "trunk.model.", "model.", "module.", "backbone.")
+
+
+def load_trunk(network: HierarchicalNetwork, path: str | Path) -> None:
+    """Copy the trunk's part of a flat backbone's weights (safetensors, timm's names), or of a network's of ours.
+
+    Raises HiergenError for a file without the trunk's tensors, or with other shapes; then nothing is copied.
+    """
+    _load(network.trunk.model, path, network.trunk.backbone)
+
+
+def flat_backbone(network: HierarchicalNetwork, path: str | Path) -> nn.Module:
+    """The trunk's backbone with all of its stages, and these weights; its classifier is left out.
+
+    Raises HiergenError as `load_trunk` does.
+    """
+    backbone = network.trunk.backbone
+    model, _ = trunk_model(backbone, stages(backbone)[-1].name, pretrained=False, input_size=network.input_size)
+    _load(model, path, backbone)
+    return model
+
+
+def copy_trunk(network: HierarchicalNetwork, state: Mapping[str, Tensor], *, place: str) -> None:
+    """Copy the trunk's part of a flat backbone's state dict. Raises HiergenError as `load_trunk` does."""
+    _copy(network.trunk.model, state, network.trunk.backbone, place)
+
+
+def _load(model: nn.Module, path: str | Path, backbone: str) -> None:
+    file = read_weights(path)
+    _copy(model, file.tensors, backbone, unquoted(file.path))
+
+
+def _copy(model: nn.Module, tensors: Mapping[str, Tensor], backbone: str, place: str) -> None:
+    state = model.state_dict()
+    # batch counters are no weights, and some files lack them
+    needed = [name for name in state if not name.endswith("num_batches_tracked")]
+    prefix = max(_PREFIXES, key=lambda p: sum(f"{p}{name}" in tensors for name in needed))
+    missing = [name for name in needed if f"{prefix}{name}" not in tensors]
+    if missing:
+        raise HiergenError(
+            f"are no weights of the backbone {quoted(backbone)}",
+            place=place,
+            expected=f"timm's names, such as {quoted(missing[0])}",
+            got=f"{len(missing)} of {len(needed)} tensors missing",
+        )
+    for name in needed:
+        if state[name].shape != (shape := tensors[f"{prefix}{name}"].shape):
+            raise HiergenError(
+                f"are weights of another backbone than {quoted(backbone)}",
+                place=place,
+                expected=f"{quoted(name)} of shape {tuple(state[name].shape)}",
+                got=str(tuple(shape)),
+            )
+    copied = {name: tensors[f"{prefix}{name}"] for name in state if f"{prefix}{name}" in tensors}
+    model.load_state_dict({**state, **copied})

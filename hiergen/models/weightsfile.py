@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from hiergen._version import __version__
-from hiergen.errors import HiergenError, nearest, quoted
+from hiergen.errors import HiergenError, nearest, unquoted
 from hiergen.files import check_replaceable, put, reason, staging, writing
 
 FORMAT = "hiergen"
@@ -83,7 +83,7 @@ def read_weights(path: str | Path) -> WeightsFile:
     """Read a safetensors file whole and check it. Raises HiergenError as `load_weights` does."""
     path = Path(path)
     raw = read_bytes(path)
-    place = quoted(path)[1:-1]
+    place = unquoted(path)
     if is_pickle(raw):
         raise HiergenError(
             "is a pickle (a PyTorch checkpoint), which can run any code when it is read",
@@ -100,7 +100,7 @@ def read_weights(path: str | Path) -> WeightsFile:
             place=place,
             expected="a whole safetensors file",
             got=f"{len(raw):,} bytes",
-            hint=f"safetensors says: {quoted(str(error).splitlines()[0])[1:-1]}" if str(error) else None,
+            hint=f"safetensors says: {unquoted(str(error).splitlines()[0])}" if str(error) else None,
         ) from None
     metadata = header.get("__metadata__") or {}
     if not {*_WANTED[3:], _CHECKSUM} & set(metadata) and metadata.get("format") != FORMAT:
@@ -112,7 +112,7 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 def read_bytes(path: Path) -> bytes:
     """A regular file's bytes. Raises HiergenError for a missing, unreadable or special file."""
-    place = quoted(path)[1:-1]
+    place = unquoted(path)
     try:
         if path.is_dir():
             raise HiergenError("is a directory", place=place, expected="a file of weights")
@@ -121,7 +121,7 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         beside = sorted(p.name for p in path.parent.glob("*") if p.suffix in {path.suffix, ".safetensors"})
-        close = [quoted(path.parent / name)[1:-1] for name in nearest(path.name, beside)]
+        close = [unquoted(path.parent / name) for name in nearest(path.name, beside)]
         raise HiergenError("no such file", place=place, nearest=close) from None
     except (OSError, ValueError) as error:
         raise HiergenError(f"cannot be read ({reason(error)})", place=place) from None
@@ -136,7 +136,7 @@ def is_pickle(raw: bytes) -> bool:
 
 def convert_command(path: Path) -> str:
     """The command that turns a checkpoint into safetensors."""
-    before, after = (shlex.quote(quoted(p)[1:-1]) for p in (path, path.with_suffix(".safetensors")))
+    before, after = (shlex.quote(unquoted(p)) for p in (path, path.with_suffix(".safetensors")))
     return f"hiergen convert {before} -o {after}"
 
 

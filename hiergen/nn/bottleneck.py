@@ -70,14 +70,7 @@ class Bottlenecks:
     stride: int = 1
 
     def __post_init__(self) -> None:
-        positive(
-            "Bottlenecks",
-            in_channels=self.in_channels,
-            width=self.width,
-            out=self.out,
-            depth=self.depth,
-            stride=self.stride,
-        )
+        positive("Bottlenecks", **vars(self))
 
     @property
     def widest(self) -> int:

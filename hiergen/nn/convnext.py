@@ -136,14 +136,7 @@ class ConvNeXts:
     grn: bool = False
 
     def __post_init__(self) -> None:
-        positive(
-            "ConvNeXts",
-            in_channels=self.in_channels,
-            width=self.width,
-            out=self.out,
-            depth=self.depth,
-            stride=self.stride,
-        )
+        positive("ConvNeXts", **{name: size for name, size in vars(self).items() if name != "grn"})
 
     @property
     def widest(self) -> int:

@@ -6,10 +6,10 @@ is a matrix product of `B·H·W` rows without any copy, and one branch's map is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -53,6 +53,12 @@ class Span:
     families: tuple[int, ...]
 
 
+def span_of(lo: int, maps: Sequence[int]) -> Span:
+    """Neighbouring branches from `lo` on, with the row that each reads."""
+    families = [(row, len(list(same))) for row, same in groupby(maps)]
+    return Span(lo, lo + len(maps), tuple(row for row, _ in families), tuple(count for _, count in families))
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def spans(branches: tuple[int, ...], maps: tuple[int, ...], chunk: int) -> tuple[Span, ...]:
     """Cut the chosen branches (ascending; branch i reads row `maps[i]`) into runs of neighbours, `chunk` at most."""
@@ -61,22 +67,14 @@ def spans(branches: tuple[int, ...], maps: tuple[int, ...], chunk: int) -> tuple
 
 @lru_cache(maxsize=4096)
 def _spans(branches: tuple[int, ...], maps: tuple[int, ...], chunk: int) -> tuple[Span, ...]:
-    spans: list[Span] = []
+    cut: list[Span] = []
     start = 0
     for end in range(1, len(branches) + 1):
         if end < len(branches) and branches[end] == branches[end - 1] + 1 and end - start < chunk:
             continue
-        rows: list[int] = []
-        families: list[int] = []
-        for row in maps[start:end]:
-            if rows and rows[-1] == row:
-                families[-1] += 1
-            else:
-                rows.append(row)
-                families.append(1)
-        spans.append(Span(branches[start], branches[end - 1] + 1, tuple(rows), tuple(families)))
+        cut.append(span_of(branches[start], maps[start:end]))
         start = end
-    return tuple(spans)
+    return tuple(cut)
 
 
 @dataclass

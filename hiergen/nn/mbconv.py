@@ -102,15 +102,7 @@ class InvertedResiduals:
     tf: bool = False
 
     def __post_init__(self) -> None:
-        positive(
-            "InvertedResiduals",
-            in_channels=self.in_channels,
-            width=self.width,
-            out=self.out,
-            depth=self.depth,
-            stride=self.stride,
-            kernel=self.kernel,
-        )
+        positive("InvertedResiduals", **{name: size for name, size in vars(self).items() if name not in ("act", "tf")})
         if self.kernel % 2 == 0:
             raise ValueError(f"InvertedResiduals: kernel expected an odd int, got {self.kernel}")
         if self.act not in ACTS:

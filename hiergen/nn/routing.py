@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from hiergen.nn.lowering import Run, Span, Stack
+from hiergen.nn.lowering import Run, Span, Stack, span_of
 from hiergen.nn.siblings import Siblings
 
 if TYPE_CHECKING:
@@ -80,11 +80,7 @@ def needed_samples(network: HierarchicalNetwork, masks: Tensor) -> list[list[Sam
 def routed_logits(network: HierarchicalNetwork, x: Tensor, masks: Tensor) -> Tensor:
     """Logits `(B, classes)`, -inf where the mask `(B, classes)` is False; each sample runs its own paths only."""
     maps: Routed = {0: (tuple(range(len(x))), network.trunk(x).permute(0, 2, 3, 1))}
-    for j, samples in enumerate(needed_samples(network, masks)):
-        gains, after = network._gains.of_level(j) if network._gains else (None, None)
-        last = j == len(network.levels) - 1
-        maps = advance(network.levels[j], maps, samples, gains=gains, after=after, pool=last)
-    return routed_heads(network, maps, masks)
+    return routed_heads(network, descend_some(network, maps, needed_samples(network, masks), 0), masks)
 
 
 def routed_heads(network: HierarchicalNetwork, pooled: Routed, masks: Tensor) -> Tensor:
@@ -135,16 +131,7 @@ def _runs(level: Siblings, needed: Sequence[Samples]) -> list[Span]:
         if end < level.branches and needed[end] == needed[start]:
             continue
         if needed[start]:
-            homes = [level.parents[i] if level.parents else 0 for i in range(start, end)]
-            rows: list[int] = []
-            families: list[int] = []
-            for home in homes:
-                if rows and rows[-1] == home:
-                    families[-1] += 1
-                else:
-                    rows.append(home)
-                    families.append(1)
-            runs.append(Span(start, end, tuple(rows), tuple(families)))
+            runs.append(span_of(start, [level.parents[i] if level.parents else 0 for i in range(start, end)]))
         start = end
     return runs
 

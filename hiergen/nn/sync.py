@@ -21,7 +21,7 @@ def sync_norms(network: nn.Module, group: Any = None) -> None:
     input and (averaged by DistributedDataParallel) by weight, are then those of one process with all samples. Weights,
     state dict, hooks and optimizers stay as they are. It holds for the branches' norms, and the trunk's
     `nn.BatchNorm1d`, `2d`, `3d` and timm's `BatchNormAct2d`; torch's SyncBatchNorm and timm's conversion to it leave
-    out the branches. Every process must run the same norms in the same order. Undone by `unsync_norms`.
+    out the branches. Every process must run the same norms in the same order.
     Raises HiergenError without a running process group, or for a batch norm of another class.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
@@ -43,17 +43,6 @@ def sync_norms(network: nn.Module, group: Any = None) -> None:
             module.__class__ = _SYNCED[type(module)]
         if isinstance(module, BranchBatchNorm2d | _Synced):
             module.group = ProcessGroup(group)
-
-
-def unsync_norms(network: nn.Module) -> None:
-    """Undo `sync_norms`: every process has its own statistics again."""
-    plain: dict[type[nn.Module], type[nn.Module]] = {synced: kind for kind, synced in _SYNCED.items()}
-    for module in network.modules():
-        if isinstance(module, BranchBatchNorm2d):
-            module.group = None
-        elif isinstance(module, _Synced):
-            module.__class__ = plain[type(module)]  # type: ignore[assignment]
-            del module.group
 
 
 class _Synced(_BatchNorm):

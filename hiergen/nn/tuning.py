@@ -50,7 +50,7 @@ class Case:
 
     def __str__(self) -> str:
         cuda = self.device.type == "cuda"
-        machine = torch.cuda.get_device_name(self.device) if cuda else f"{_processor()} x {self.threads}"
+        machine = torch.cuda.get_device_name(self.device) if cuda else f"{processor()} x {self.threads}"
         mode = "train" if self.training else "eval"
         version = torch.__version__.partition("+")[0]
         return f"{machine} | torch {version} | {self.recipes} | {self.branches} | {self.shape} | {self.dtype} | {mode}"
@@ -181,7 +181,8 @@ def _saved(path: Path) -> dict[str, Lowering]:
 
 
 @lru_cache(maxsize=1)
-def _processor() -> str:
+def processor() -> str:
+    """The CPU's name."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         return next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))

@@ -82,7 +82,7 @@ def _convnext(stage: StagePlan, height: int, width: int) -> StageCost:
         height, width = height // stride, width // stride
         params += 2 * channels + channels * out * stride * stride + out
         macs += channels * out * stride * stride * height * width
-    extra = 2 * hidden if stage.block == "convnextv2" else out  # GRN's two vectors, or layer scale's one
+    extra = 2 * hidden if BLOCKS[stage.block].settings.get("grn") else out  # GRN's two vectors, or layer scale's one
     params += stage.depth * (49 * out + out + 2 * out + out * hidden + hidden + hidden * out + out + extra)
     macs += stage.depth * (49 * out + 2 * out * hidden) * height * width
     return StageCost(params, macs, height, width)

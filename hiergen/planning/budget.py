@@ -21,7 +21,7 @@ Widths = tuple[tuple[int, int], ...]  # (width, out) per level
 
 
 @dataclass(frozen=True)
-class Cost:
+class BudgetCost:
     """Params and MACs of the whole network, and (params, MACs) of each level."""
 
     params: int
@@ -30,7 +30,7 @@ class Cost:
 
 
 def solve_widths(
-    cost: Callable[[Widths], Cost], levels: int, ratio: float, max_params: int | None, max_macs: int | None
+    cost: Callable[[Widths], BudgetCost], levels: int, ratio: float, max_params: int | None, max_macs: int | None
 ) -> Widths:
     """The (width, out) of each level, `ratio` = out / width, that fills the tighter bound to 98 % or more.
 
@@ -56,12 +56,12 @@ def solve_widths(
 class _Solver:
     def __init__(
         self,
-        cost: Callable[[Widths], Cost],
+        cost: Callable[[Widths], BudgetCost],
         levels: int,
         ratio: float,
         max_params: int | None,
         max_macs: int | None,
-        least: Cost,
+        least: BudgetCost,
     ) -> None:
         self._cost = cost
         self._levels = levels
@@ -71,17 +71,17 @@ class _Solver:
         self._free_params = max((max_params or 0) - least.params, 1)
         self._free_macs = max((max_macs or 0) - least.macs, 1)
 
-    def fits(self, cost: Cost) -> bool:
+    def fits(self, cost: BudgetCost) -> bool:
         return (self._max_params is None or cost.params <= self._max_params) and (
             self._max_macs is None or cost.macs <= self._max_macs
         )
 
-    def filled(self, cost: Cost) -> float:
+    def filled(self, cost: BudgetCost) -> float:
         """How full the tighter bound is, 0 … 1."""
         params = cost.params / self._max_params if self._max_params else 0.0
         return max(params, cost.macs / self._max_macs if self._max_macs else 0.0)
 
-    def _load(self, cost: Cost, level: int) -> float:
+    def _load(self, cost: BudgetCost, level: int) -> float:
         params, macs = cost.levels[level]
         load = params / self._free_params if self._max_params else 0.0
         return load + (macs / self._free_macs if self._max_macs else 0.0)

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from hiergen.errors import PlanError, quoted
 from hiergen.planning.backbones import BackboneFacts, StageFacts, default_stage, find_stage
 from hiergen.planning.blocks import BLOCKS, RECIPES, level_cost, level_plan, trunk_plan
-from hiergen.planning.budget import Cost, Widths, solve_widths
+from hiergen.planning.budget import BudgetCost, Widths, solve_widths
 from hiergen.planning.plan import LevelPlan, Plan, StagePlan, TrunkPlan
 from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
@@ -107,7 +107,7 @@ class _Layout:
             ]
             return self._chain(wished)
 
-        def cost(widths: Widths) -> Cost:
+        def cost(widths: Widths) -> BudgetCost:
             # thousands of these are asked for, so that no name of a class is touched
             height, width = self._trunk.height, self._trunk.width
             levels: list[tuple[int, int]] = []
@@ -116,7 +116,7 @@ class _Layout:
                 levels.append((len(names) * one.params, len(names) * one.macs))
                 height, width = one.height, one.width
             head = self._classes * widths[-1][1]
-            return Cost(
+            return BudgetCost(
                 self._trunk.params + sum(params for params, _ in levels) + head + self._classes,
                 self._trunk.macs + sum(macs for _, macs in levels) + head,
                 tuple(levels),

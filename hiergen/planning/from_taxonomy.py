@@ -1,16 +1,19 @@
-"""A taxonomy file's models → their plans; and the findings about a file, those of its models included."""
+"""A taxonomy file's models, or another nesting of its classes → plans; and the findings about a file, those of its
+models included."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, PlanError, quoted
 from hiergen.planning.backbones import BackboneFacts, facts
 from hiergen.planning.compile import compile_plan
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.checks import Finding, check_file, finding_of
 from hiergen.taxonomy.load import Taxonomy
+from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.tree import depths
 
 Progress = Callable[[str], None]
@@ -29,6 +32,52 @@ def plan_if_known(taxonomy: Taxonomy, model: str) -> Plan | None:
     """The plan of one model, or None where its backbone was never measured. Never imports torch."""
     backbone_facts = _facts(taxonomy, model, measure=False)
     return _plan(taxonomy, model, backbone_facts, lambda _: None) if backbone_facts else None
+
+
+def plan_nesting(
+    taxonomy: Taxonomy, nesting: Nesting, model: str | None = None, *, measure: bool = False
+) -> Plan | None:
+    """The plan of a network of this nesting on the trunk and within the budget of one of the file's models.
+
+    Default is the file's first model with as many levels, else its deepest; branches that the file spells out for
+    another number of levels become `auto`. None where the backbone was never measured (`measure` does it, with
+    torch). `nesting` has the classes of the file in its order (`read.align`).
+    Raises SpecError for an unknown model, PlanError for a budget too small, ValueError for other classes.
+    """
+    if nesting.classes != tuple(c.id for c in taxonomy.classes):
+        raise ValueError("the nesting is not over the file's classes in its order")
+    name = taxonomy.check_model(model or find_model(taxonomy, nesting.depth) or taxonomy.deepest)
+    spec = taxonomy.spec.models[name]
+    if spec.single_branch and nesting.depth > 1:
+        spec = spec.model_copy(update={"single_branch": False})
+    if spec.branches != "auto" and len(spec.branches) != nesting.depth:
+        spec = spec.model_copy(update={"branches": "auto"})
+    backbone = facts(spec.trunk.backbone, spec.input_size, measure=measure)
+    if backbone is None:
+        return None
+    nesting = replace(nesting.in_tree_order(), labels=tuple(c.name for c in taxonomy.classes))
+    try:
+        return compile_plan(taxonomy.spec.name, name, spec, nesting, backbone)
+    except PlanError as error:
+        error.problem = f"{nesting.name} as {name}: {error.problem}"
+        raise error.at(taxonomy.document.place(("models", name))) from None
+
+
+def find_model(taxonomy: Taxonomy, levels: int) -> str | None:
+    """The first model of a file with so many levels."""
+    return next((name for name, k in taxonomy.levels.items() if k == levels), None)
+
+
+def find_deepest(taxonomy: Taxonomy, levels: int | None = None) -> str | None:
+    """The deepest model (of so many levels) whose classes have branches of their own, the first of them."""
+    models = taxonomy.spec.models.items()
+    fitting = [name for name, spec in models if levels in (None, taxonomy.levels[name]) and not spec.single_branch]
+    return max(fitting, key=taxonomy.levels.__getitem__, default=None)
+
+
+def _model(taxonomy: Taxonomy, k: int) -> str:
+    fitting = [name for name, levels in taxonomy.levels.items() if levels == k]
+    return fitting[0] if fitting else taxonomy.deepest
 
 
 def validate(path: str | Path) -> list[Finding]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import timm
 import torch
+from torch import nn
 
 from hiergen.errors import PlanError, quoted
 from hiergen.files import replacing
@@ -70,7 +71,8 @@ def measure_backbone(backbone: str, input_size: int | None = None) -> BackboneFa
                     macs=count_macs(trunk, image),
                 )
             )
-        params, macs = zip(*(_flat(backbone, size, classes, image) for classes in (10, 20)), strict=True)
+        flats = [flat_network(backbone, classes, size) for classes in (10, 20)]
+        params, macs = [count_params(flat) for flat in flats], [count_macs(flat, image) for flat in flats]
     per_class = [(b - a) // 10 for a, b in (params, macs)]
     return BackboneFacts(
         backbone=backbone.split(".")[0],
@@ -83,11 +85,19 @@ def measure_backbone(backbone: str, input_size: int | None = None) -> BackboneFa
     )
 
 
-def _flat(backbone: str, size: tuple[int, int, int], classes: int, image: torch.Tensor) -> tuple[int, int]:
+def flat_network(backbone: str, classes: int, input_size: tuple[int, ...] = (3, 224, 224)) -> nn.Module:
+    """timm's backbone with a classifier for `classes` classes, in eval mode, with random weights.
+
+    For fewer classes it costs what the trained one costs after its classifier is sliced to their rows.
+    """
     cfg = timm.get_pretrained_cfg(backbone)
-    options = {"img_size": size[1:]} if cfg and cfg.fixed_input_size and cfg.input_size != size else {}
-    model = timm.create_model(backbone, num_classes=classes, **options).eval()
-    return count_params(model), count_macs(model, image)
+    options: dict[str, object] = {}
+    if cfg is not None and cfg.fixed_input_size and tuple(cfg.input_size[1:]) != tuple(input_size[1:]):
+        options["img_size"] = tuple(input_size[1:])
+    if input_size[0] != 3:
+        options["in_chans"] = input_size[0]
+    flat: nn.Module = timm.create_model(backbone, num_classes=classes, **options)
+    return flat.eval()
 
 
 def write_table(path: Path = TABLE) -> None:

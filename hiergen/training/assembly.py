@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from hiergen.console.progress import ProgressBar
+from hiergen.console.terminal import say
 from hiergen.data.augment import eval_transform, train_transform
 from hiergen.data.batches import Feed, ImageFeed, MapFeed
 from hiergen.data.features import FeatureSet, cached_features
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
-from hiergen.errors import HiergenError, listed, quoted
+from hiergen.errors import HiergenError, listed, quoted, unquoted
 from hiergen.models.load import ModelRef, find_model
-from hiergen.models.trunk_weights import flat_backbone, load_trunk
+from hiergen.models.weights import flat_backbone, load_trunk
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.channelscores import score_batches
 from hiergen.training.checkpoint import load_checkpoint
@@ -104,16 +105,16 @@ class Job:
             self.before = saved.state
             return network
         start = request.weights or self.model.weights
-        fetched = self.recipe.trunk.pretrained and not (start or request.trunk_weights)
-        if fetched:
+        fetching = self.recipe.trunk.pretrained and not (start or request.trunk_weights)
+        if fetching:
             self.say("fetching the backbone's weights")
         with _offline():
-            network = self.model.cls(pretrained=fetched)
+            network = self.model.cls(pretrained=fetching)
         if start is not None:
             load_weights(network, start)
         if request.trunk_weights is not None:
             load_trunk(network, request.trunk_weights)
-        if frozen and not (start or request.trunk_weights or fetched):
+        if frozen and not (start or request.trunk_weights or fetching):
             self.say(
                 "the trunk is frozen at random weights: --trunk-weights FILE (trunk_weights=FILE) or the setting "
                 "trunk.pretrained=true gives it trained ones",
@@ -149,7 +150,7 @@ class Job:
         if self.before.get("images", count) != count:
             raise HiergenError(
                 "the training images are not those that this training started with",
-                place=quoted(self.checkpoint)[1:-1],
+                place=unquoted(self.checkpoint),
                 expected=f"{self.before['images']:,} images",
                 got=f"{count:,}",
             )
@@ -243,8 +244,7 @@ class Job:
                 self.say(f"{name} images: {images.note}", style="yellow")
 
     def say(self, text: str, *, style: str | None = None) -> None:
-        if self.console is not None:
-            self.console.print(text, markup=False, soft_wrap=True, style=style)
+        say(self.console, text, style=style)
 
 
 @contextmanager
@@ -285,7 +285,7 @@ def _restore(network: HierarchicalNetwork, weights: dict[str, Tensor], path: Pat
         first = next(name for name in (*expected, *shapes) if expected.get(name) != shapes.get(name))
         raise HiergenError(
             f"is of another network than {type(network).__name__} is now",
-            place=quoted(path)[1:-1],
+            place=unquoted(path),
             expected=f"{quoted(first)} of shape {expected.get(first, 'none')}",
             got=f"{shapes.get(first, 'none')}",
             hint="the model's file was changed since; build the earlier one again, or start anew",

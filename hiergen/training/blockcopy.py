@@ -8,23 +8,112 @@ means fit narrow branches only roughly until training has updated them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import timm.models.convnext
 import timm.models.resnet
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from timm.models._efficientnet_blocks import InvertedResidual as TimmInvertedResidual
-from torch import nn
+from torch import Tensor, nn
 
 from hiergen.nn.bottleneck import Bottleneck
 from hiergen.nn.convnext import ConvNeXtBlock, ConvNeXtStage
 from hiergen.nn.mbconv import InvertedResidual
 from hiergen.nn.siblings import Siblings
-from hiergen.training.blockparts import BackboneBlock, Channels, Target, batch_norm, gain, kernel, rows, same
-from hiergen.training.mbconvcopy import copy_mbconv, mbconv_mismatch, mbconv_sources
 
-_Any = Any  # timm's modules have no types
+
+@dataclass(frozen=True)
+class BackboneBlock:
+    """A backbone's block: what leads into it (`entry`: norm and convolution, ConvNeXt only), its channels, stride."""
+
+    name: str
+    block: Any
+    entry: Any | None
+    reads: int
+    width: int
+    gives: int
+    stride: int
+    grn: bool = False
+
+    @property
+    def projects(self) -> bool:
+        """Whether its answer's channels are others than those that it reads."""
+        return _projects(self.block, self.entry)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A branch's block, with the same fields."""
+
+    block: Any  # a Bottleneck, ConvNeXtBlock or InvertedResidual
+    entry: Any | None  # a Downsample, ConvNeXt only
+    reads: int
+    width: int
+    gives: int
+    stride: int
+
+    @property
+    def projects(self) -> bool:
+        return _projects(self.block, self.entry)
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Indices into the backbone's channels that one branch takes: read, inner (bottlenecks have two sets), given."""
+
+    reads: Tensor
+    first: Tensor
+    second: Tensor
+    gives: Tensor
+
+
+@dataclass(frozen=True)
+class ChannelScore:
+    """How much each of a block's channels matters to a branch, `(channels,)`: inner (bottlenecks have two sets) and
+    given; None: no opinion."""
+
+    first: Tensor | None = None
+    second: Tensor | None = None
+    gives: Tensor | None = None
+
+
+def _projects(block: Any, entry: Any | None) -> bool:
+    if hasattr(block, "has_skip"):
+        return not block.has_skip
+    return entry is not None or getattr(block, "downsample", None) is not None
+
+
+def kernel(conv: Any, weight: Tensor, branch: int, out: Tensor, into: Tensor) -> None:
+    """`(out, in, k, k)` to the branch's `(out, k, k, in)`, some rows and columns of it."""
+    conv.weight[branch].copy_(weight[out][:, into].permute(0, 2, 3, 1) * gain(weight.shape[1], into))
+
+
+def gain(all_inputs: int, taken: Tensor) -> float:
+    return math.sqrt(all_inputs / len(taken))
+
+
+def batch_norm(ours: Any, theirs: Any, branch: int, which: Tensor) -> None:
+    rows(ours, theirs, branch, which)
+    ours.running_mean[branch].copy_(theirs.running_mean[which])
+    # where another eps is added to it, the sum stays
+    ours.running_var[branch].copy_((theirs.running_var[which] + (theirs.eps - ours.eps)).clamp_(min=0))
+    ours.num_batches_tracked[branch].copy_(theirs.num_batches_tracked)
+
+
+def rows(ours: Any, theirs: Any, branch: int, which: Tensor) -> None:
+    ours.weight[branch].copy_(theirs.weight[which])
+    ours.bias[branch].copy_(theirs.bias[which])
+
+
+def same(gives: Tensor, reads: Tensor) -> Tensor:
+    """1 where a channel given is a channel read, `(given, read)`."""
+    return (gives[:, None] == reads[None]).float()
+
+
 _OURS = {
     timm.models.resnet.Bottleneck: Bottleneck,
     timm.models.convnext.ConvNeXtBlock: ConvNeXtBlock,
@@ -43,7 +132,7 @@ def sources(name: str, stage: nn.Module) -> Iterator[BackboneBlock]:
     for number, block in enumerate(stage.children() if isinstance(stage, nn.Sequential) else [stage]):
         if type(block) is not timm.models.resnet.Bottleneck:
             raise TypeError(f"{name} of the backbone is made of {type(block).__name__}, of which branches have none")
-        parts: _Any = block
+        parts: Any = block
         if parts.se is not None or parts.conv2.groups > 1 or not isinstance(parts.aa, nn.Identity | None):
             raise TypeError(f"{name} of the backbone has other bottlenecks (grouped, with attention or blurred)")
         down = parts.downsample
@@ -57,7 +146,7 @@ def sources(name: str, stage: nn.Module) -> Iterator[BackboneBlock]:
         yield BackboneBlock(f"{name}.{number}", parts, None, parts.conv1.in_channels, inner, out, parts.stride)
 
 
-def _convnext_sources(name: str, stage: _Any) -> Iterator[BackboneBlock]:
+def _convnext_sources(name: str, stage: Any) -> Iterator[BackboneBlock]:
     entry = None if isinstance(stage.downsample, nn.Identity) else stage.downsample
     for number, block in enumerate(stage.blocks):
         channels, width = block.conv_dw.in_channels, block.mlp.fc1.weight.shape[0]
@@ -76,12 +165,12 @@ def _convnext_sources(name: str, stage: _Any) -> Iterator[BackboneBlock]:
 def targets(level: Siblings) -> Iterator[Target]:
     """The blocks of a level, in order."""
     for recipe, stage in zip(level.recipes, level.stages, strict=True):
-        made: _Any = recipe
+        made: Any = recipe
         first = True
         for block in stage.blocks if isinstance(stage, ConvNeXtStage) else stage.children():
             entry = stage.downsample if isinstance(stage, ConvNeXtStage) and first else None
             reads, stride = (made.in_channels, made.stride) if first else (made.out, 1)
-            yield Target(cast(Any, block), entry, reads, made.width, made.out, stride)
+            yield Target(block, entry, reads, made.width, made.out, stride)
             first = False
 
 
@@ -108,26 +197,20 @@ def mismatch(source: BackboneBlock, target: Target) -> str | None:
 @torch.no_grad()
 def copy(source: BackboneBlock, target: Target, branch: int, channels: Channels) -> None:
     """Let one branch's block start as these channels of a backbone's block."""
-    if isinstance(target.block, Bottleneck):
-        _copy_bottleneck(source, target.block, branch, channels)
-    elif isinstance(target.block, InvertedResidual):
-        copy_mbconv(source, target.block, branch, channels)
-    else:
-        _copy_convnext(source, target, branch, channels)
+    _COPIES[type(target.block)](source, target, branch, channels)
 
 
-def _copy_bottleneck(source: BackboneBlock, ours: Bottleneck, branch: int, channels: Channels) -> None:
-    theirs: _Any = source.block
-    copy: _Any = ours
-    kernel(copy.conv1, theirs.conv1.weight, branch, channels.first, channels.reads)
-    batch_norm(copy.bn1, theirs.bn1, branch, channels.first)
-    kernel(copy.conv2, theirs.conv2.weight, branch, channels.second, channels.first)
-    batch_norm(copy.bn2, theirs.bn2, branch, channels.second)
-    kernel(copy.conv3, theirs.conv3.weight, branch, channels.gives, channels.second)
-    batch_norm(copy.bn3, theirs.bn3, branch, channels.gives)
-    if copy.downsample is None:
+def _copy_bottleneck(source: BackboneBlock, target: Target, branch: int, channels: Channels) -> None:
+    theirs, mine = source.block, target.block
+    kernel(mine.conv1, theirs.conv1.weight, branch, channels.first, channels.reads)
+    batch_norm(mine.bn1, theirs.bn1, branch, channels.first)
+    kernel(mine.conv2, theirs.conv2.weight, branch, channels.second, channels.first)
+    batch_norm(mine.bn2, theirs.bn2, branch, channels.second)
+    kernel(mine.conv3, theirs.conv3.weight, branch, channels.gives, channels.second)
+    batch_norm(mine.bn3, theirs.bn3, branch, channels.gives)
+    if mine.downsample is None:
         return
-    conv, norm = copy.downsample
+    conv, norm = mine.downsample
     if theirs.downsample is not None:
         kernel(conv, theirs.downsample[0].weight, branch, channels.gives, channels.reads)
         batch_norm(norm, theirs.downsample[1], branch, channels.gives)
@@ -139,12 +222,9 @@ def _copy_bottleneck(source: BackboneBlock, ours: Bottleneck, branch: int, chann
 
 
 def _copy_convnext(source: BackboneBlock, target: Target, branch: int, channels: Channels) -> None:
-    theirs: _Any = source.block
-    copy: _Any = target.block
-    gives = channels.gives
+    theirs, mine, gives = source.block, target.block, channels.gives
     if target.entry is not None:
-        entry: _Any = target.entry
-        norm, conv = entry[0], entry[1]
+        norm, conv = target.entry
         if source.entry is not None:
             rows(norm, source.entry[0], branch, channels.reads)
             kernel(conv, source.entry[1].weight, branch, gives, channels.reads)
@@ -154,17 +234,79 @@ def _copy_convnext(source: BackboneBlock, target: Target, branch: int, channels:
             norm.bias[branch].fill_(0)
             conv.weight[branch, :, 0, 0].copy_(same(gives, channels.reads))
             conv.bias[branch].fill_(0)
-    copy.conv_dw.weight[branch].copy_(theirs.conv_dw.weight[gives].permute(0, 2, 3, 1))
-    copy.conv_dw.bias[branch].copy_(theirs.conv_dw.bias[gives])
-    rows(copy.norm, theirs.norm, branch, gives)
+    mine.conv_dw.weight[branch].copy_(theirs.conv_dw.weight[gives].permute(0, 2, 3, 1))
+    mine.conv_dw.bias[branch].copy_(theirs.conv_dw.bias[gives])
+    rows(mine.norm, theirs.norm, branch, gives)
     for ours, layer, out, into in (
-        (copy.mlp.fc1, theirs.mlp.fc1, channels.first, gives),
-        (copy.mlp.fc2, theirs.mlp.fc2, gives, channels.first),
+        (mine.mlp.fc1, theirs.mlp.fc1, channels.first, gives),
+        (mine.mlp.fc2, theirs.mlp.fc2, gives, channels.first),
     ):
         weight = layer.weight.flatten(1)  # a linear layer's, or a 1×1 convolution's
         ours.weight[branch].copy_(weight[out][:, into] * gain(weight.shape[1], into))
         ours.bias[branch].copy_(layer.bias[out])
-    if copy.mlp.grn is not None:
-        rows(copy.mlp.grn, theirs.mlp.grn, branch, channels.first)
-    if copy.gamma is not None:
-        copy.gamma[branch].copy_(theirs.gamma[gives])
+    if mine.mlp.grn is not None:
+        rows(mine.mlp.grn, theirs.mlp.grn, branch, channels.first)
+    if mine.gamma is not None:
+        mine.gamma[branch].copy_(theirs.gamma[gives])
+
+
+_ACTS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6", nn.SiLU: "silu"}
+
+
+def mbconv_sources(name: str, stage: nn.Module) -> Iterator[BackboneBlock]:
+    """The inverted residuals of a backbone's stage. Raises TypeError where it has others than branches can have."""
+    for number, block in enumerate(stage.children()):
+        if type(block) is not TimmInvertedResidual:
+            raise TypeError(f"{name} of the backbone is made of {type(block).__name__}, of which branches have none")
+        parts: Any = block
+        depthwise = parts.conv_dw
+        if not isinstance(parts.se, nn.Identity):
+            raise TypeError(f"{name} of the backbone has squeeze-and-excitation, of which branches have none")
+        if parts.conv_s2d is not None or not isinstance(parts.aa, nn.Identity) or depthwise.dilation != (1, 1):
+            raise TypeError(f"{name} of the backbone has other inverted residuals (space to depth, blurred or dilated)")
+        inner = depthwise.out_channels
+        plain = all(type(conv) is nn.Conv2d for conv in (parts.conv_pw, parts.conv_pwl))  # no mixture of kernels
+        if not plain or depthwise.groups != inner or parts.conv_pw.kernel_size != (1, 1):
+            raise TypeError(f"{name} of the backbone has other inverted residuals (grouped, or of other kernels)")
+        if type(parts.bn1.act) not in _ACTS or not isinstance(parts.bn1, nn.BatchNorm2d):
+            raise TypeError(f"{name} of the backbone has other norms or activations than branches can have")
+        yield BackboneBlock(
+            f"{name}.{number}",
+            parts,
+            None,
+            parts.conv_pw.in_channels,
+            inner,
+            parts.conv_pwl.out_channels,
+            depthwise.stride[0],
+        )
+
+
+def mbconv_mismatch(source: BackboneBlock, target: Target) -> str | None:
+    """Why a branch's inverted residual cannot start as channels of this one; widths are checked elsewhere."""
+    ours, theirs = target.block, source.block
+    size, other = ours.conv_dw.weight.shape[2], theirs.conv_dw.kernel_size[0]
+    if size != other:
+        return f"its kernel is {size} px, {source.name}'s is {other}"
+    act = _ACTS[type(theirs.bn1.act)]
+    if ours.act != act:
+        return f"its activation is {ours.act}, {source.name}'s is {act}"
+    as_tf = isinstance(theirs.conv_dw, Conv2dSame)
+    if target.stride == source.stride > 1 and ours.tf != as_tf:
+        return f"{source.name} pads {'as TensorFlow does (tf=True)' if as_tf else 'alike on both sides (tf=False)'}"
+    if target.projects and not source.projects:
+        return f"{source.name} adds what it reads to its answer, and the branch's block has new channels"
+    return None
+
+
+def _copy_mbconv(source: BackboneBlock, target: Target, branch: int, channels: Channels) -> None:
+    """Kernels, norms and statistics of these channels; `channels.first` are those between the 1×1 convolutions."""
+    theirs, ours, inner = source.block, target.block, channels.first
+    kernel(ours.conv_pw, theirs.conv_pw.weight, branch, inner, channels.reads)
+    batch_norm(ours.bn1, theirs.bn1, branch, inner)
+    ours.conv_dw.weight[branch].copy_(theirs.conv_dw.weight[inner].permute(0, 2, 3, 1))
+    batch_norm(ours.bn2, theirs.bn2, branch, inner)
+    kernel(ours.conv_pwl, theirs.conv_pwl.weight, branch, channels.gives, inner)
+    batch_norm(ours.bn3, theirs.bn3, branch, channels.gives)
+
+
+_COPIES = {Bottleneck: _copy_bottleneck, ConvNeXtBlock: _copy_convnext, InvertedResidual: _copy_mbconv}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.training.blockparts import BackboneBlock, ChannelScore
+from hiergen.training.blockcopy import BackboneBlock, ChannelScore
 from hiergen.training.initial import blocks_of, stages_after
 
 _FIELDS = ("first", "second", "gives")
@@ -72,31 +72,16 @@ class ChannelScores:
         return ChannelScore(**{field: stats.separation(members) for field, stats in self._seen[block].items()})
 
 
-def channel_scores(
-    network: HierarchicalNetwork,
-    backbone_model: nn.Module,
-    maps: Tensor,
-    targets: Tensor,
-    *,
-    batch_size: int = 256,
+@torch.no_grad()
+def score_batches(
+    network: HierarchicalNetwork, backbone_model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> ChannelScores:
-    """Scores from the trunk's `maps` `(B, C, H, W)` of images of all classes, whose indices `targets` `(B,)` are.
+    """Scores from the trunk's maps `(B, C, H, W)` of images of all classes and their indices `(B,)`, batch by batch.
 
     `backbone_model` is timm's flat model with weights; it runs in eval mode, on its own device, after the cut only.
     Raises HiergenError for a model that is not the trunk's backbone, maps that are not the trunk's, and a class without
     a map.
     """
-    parts = zip(torch.split(maps, batch_size), torch.split(targets, batch_size), strict=False)
-    if targets.shape != maps.shape[:1]:
-        raise HiergenError("every map needs a target", expected=f"({len(maps)},)", got=str(tuple(targets.shape)))
-    return score_batches(network, backbone_model, parts)
-
-
-@torch.no_grad()
-def score_batches(
-    network: HierarchicalNetwork, backbone_model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
-) -> ChannelScores:
-    """`channel_scores` of maps that come batch by batch, as from a cache."""
     backbone, expected = network.trunk.backbone, network.trunk.out_channels
     names = stages_after(backbone, network.trunk.until)
     sources, _ = blocks_of(backbone_model, names, backbone)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, quoted, unquoted
 from hiergen.models.weights import identity, taxonomy_hash
 from hiergen.models.weightsfile import read_weights, write_tensors
 from hiergen.nn.network import HierarchicalNetwork
@@ -61,7 +61,7 @@ def save_checkpoint(
 def load_checkpoint(path: Path, network: HierarchicalNetwork) -> Checkpoint:
     """Read a checkpoint whole. Raises HiergenError for a damaged file, or one of another network."""
     file = read_weights(path)
-    place = quoted(path)[1:-1]
+    place = unquoted(path)
     if _STATE not in file.metadata:
         raise HiergenError("is no checkpoint of a training", place=place, expected="a file that 'hiergen train' wrote")
     if file.metadata["taxonomy_sha256"] != taxonomy_hash(network):

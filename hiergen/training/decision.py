@@ -9,99 +9,48 @@ import torch
 from torch import Tensor
 
 from hiergen.errors import HiergenError, nearest, quoted
-from hiergen.training.fold import TreeFold
-from hiergen.training.hierarchy import Hierarchy, blocks
+from hiergen.training.hierarchy import Hierarchy, TreeFold, blocks
 
 
-class Decision(NamedTuple):
-    """`predictions` `(N,)`; `ranking` `(N, k)`: the best k classes, best first; its first column is the prediction."""
-
-    predictions: Tensor
-    ranking: Tensor
+def likeliest(_: Hierarchy) -> Callable[[Tensor], Tensor]:
+    """What argmax ranks by: the logits themselves. Their softmax would make ties."""
+    return lambda logits: logits
 
 
-def decide(
-    scores: Tensor, hierarchy: Hierarchy, rule: str = "argmax", *, k: int = 1, probabilities: bool = False
-) -> Decision:
-    """The classes predicted for logits (or, if so said, probabilities) `(N, C)`, as indices on the same device.
-
-    `argmax` takes the likeliest class. `crm` takes the class i with the least expected LCA height Σ_j h_ij p_j, and
-    ranks by it. Of equal classes the first one wins. `k` beyond C means all. Raises HiergenError for an unknown rule,
-    another number of classes, and scores that say nothing (NaN, +inf, or all -inf).
-    Source of crm: Karthik et al., "No Cost Likelihood Manipulation at Test Time for Making Better Mistakes in Deep
-    Networks", arXiv 2104.00795.
-
-    >>> predictions, ranking = decide(network(images), Hierarchy.of(network), "crm", k=5)
-    """
-    check_rule(rule)
-    check_scores(scores, hierarchy)
-    count = len(hierarchy)
-    ranked_by = RULES[rule].make(hierarchy).to(scores.device)
-    ranked = []
-    # on a CPU a block shall fit into its cache
-    for rows in blocks(scores.shape[0], (64 if scores.device.type == "cpu" else 2) * len(hierarchy.names)):
-        part = scores[rows]
-        part = ranked_by(exact(part)) if probabilities else ranked_by.of_logits(part)
-        ranked.append(ranking(part, min(k, count)))
-    empty = torch.empty(0, min(k, count), dtype=torch.long, device=scores.device)
-    whole = torch.cat([empty, *ranked])
-    return Decision(whole[:, 0], whole)
-
-
-class Likeliest(torch.nn.Module):
-    """What argmax ranks by: the scores themselves. Their softmax would make ties."""
-
-    def __init__(self, _: Hierarchy) -> None:
-        super().__init__()
-
-    def forward(self, probabilities: Tensor) -> Tensor:
-        return probabilities
-
-    def of_logits(self, logits: Tensor) -> Tensor:
-        """From logits."""
-        return logits
-
-
-class Risk(torch.nn.Module):
-    """What crm ranks by, `(B, C)` from probabilities `(B, C)`: H - Σ_j h_ij p_j, H the root's height; larger is better.
+class Risk:
+    """What crm ranks by, `(B, C)` from logits `(B, C)`: H - Σ_j h_ij p_j, h_ij the height of the lowest common ancestor
+    of classes i and j, H the root's; larger is better. -inf, a class that does not compete, stays -inf.
 
     No C × C matrix: it is Σ over the nodes v on the path of class i, without the root, of
     (height(parent(v)) - height(v)) · p_v.
+    Source: Karthik et al., "No Cost Likelihood Manipulation at Test Time for Making Better Mistakes in Deep Networks",
+    arXiv 2104.00795.
     """
 
-    steps: Tensor
-    paths: Tensor
-
     def __init__(self, hierarchy: Hierarchy) -> None:
-        super().__init__()
-        self.fold = TreeFold(hierarchy)
-        steps = (hierarchy.heights[hierarchy.parents] - hierarchy.heights).float()  # 0 at the root
-        self.register_buffer("steps", steps, persistent=False)
+        self._fold = TreeFold(hierarchy)
+        self._steps = (hierarchy.heights[hierarchy.parents] - hierarchy.heights).double()  # 0 at the root
         # where a path is over, it adds the root's 0
-        paths = torch.where(hierarchy.paths < 0, hierarchy.root, hierarchy.paths)
-        self.register_buffer("paths", paths.T.contiguous(), persistent=False)
+        self._paths = torch.where(hierarchy.paths < 0, hierarchy.root, hierarchy.paths).T.contiguous()
 
-    def forward(self, probabilities: Tensor) -> Tensor:
-        gained = self.fold.sum(probabilities).T * self.steps.to(probabilities.dtype)[:, None]
+    def __call__(self, logits: Tensor) -> Tensor:
+        probabilities = logits.double().softmax(1)
+        gained = self._fold.sum(probabilities).T * self._steps[:, None]
         total = torch.zeros_like(probabilities.T)
-        for nodes in self.paths:
+        for nodes in self._paths:
             total += gained.index_select(0, nodes)
-        return total.T.contiguous()
-
-    def of_logits(self, logits: Tensor) -> Tensor:
-        """From logits; -inf, a class that does not compete, stays -inf."""
-        return self(exact(logits).softmax(1)).masked_fill(logits == -torch.inf, -torch.inf)  # type: ignore[no-any-return]
+        return total.T.contiguous().masked_fill(logits == -torch.inf, -torch.inf)
 
 
 class DecisionRule(NamedTuple):
-    """`make(hierarchy)` gives what classes are ranked by, largest first."""
+    """`make(hierarchy)` gives what turns logits `(B, C)` into what classes are ranked by, largest first."""
 
-    make: Callable[[Hierarchy], Likeliest | Risk]
+    make: Callable[[Hierarchy], Callable[[Tensor], Tensor]]
     help: str
 
 
 RULES: dict[str, DecisionRule] = {
-    "argmax": DecisionRule(Likeliest, "the likeliest"),
+    "argmax": DecisionRule(likeliest, "the likeliest"),
     "crm": DecisionRule(Risk, "the least expected distance in the tree"),
 }
 
@@ -116,11 +65,6 @@ def ranking(scores: Tensor, k: int) -> Tensor:
     if (tied := (values[:, 1:] == values[:, :-1]).any(1)).any():
         order[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :width]
     return order[:, :k]
-
-
-def exact(scores: Tensor) -> Tensor:
-    """In float64, where the device has it."""
-    return scores.float() if scores.device.type == "mps" else scores.double()
 
 
 def check_rule(rule: str) -> None:

@@ -1,28 +1,26 @@
 """The class tree as tensors: what hierarchical losses, decisions and metrics measure by.
 
 Nodes are numbered: the classes first, 0 … C-1, in the order of the logits; then the groups, lower ones first; the root
-last. Nothing here loops over pairs of classes, and only `lca_heights` and `distances` hold a C × C matrix, made when
-first asked for.
+last. Nothing here loops over pairs of classes or holds a C × C matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.errors import HiergenError, listed, nearest
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.tree import bottom_up, info, parent
 
-_BLOCK = 1 << 24  # elements of a block of a C × C matrix
+_BLOCK = 1 << 24  # elements of a block of rows
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,9 @@ class Hierarchy:
     from the root. `paths` `(C, deepest)`: the nodes on a class's path, without the root and ending in the class itself,
     then -1. `classes` are ids, `labels` display names.
 
-    >>> tree = Hierarchy.of_mapping({"cat": {"n1": "tabby", "n3": "siamese"}, "n2": "pug"}, ["n1", "n2", "n3"])
-    >>> tree.lca_heights.tolist(), tree.distances.tolist()
-    ([[0, 2, 1], [2, 0, 2], [1, 2, 0]], [[0, 3, 2], [3, 0, 3], [2, 3, 0]])
+    >>> tree = Hierarchy.of(Nesting.from_levels(["tabby", "pug", "siamese"], [[0, 1, 0]]))
+    >>> tree.lca_height(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2])).tolist()
+    [0, 2, 1]
     """
 
     def __init__(
@@ -89,34 +87,6 @@ class Hierarchy:
             above = start
         leaves = [above + head for head in nesting.heads]
         return cls(parents, names, leaves, [names[leaf] for leaf in leaves], nesting.labels)
-
-    @classmethod
-    def of_mapping(cls, taxonomy: Mapping[str, Any], classes: Sequence[str]) -> Hierarchy:
-        """A nested mapping (group → … → class id → name); leaves may lie at unequal depths.
-
-        `classes`: the order of the logits; it may leave classes out, the heights stay those of the whole tree.
-        Raises HiergenError for a class that the mapping lacks, one that it has twice, and a group without classes.
-        """
-        parents, names = [-1], ["root"]
-        leaves: dict[str, tuple[int, str]] = {}
-        stack: list[tuple[int, str, Any]] = [(0, name, below) for name, below in list(taxonomy.items())[::-1]]
-        while stack:
-            above, name, below = stack.pop()
-            node = len(parents)
-            parents.append(above)
-            names.append(name)
-            if isinstance(below, Mapping):
-                if not below:
-                    raise HiergenError(f"group {quoted(name)} has no classes")
-                stack.extend((node, deeper, rest) for deeper, rest in list(below.items())[::-1])
-            elif name in leaves:
-                raise HiergenError(f"class {quoted(name)} is twice in the taxonomy")
-            else:
-                leaves[name] = (node, str(below))
-        ids = list(leaves)
-        chosen = _positions(classes, ids, "the taxonomy")
-        tree = cls(parents, names, [leaves[i][0] for i in ids], ids, [leaves[i][1] for i in ids])
-        return tree.restricted(chosen)
 
     @classmethod
     def of_taxonomy(cls, path: str | Path, classes: Sequence[str] | None = None) -> Hierarchy:
@@ -203,34 +173,12 @@ class Hierarchy:
         shared = self.shared(a, b)
         return self._path_heights[a.broadcast_to(shared.shape), shared]
 
-    def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """Edges between classes a and b (indices; the shapes broadcast)."""
-        return self.depths[a] + self.depths[b] - 2 * self.shared(a, b)
-
     def shared(self, a: Tensor, b: Tensor) -> Tensor:
         """Depth of the lowest common ancestor of classes a and b: the nodes, without the root, that both lie in."""
         shared = torch.zeros_like(a + b, dtype=torch.int16)
         for step in self._steps:
             shared += step[a] == step[b]
         return torch.minimum(shared, self._class_depths[a]).long()
-
-    @cached_property
-    def lca_heights(self) -> Tensor:
-        """`(C, C)` int16: LCA height of every two classes."""
-        return self._matrix(self.lca_height)
-
-    @cached_property
-    def distances(self) -> Tensor:
-        """`(C, C)` int16: edges between every two classes."""
-        return self._matrix(self.distance)
-
-    @cached_property
-    def ancestors(self) -> Tensor:
-        """`(C, nodes - 1)` bool: whether the class is that node or below it, for all nodes but the root."""
-        on_path = torch.zeros(len(self), len(self.names), dtype=torch.bool)
-        # -1 marks the root's column, the last one, which is cut off
-        on_path.scatter_(1, torch.where(self.paths < 0, self.root, self.paths), True)
-        return on_path[:, :-1]
 
     # inner
 
@@ -275,13 +223,6 @@ class Hierarchy:
             node = int(self.parents[node])
         return tuple(reversed(names))
 
-    def _matrix(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        count = len(self)
-        matrix = torch.empty(count, count, dtype=torch.int16)
-        for rows in blocks(count, count):
-            matrix[rows] = measure(torch.arange(count)[rows, None], torch.arange(count)[None]).to(torch.int16)
-        return matrix
-
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
     """Slices of rows that bound the memory of a computation on each."""
@@ -312,3 +253,55 @@ def _positions(classes: Sequence[str], class_ids: Sequence[str], where: str) -> 
             hint="measure by a taxonomy that has all of them",
         )
     return [place[class_id] for class_id in classes]
+
+
+class TreeFold(nn.Module):
+    """From values of the classes `(B, C)` to values of all nodes `(B, nodes)`, numbered as in `Hierarchy`.
+
+    Groups are done from the lowest to the highest, all of one height and of a similar number of children at once. Each
+    reads its children's values padded to the widest, so there is no scattering: results do not depend on the order in
+    which a GPU's threads run, and padding at most doubles the work.
+    """
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        super().__init__()
+        count, nodes = len(hierarchy), len(hierarchy.names)
+        parents = hierarchy.parents[:-1]
+        children = torch.argsort(parents, stable=True)  # by parent
+        counts = torch.bincount(parents, minlength=nodes)
+        first = counts.cumsum(0) - counts
+        rounds: dict[tuple[int, int], list[int]] = {}
+        for node in range(count, nodes):
+            key = (int(hierarchy.heights[node]), (int(counts[node]) - 1).bit_length())
+            rounds.setdefault(key, []).append(node)
+        assert [node for groups in rounds.values() for node in groups] == list(range(count, nodes))
+        heights = [height for height, _ in rounds]
+        # members of the rounds of one height, the lowest first
+        self._rounds = [[i for i, h in enumerate(heights) if h == height] for height in dict.fromkeys(heights)]
+        for i, groups in enumerate(rounds.values()):
+            width = int(counts[groups].max())
+            slot = torch.arange(width)
+            inside = slot < counts[groups, None]
+            at = torch.where(inside, first[groups, None] + slot, 0)
+            # column 0 is the padding
+            self.register_buffer(f"members{i}", torch.where(inside, children[at] + 1, 0), persistent=False)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Σ of the classes below each node."""
+        return self._fold(values, 0.0, torch.sum)
+
+    def logsumexp(self, values: Tensor) -> Tensor:
+        """ln Σ exp of the classes below each node; of log-probabilities, each node's log-probability."""
+        return self._fold(values, -torch.inf, torch.logsumexp)
+
+    def _fold(self, values: Tensor, padding: float, reduce: Callable[..., Tensor]) -> Tensor:
+        batch = values.shape[0]
+        nodes = torch.cat([values.new_full((1, batch), padding), values.T])  # a node's values side by side
+        for rounds in self._rounds:
+            folded = [nodes]
+            for i in rounds:
+                members = self.get_buffer(f"members{i}")
+                below = nodes.index_select(0, members.flatten()).view(*members.shape, batch)
+                folded.append(reduce(below, dim=1))
+            nodes = torch.cat(folded)
+        return nodes[1:].T

@@ -15,8 +15,7 @@ from hiergen.errors import HiergenError, quoted
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.trunk import stages, trunk_model
-from hiergen.training.blockcopy import copy, mismatch, sources, targets
-from hiergen.training.blockparts import BackboneBlock, Channels, ChannelScore, Target
+from hiergen.training.blockcopy import BackboneBlock, Channels, ChannelScore, Target, copy, mismatch, sources, targets
 
 # scores of a block's channels for one branch, by level (1 …), branch and the block's name; None: no opinion
 Importance: TypeAlias = Callable[[int, int, str], ChannelScore | None]
@@ -46,7 +45,6 @@ class LevelStart:
 class InitReport:
     """What was done, level by level."""
 
-    how: str
     levels: tuple[LevelStart, ...]
 
     def lines(self) -> list[str]:
@@ -78,15 +76,15 @@ def init_branches(
     _draw(network, seed)
     if how == "random":
         counts = [(level.branches, len(level.blocks)) for level in network.levels]
-        return InitReport(how, tuple(LevelStart(n, blocks, (), "as asked") for n, blocks in counts))
+        return InitReport(tuple(LevelStart(n, blocks, (), "as asked") for n, blocks in counts))
     backbone, until = network.trunk.backbone, network.trunk.until
     after = stages_after(backbone, until)
     if pretrained_model is None and after:
         pretrained_model = fetched(network)
-    sources, why = blocks_of(pretrained_model, after, backbone)
+    blocks, why = blocks_of(pretrained_model, after, backbone)
     why = why or f"the backbone has no more blocks after {until}"
-    walk = _Walk(sources, why, network.trunk.out_channels, seed, importance)
-    return InitReport(how, tuple(walk.level(number, level) for number, level in enumerate(network.levels)))
+    walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance)
+    return InitReport(tuple(walk.level(number, level) for number, level in enumerate(network.levels)))
 
 
 def _draw(network: HierarchicalNetwork, seed: int) -> None:

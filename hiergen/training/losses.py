@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, nearest, quoted
 from hiergen.taxonomy.modelspec import NotNegative, Positive
-from hiergen.training.fold import TreeFold
-from hiergen.training.hierarchy import Hierarchy
+from hiergen.training.hierarchy import Hierarchy, TreeFold
 
 
 def make_loss(name: str, hierarchy: Hierarchy, *, smoothing: float = 0.0, **options: Any) -> nn.Module:

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hiergen.console.terminal import plain_table
 from hiergen.training.metrics import Metrics
 
 _WORST = 10
@@ -74,13 +75,13 @@ def group_table(metrics: Metrics, count: int = _GROUPS) -> Table:
     return table
 
 
-def class_table(metrics: Metrics, count: int = _WORST) -> Table:
-    """The `count` classes with the least accuracy, worst first, and what they are mistaken for."""
+def class_table(metrics: Metrics) -> Table:
+    """The `_WORST` classes with the least accuracy, worst first, and what they are mistaken for."""
     names = {score.id: score.name for score in metrics.classes}
     table = _table("worst classes", "images", "accuracy", "precision", "most often taken for")
     table.columns[-1].justify = "left"
     mistaken = [score for score in metrics.classes if score.accuracy is not None and score.confused]
-    for score in sorted(mistaken, key=lambda score: score.accuracy or 0.0)[:count]:
+    for score in sorted(mistaken, key=lambda score: score.accuracy or 0.0)[:_WORST]:
         rival = Text(f"{names[score.confused_with or '']} ({score.confused})")
         accuracy, precision = _percent(score.accuracy), _percent(score.precision)
         table.add_row(Text(score.name), f"{score.images:,}", accuracy, precision, rival)
@@ -88,10 +89,7 @@ def class_table(metrics: Metrics, count: int = _WORST) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i and column else "left")
-    return table
+    return plain_table(columns, left=(columns[0], ""))
 
 
 def _percent(share: float | None) -> str:

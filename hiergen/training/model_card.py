@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -21,18 +22,18 @@ import timm
 import torch
 
 from hiergen._version import __version__
-from hiergen.console.terminal import giga
+from hiergen.errors import printable
 from hiergen.models.weights import taxonomy_hash
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.loop import BEST
-from hiergen.training.markdown import Markdown, escaped, fenced, from_rich, table, writable
 from hiergen.training.metrics import Metrics
 from hiergen.training.metrics_table import class_table, group_table, summary_table
-from hiergen.training.recipe import Recipe
-from hiergen.training.recipefile import dump_recipe, load_recipe, recipe_names
+from hiergen.training.recipe import Recipe, dump_recipe, load_recipe, recipe_names
 from hiergen.training.runfolder import Request
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hiergen.costs import CostCard
 
 History = Sequence[Mapping[str, float | None]]
@@ -123,12 +124,12 @@ def recipe_changes(recipe: Recipe, name: str) -> list[tuple[str, Any, Any]] | No
 
 def measured_cost(network: HierarchicalNetwork, device: torch.device) -> CostCard:
     """Counts, and what can be measured in some seconds: on a GPU ms and memory, on a CPU ms of networks that are not
-    too slow. Random weights; the trained network is not touched. Raises HiergenError as `cost_card` does."""
-    from hiergen.costs import cost_card
+    too slow. Random weights; the trained network is not touched. Raises HiergenError as `hiergen.cost` does."""
+    from hiergen.costs import cost
 
     if device.type == "cuda":
-        return cost_card(type(network)(), device=device, batches=(1, 16), repeats=20)
-    counts = cost_card(network, time=False, memory=False)
+        return cost(type(network)(), device=device, batches=(1, 16), repeats=20)
+    counts = cost(network, time=False, memory=False)
     if sum(row.macs for row in counts.rows) > _MACS:
         return counts
     alike = type(network)().eval()
@@ -141,7 +142,7 @@ def measured_cost(network: HierarchicalNetwork, device: torch.device) -> CostCar
     ratio = 1 + counts.row("flat").macs / max(counts.row("full").macs, 1)
     if one * ratio * (_TURNS + 3) > _SECONDS:
         return counts
-    return cost_card(alike, batches=(1,), repeats=_TURNS, memory=False)
+    return cost(alike, batches=(1,), repeats=_TURNS, memory=False)
 
 
 def eval_command(facts: CardFacts, weights: str, data: str | None = None) -> str:
@@ -181,19 +182,8 @@ def _template() -> jinja2.Template:
 
 
 def _cost_rows(card: CostCard) -> str:
-    head = ["", "classes", "params", "GMACs per image", *(f"ms, batch {t.batch}" for t in card.rows[0].times)]
-    head += [f"peak MB, batch {m.batch}" for m in card.rows[0].memory]
-    rows = [
-        [
-            escaped(row.label),
-            f"{row.classes:,}",
-            f"{row.params:,}",
-            giga(row.macs),
-            *(f"{t.ms:.1f} ({t.low:.1f}–{t.high:.1f})" for t in row.times),
-            *(f"{m.peak / 1e6:,.0f}" for m in row.memory),
-        ]
-        for row in card.rows
-    ]
+    head = ["", *(name.replace("GMACs", "GMACs per image") for name in card.heads())]
+    rows = [[escaped(row.label), f"{row.classes:,}", *row.cells()[1:]] for row in card.rows]
     return "\n".join(table(head, rows, right=range(1, len(head))))
 
 
@@ -207,3 +197,51 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
+
+
+class Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def escaped(text: object) -> str:
+    """A text as one line that is shown as it is; what is not printable as its escape.
+
+    >>> escaped("<script>|*x*")
+    '&lt;script&gt;\\\\|\\\\*x\\\\*'
+    """
+    plain = printable(str(text))
+    plain = re.sub(r"[\\`*_\[\]|~$]", lambda mark: f"\\{mark[0]}", plain)
+    plain = re.sub(r"[&<>]", lambda mark: _ENTITIES[mark[0]], plain)
+    # GitHub makes links of these
+    return plain.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+
+
+def writable(text: str) -> str:
+    """The text with what UTF-8 cannot say (bytes of a file name that are no text) as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def fenced(text: str, language: str = "") -> list[str]:
+    """Lines of a code block that nothing in the text can close."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}{language}", *text.rstrip("\n").split("\n"), fence]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
+    """Lines of a table of cells that are Markdown already; the columns `right` are aligned to the right."""
+    numbers = set(right)
+    rule = ["---:" if i in numbers else "---" for i in range(len(head))]
+    return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]
+
+
+def from_rich(shown: Table) -> list[str]:
+    """A table of the terminal as Markdown."""
+    columns = [[escaped(cell) for cell in column.cells] for column in shown.columns]
+    right = [i for i, column in enumerate(shown.columns) if column.justify == "right"]
+    return table([escaped(column.header) for column in shown.columns], zip(*columns, strict=True), right=right)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiergen.console.progress import ProgressBar
+from hiergen.console.terminal import say
 from hiergen.files import reason, write_text
 
 if TYPE_CHECKING:
@@ -22,13 +23,10 @@ _LOGGED_EVERY = 20  # updates, in TensorBoard
 
 
 class TrainingLog:
-    """Shows and logs one training. Without a console, or `quiet`, the files are written and nothing is shown."""
+    """Shows and logs one training. Without a console the files are written and nothing is shown."""
 
-    def __init__(
-        self, folder: Path, console: Console | None, *, epochs: int, quiet: bool = False, curves: bool = True
-    ) -> None:
-        self.folder, self.console, self.epochs = folder, None if quiet else console, epochs
-        self._with_curves = curves
+    def __init__(self, folder: Path, console: Console | None, *, epochs: int) -> None:
+        self.folder, self.console, self.epochs = folder, console, epochs
         self._curves: Curves | None = None
         self._bar = ProgressBar(self.console, "")
         self._loss: float | None = None
@@ -39,8 +37,8 @@ class TrainingLog:
         if rows:  # it may have been killed before they were written
             write_history(self.folder / HISTORY, rows)
         self._batch, self._updates = batch, total
-        if self._with_curves:  # what was logged after a checkpoint comes again
-            self._curves = Curves(self.folder / TENSORBOARD, self._warn, purge_step=done or None)
+        # what was logged after a checkpoint comes again
+        self._curves = Curves(self.folder / TENSORBOARD, self._warn, purge_step=done or None)
         self._show(done)
 
     def step(self, step: int, loss: float, rate: float) -> None:
@@ -64,7 +62,7 @@ class TrainingLog:
                 f"  loss {row['train_loss']:.3f}  top-1 {100 * row['val_top1']:.2f} %"
                 f"  {row['images_per_s']:,.0f} images/s{'  best so far' if better else ''}"
             )
-            self.console.print(text, markup=False, soft_wrap=True)
+            say(self.console, text)
 
     def stop(self) -> None:
         """No more updates."""
@@ -78,8 +76,7 @@ class TrainingLog:
         self._bar(step * self._batch, self._updates * self._batch, text=f"epoch {epoch}/{self.epochs}", note=loss)
 
     def _warn(self, text: str) -> None:
-        if self.console is not None:
-            self.console.print(text, markup=False, soft_wrap=True, style="yellow")
+        say(self.console, text, style="yellow")
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hiergen.console.terminal import say
 from hiergen.errors import HiergenError
 from hiergen.files import write_text
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.training.counts import confusion
 from hiergen.training.loop import BEST
-from hiergen.training.markdown import writable
-from hiergen.training.metrics import Metrics
+from hiergen.training.metrics import Metrics, confusion
 from hiergen.training.metrics_table import summary_table
-from hiergen.training.model_card import CardFacts, best_epoch, card_text, eval_command, measured_cost
+from hiergen.training.model_card import CardFacts, best_epoch, card_text, eval_command, measured_cost, writable
 from hiergen.training.recipe import Recipe
 from hiergen.training.runfolder import CARD, METRICS, Request
 from hiergen.views.draw.draw import network_picture, tree_picture
@@ -75,9 +74,9 @@ def write_report(
     cost = _cost(plain, next(network.parameters()).device, console)
     facts = CardFacts(plain, metrics, history, recipe, request, data, cost, pictures, drawn)
     write_text(folder / CARD, card_text(facts))
+    if missing:
+        say(console, missing, style="yellow")
     if console is not None:
-        if missing:
-            console.print(missing, markup=False, soft_wrap=True, style="yellow")
         _print(console, folder, facts)
 
 
@@ -177,8 +176,7 @@ def _cost(network: HierarchicalNetwork, device: torch.device, console: Console |
     try:
         return measured_cost(network, device)
     except HiergenError as error:  # memory, mostly: no reason to lose the card
-        if console is not None:
-            console.print(f"no costs in the card: {error}", markup=False, soft_wrap=True, style="yellow")
+        say(console, f"no costs in the card: {error}", style="yellow")
         return None
 
 
@@ -198,7 +196,7 @@ def _print(console: Console, folder: Path, facts: CardFacts) -> None:
     best = best_epoch(facts.history)
     if best is not None and len(facts.history) > 1:
         note = f"of the images that the best epoch ({best} of {len(facts.history)}) was chosen on"
-        console.print(note, markup=False, soft_wrap=True, style="dim")
+        say(console, note, style="dim")
     files = ", ".join((BEST, METRICS, CLASSES, CARD, *facts.drawn, *facts.pictures))
     lines = [f"in {folder}: {files}", "next:", f"  {eval_command(facts, weights)}"]
     name = cutout_example(facts.network)
@@ -208,4 +206,4 @@ def _print(console: Console, folder: Path, facts: CardFacts) -> None:
             f"--classes={shlex.quote(name)} --out {shlex.quote(str(folder / 'cutout'))}"
         )
     for line in lines:
-        console.print(writable(line), markup=False, soft_wrap=True)
+        say(console, writable(line))

@@ -15,13 +15,11 @@ from hiergen.console.progress import ProgressBar
 from hiergen.console.terminal import notebook_console
 from hiergen.data.augment import eval_transform
 from hiergen.data.batches import ImageFeed, MapFeed
-from hiergen.data.imageclasses import PRESENT
+from hiergen.data.imageclasses import Split
 from hiergen.data.images import ImageSet
-from hiergen.data.labelling import Split
 from hiergen.data.samples import Samples, default_workers
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text
-from hiergen.lookup.choose import choose
 from hiergen.models.load import load_trained
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.assembly import Job
@@ -29,8 +27,7 @@ from hiergen.training.decision import RULES
 from hiergen.training.loop import CHECKPOINT
 from hiergen.training.metrics import Metrics
 from hiergen.training.parallel import Parallel, peers
-from hiergen.training.recipe import Recipe
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import Recipe, load_recipe
 from hiergen.training.runfolder import RECIPE, Request, begin, check_changes, check_folder, held, record, recorded
 from hiergen.training.training_module import Learner, predict
 
@@ -121,7 +118,7 @@ def resume(
         if given := [key for key in ("weights", "trunk_weights") if key in changes]:
             raise HiergenError(
                 f"{given[0]} cannot change in a training that goes on",
-                place=quoted(folder)[1:-1],
+                place=unquoted(folder),
                 got=changes[given[0]],
             )
     parallel = Parallel(recipe.precision, request.device)
@@ -220,7 +217,7 @@ def evaluate(
     of `taxonomy` (default: the network's nesting). Raises HiergenError as `load_trained`, `labelled_images` and
     `evaluate_network` do, and for a part, rule or precision that is not there.
     """
-    from hiergen.data.labelled import labelled_images
+    from hiergen.data.sources import labelled_images
     from hiergen.training.hierarchy import Hierarchy
 
     for name, value, choices in (
@@ -232,12 +229,10 @@ def evaluate(
             raise HiergenError(f"{name} {value!r} is not known", expected=f"one of {', '.join(choices)}")
     network = load_trained(model, weights, untrained=untrained)
     images = labelled_images(network, data, classes, split=split, root=root)
-    terms = [classes] if isinstance(classes, str) else list(classes or ())
-    present = terms == [PRESENT]
     return evaluate_network(
         network,
         images,
-        classes=sorted(set(images.targets)) if present else choose(network.selector, terms),
+        classes=sorted(set(images.targets)) if classes else None,
         hierarchy=Hierarchy.of_taxonomy(taxonomy, network.classes) if taxonomy is not None else None,
         decision=decision,
         batch_size=batch_size,

@@ -14,12 +14,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from hiergen.console.terminal import as_json
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.files import lock, read_text, reason, write_text, writing
 from hiergen.lookup.reference import parse_reference
 from hiergen.taxonomy.specfile import misfit
-from hiergen.training.recipe import Recipe
-from hiergen.training.recipefile import dump_recipe, load_recipe
+from hiergen.training.recipe import Recipe, dump_recipe, load_recipe
 
 RUNS = Path("runs")
 REQUEST, RECIPE, METRICS, CARD = "run.json", "recipe.yaml", "metrics.json", "card.md"
@@ -69,7 +68,7 @@ def check_folder(wanted: Path | None, *, force: bool = False) -> None:
     something else, a file. None is the next free folder under runs/."""
     if wanted is None or not (wanted.exists() or wanted.is_symlink()):
         return
-    place = quoted(wanted)[1:-1]
+    place = unquoted(wanted)
     there = _contents(wanted) if wanted.is_dir() else []
     if not wanted.is_dir() or (there and not _holds_training(wanted)):
         raise OutputError("is no folder of a training", place=place, expected="a new or empty folder")
@@ -119,7 +118,7 @@ def held(folder: Path) -> Iterator[None]:
     try:
         if not lock(handle):
             raise OutputError(
-                "another process trains in this folder", place=quoted(folder)[1:-1], hint="wait for it, or stop it"
+                "another process trains in this folder", place=unquoted(folder), hint="wait for it, or stop it"
             )
         yield
     finally:
@@ -169,7 +168,7 @@ def check_changes(before: Recipe, after: Recipe, folder: Path) -> None:
         if old != new:
             raise HiergenError(
                 f"{quoted(key)} cannot change in a training that goes on",
-                place=quoted(folder)[1:-1],
+                place=unquoted(folder),
                 expected=f"{old}",
                 got=f"{new}",
                 hint="a new training with --weights FILE (weights=FILE) starts from weights of this one",
@@ -188,7 +187,7 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
 
     Raises HiergenError for a folder that holds none.
     """
-    place = quoted(folder)[1:-1]
+    place = unquoted(folder)
     if not (folder / REQUEST).is_file():
         raise HiergenError(
             "holds no training to go on with", place=place, expected="a folder that 'hiergen train' wrote"

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError, printable, unquoted
 from hiergen.files import replacing
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _OTHER_SCRIPTS = (  # fonts for what DejaVu Sans lacks, where they are installed
 def check(path: Path) -> None:
     """Raise HiergenError where matplotlib is missing, OutputError for a name that says no kind of picture."""
     if path.suffix.lower() not in _KINDS:
-        raise OutputError("is no name for a picture", place=quoted(path)[1:-1], expected=f"one of {', '.join(_KINDS)}")
+        raise OutputError("is no name for a picture", place=unquoted(path), expected=f"one of {', '.join(_KINDS)}")
     figure_class()
 
 
@@ -43,8 +43,8 @@ def draw_scan(scan: Scan, path: Path, *, what: str) -> None:
     figure = figure_class()(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     held, best = scan.held, scan.best
-    for values, label, style in ((held.right, "right cue", "-"), (held.wrong, "wrong cue", "--")):
-        left.plot(held.gains, [100 * value for value in values], style, label=label)
+    for values, label, dashes in ((held.right, "right cue", "-"), (held.wrong, "wrong cue", "--")):
+        left.plot(held.gains, [100 * value for value in values], dashes, label=label)
     left.axvline(best, color="0.6", linewidth=0.8)
     left.set(xlabel=f"gain on the true {what}", ylabel="top-1, %")
     rates = [i / 50 for i in range(51)]
@@ -188,7 +188,7 @@ def _masked(rows: list[list[float]]) -> Any:
 
 def plain(name: str, length: int = _NAME) -> str:
     """One printable line (an SVG holds no control characters), shortened in the middle: ends of names tell apart."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    text = printable(name)
     if len(text) <= length:
         return text
     tail = length // 3

@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree as RichTree
 
-from hiergen.console.terminal import command, console, giga
-from hiergen.planning.from_taxonomy import plan_if_known
+from hiergen.console.terminal import command, console, giga, plain_table
+from hiergen.planning.from_taxonomy import find_deepest, plan_if_known
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.tree import ROOT, class_sizes, info, provenance
+from hiergen.views.draw.labels import costs_text
+from hiergen.views.draw.network import subtree_costs
 
 
 def show(
@@ -49,8 +51,7 @@ def _print_nesting(loaded: Taxonomy, model: str | None, levels: int | None, prin
     names = list(loaded.spec.models)
     if model is not None:
         loaded.check_model(model)
-    fitting = [n for n in names if levels in (None, loaded.levels[n]) and not loaded.spec.models[n].single_branch]
-    chosen = model or max(fitting, key=lambda n: loaded.levels[n], default=None)
+    chosen = model or find_deepest(loaded, levels)
     if chosen is not None:
         nesting, plan = loaded.nesting(chosen), plan_if_known(loaded, chosen)
         printer.print(nesting_tree(loaded, nesting, plan if plan and not plan.single_branch else None))
@@ -66,19 +67,10 @@ def _print_nesting(loaded: Taxonomy, model: str | None, levels: int | None, prin
     printer.print(f"conflicts: {conflict_summary(loaded)} (--conflicts lists them)", style="dim")
 
 
-def amount(count: int) -> str:
-    """1_144_321 → '1.14 M'."""
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return str(count)
-
-
 def model_table(plans: list[Plan]) -> Table:
     """One row per model: branches per level, params and MACs, beside the flat backbone's."""
-    table = Table(title=None, header_style="bold", box=None, pad_edge=False)
-    for column in ("model", "trunk", "branches", "params", "GMACs", "flat params", "flat GMACs"):
-        table.add_column(column, justify="left" if column in {"model", "trunk", "branches"} else "right")
+    heads = ("model", "trunk", "branches", "params", "GMACs", "flat params", "flat GMACs")
+    table = plain_table(heads, left=heads[:3])
     for plan in plans:
         trunk = plan.trunk
         table.add_row(
@@ -100,13 +92,13 @@ def known_plans(taxonomy: Taxonomy) -> list[Plan]:
 
 def nesting_tree(taxonomy: Taxonomy, nesting: Nesting, plan: Plan | None) -> RichTree:
     """The nesting with each group's classes and, given a plan, the params and MACs of its sub-tree."""
-    costs = _subtree_costs(nesting, plan) if plan else {}
+    costs = subtree_costs(plan) if plan else {}
     label = Text(taxonomy.spec.name, style="bold")
     label.append(f"  {len(nesting.classes)} classes, {nesting.depth} levels", style="dim")
     if plan:
         trunk = plan.trunk
-        label.append(f"  trunk {trunk.backbone} to {trunk.until}: {amount(trunk.params)} params, ", style="dim")
-        label.append(f"{amount(trunk.macs)}MACs", style="dim")
+        trunk_costs = costs_text(trunk.params, trunk.macs)
+        label.append(f"  trunk {trunk.backbone} to {trunk.until}: {trunk_costs}", style="dim")
     root = RichTree(label)
     above = [root]
     for number, level in enumerate(nesting.levels, 1):
@@ -114,34 +106,14 @@ def nesting_tree(taxonomy: Taxonomy, nesting: Nesting, plan: Plan | None) -> Ric
         for i, group in enumerate(level.groups):
             text = Text(group.name, style={"node": "cyan", "rest": "yellow", "pass": "magenta"}[group.kind])
             text.append(f"  {len(group.classes)} class{'es' * (len(group.classes) > 1)}", style="dim")
-            text.append(_cost_text(costs.get((number, i))), style="dim")
+            if costs:
+                text.append(f"  {costs_text(*costs[number, i])}", style="dim")
             nodes.append(above[group.parent].add(text))
         above = nodes
     members = nesting.levels[-1].members if nesting.levels else (nesting.leaves,)
     for node, classes in zip(above, members, strict=True):
         node.add(Text(", ".join(taxonomy.classes[c].name for c in classes)))
     return root
-
-
-def _subtree_costs(nesting: Nesting, plan: Plan) -> dict[tuple[int, int], tuple[int, int]]:
-    """(level, index) → (params, MACs) of the group's own branch and everything below it."""
-    costs: dict[tuple[int, int], tuple[int, int]] = {}
-    head = plan.levels[-1].channels
-    last = plan.levels[-1]
-    below = [(last.branch_params + head + 1, last.branch_macs + head)] * len(nesting.classes)
-    for level in range(nesting.depth - 1, 0, -1):
-        branch_plan = plan.levels[level - 1]
-        sums = [[branch_plan.branch_params, branch_plan.branch_macs] for _ in nesting.names(level)]
-        for home, (params, macs) in zip(nesting.parents(level + 1), below, strict=True):
-            sums[home][0] += params
-            sums[home][1] += macs
-        below = [(params, macs) for params, macs in sums]
-        costs.update({(level, i): cost for i, cost in enumerate(below)})
-    return costs
-
-
-def _cost_text(cost: tuple[int, int] | None) -> str:
-    return f"  {amount(cost[0])} params, {amount(cost[1])}MACs" if cost else ""
 
 
 def merged_tree(taxonomy: Taxonomy) -> RichTree:
@@ -207,7 +179,7 @@ def as_data(taxonomy: Taxonomy, *, conflicts: bool = False) -> dict[str, Any]:
 
 def _model_data(taxonomy: Taxonomy, name: str) -> dict[str, Any]:
     nesting, plan = taxonomy.nesting(name), plan_if_known(taxonomy, name)
-    costs = _subtree_costs(nesting, plan) if plan and not plan.single_branch else {}
+    costs = subtree_costs(plan) if plan and not plan.single_branch else {}
     levels = [
         [
             {

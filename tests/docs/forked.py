@@ -30,7 +30,7 @@ PRELOADED = (
         "hiergen.training.run",
         "hiergen.training.report",
         "hiergen.nestings.compare.compare",
-        "hiergen.nestings.suggest.suggest_nesting",
+        "hiergen.nestings.suggest.suggest",
     ),
 )
 

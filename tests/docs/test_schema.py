@@ -19,7 +19,7 @@ from hiergen.errors import HiergenError
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.specfile import read_spec
 from hiergen.training.losses import LOSSES
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 TAXONOMY, RECIPE = Draft202012Validator(taxonomy_schema()), Draft202012Validator(recipe_schema())

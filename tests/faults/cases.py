@@ -191,7 +191,7 @@ from pathlib import Path
 from hiergen.models.load import load_network
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.metrics import evaluate
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import load_recipe
 from hiergen.training import report
 from hiergen.training.runfolder import Request
 report._cost = lambda *_: None

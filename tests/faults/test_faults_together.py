@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hiergen.errors import OutputError
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import load_recipe
 from hiergen.training.runfolder import Request, begin, held
 
 ROOT = Path(__file__).parents[2]

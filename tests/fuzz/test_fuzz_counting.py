@@ -8,8 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hiergen.errors import HiergenError
-from hiergen.nestings.count.consistent import ClassTree
-from hiergen.nestings.count.constraints import Constraints, UnsatisfiableError
+from hiergen.nestings.count.constraints import ClassTree, Constraints, UnsatisfiableError
 from hiergen.nestings.count.count import count_nestings
 from hiergen.nestings.count.sample import sample_nesting
 from tests.fuzz.profiles import examples

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from hiergen.training.recipefile import dump_recipe, load_recipe
+from hiergen.training.recipe import dump_recipe, load_recipe
 from tests.fuzz.bytes import SCALARS, almost, seeds
 from tests.fuzz.entry import call, command, folder
 from tests.fuzz.profiles import examples

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given
 
 from hiergen.data import feature_cache
+from hiergen.nestings.ask.answers import find_answers, read_answers
 from hiergen.nestings.ask.cache import read_cache
-from hiergen.nestings.ask.pasted import read_answers
 from hiergen.nestings.ask.questions import Question
-from hiergen.nestings.ask.schema import find_answers
 from hiergen.nn import tuning
 from hiergen.nn.lowering import Lowering
-from hiergen.training.recipefile import dump_recipe, load_recipe
+from hiergen.training.recipe import dump_recipe, load_recipe
 from hiergen.training.runfolder import Request, recorded
 from tests.fuzz.bytes import almost, seeds, twisted
 from tests.fuzz.entry import call, command, folder

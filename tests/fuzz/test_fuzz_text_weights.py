@@ -14,7 +14,6 @@ import torch
 from hypothesis import given
 from safetensors.torch import save
 
-from hiergen.data.folders import load_images
 from hiergen.data.sources import open_data
 from hiergen.models.weightsfile import read_weights
 from tests.fuzz.bytes import almost, seeds, twisted
@@ -109,7 +108,7 @@ def test_a_mutated_image_is_read_or_refused(seed: int) -> None:
             (here / "d" / name).mkdir(parents=True)
             raw = almost(rng, *pictures()) if rng.random() < 0.7 else rng.choice(pictures())
             (here / "d" / name / f"1.{rng.choice(('png', 'jpg', 'jpeg', 'PNG'))}").write_bytes(raw)
-        images = call("load_images", lambda: load_images(here / "d", net))
+        images = call("open_data", lambda: open_data(here / "d", net))
         for i in range(len(images) if images is not None else 0):
             found = call("picture", lambda i=i: images.picture(i))
             assert found is None or found.mode == "RGB"
@@ -146,7 +145,7 @@ def test_a_mutated_tar_of_images_is_read_or_refused(seed: int) -> None:
             ]
             raw = _tar(rng, names)
             (here / "d.tar").write_bytes(raw if rng.random() < 0.2 else almost(rng, raw))
-            images = call("load_images", lambda: load_images(here / "d.tar", net))
+            images = call("open_data", lambda: open_data(here / "d.tar", net))
         else:
             label = json.dumps(twisted(rng, {"label": 1, "x": "pug"})).encode("utf-8", "surrogatepass")
             names = [

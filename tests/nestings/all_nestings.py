@@ -8,8 +8,7 @@ from functools import cache
 from itertools import combinations
 from typing import Any
 
-from hiergen.nestings.count.consistent import ClassTree
-from hiergen.nestings.count.constraints import Constraints
+from hiergen.nestings.count.constraints import ClassTree, Constraints
 
 Partition = tuple[tuple[int, ...], ...]
 

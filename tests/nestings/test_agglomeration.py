@@ -100,7 +100,8 @@ def test_ambiguous_classes_and_where_else_they_might_be() -> None:
     (doubt,) = ambiguous(Evidence("x", similarity), nesting)
     assert (doubt.index, doubt.other) == (4, 0)
     assert (doubt.home_similarity, doubt.other_similarity) == pytest.approx((0.9, 0.88))
-    assert ambiguous(Evidence("x", similarity), nesting, margin=0.01) == []
+    similarity[4, :2] = similarity[:2, 4] = 0.8  # further below than a tenth of the spread
+    assert ambiguous(Evidence("x", similarity), nesting) == []
     flat = Nesting.from_levels("a", [])
     assert ambiguous(Evidence("x", np.eye(1)), flat) == []
 

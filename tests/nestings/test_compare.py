@@ -16,7 +16,7 @@ from rich.console import Console
 
 from hiergen.errors import HiergenError, SpecError, TaxonomyError
 from hiergen.nestings.compare.compare import Comparison, compare_in_memory, compare_nestings, titles_of
-from hiergen.nestings.count.share import Shares
+from hiergen.nestings.count.count import level_shares, share_of
 from hiergen.taxonomy.nesting import Nesting
 
 ROOT = Path(__file__).parents[2]
@@ -129,12 +129,11 @@ def test_generated_files_are_compared_without_running_them() -> None:
 
 def test_shares_count_relabellings() -> None:
     g = Nesting.from_levels("abcdefg", [[0, 0, 0, 1, 1, 1, 2], [0, 0, 1, 2, 2, 3, 4]], name="toy")
-    shares = Shares(7)
     # 7! over 3!·3!·1! and the two groups of three that may change places
-    assert shares.levels(g)[0].same == pytest.approx(log10(factorial(7) / (6 * 6 * 2)))
-    assert shares.levels(g)[0].all == pytest.approx(log10(877))  # the Bell number
-    assert shares.whole(g).same == pytest.approx(log10(factorial(7) / (2 * 2 * 2)))
-    assert shares.whole(Nesting.from_levels("abc", [], name="PHL")).share == 0
+    assert level_shares(g)[0].same == pytest.approx(log10(factorial(7) / (6 * 6 * 2)))
+    assert level_shares(g)[0].all == pytest.approx(log10(877))  # the Bell number
+    assert share_of(g).same == pytest.approx(log10(factorial(7) / (2 * 2 * 2)))
+    assert share_of(Nesting.from_levels("abc", [], name="PHL")).share == 0
 
 
 def test_a_budget_too_small_is_a_line_not_an_end(tmp_path: Path) -> None:
@@ -188,7 +187,7 @@ def test_without_wordnet_there_is_no_coherence(tmp_path: Path) -> None:
     assert [nesting["coherence"] for nesting in data["nestings"]] == [None, None]
     text = printed(none)
     assert "No coherence: WordNet has none of the classes." in text
-    assert [line.split()[-2:] for line in text.splitlines() if line.startswith("whole nest, r")] == [["–", "–"]] * 2
+    assert [line.split()[-2:] for line in text.splitlines() if line.startswith("whole nesting, r")] == [["–", "–"]] * 2
     some = compare_nestings([str(tmp_path / "some.yaml")] * 2)
     assert "5 of 6 classes are not in WordNet: placed by the first file's groups." in printed(some)
     assert some.nestings[0].coherence["path"].levels

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hiergen.errors import PlanError, SpecError
-from hiergen.nestings.compare.costs import cutout_cost, expected_cutout_cost, plan_nesting
-from hiergen.nestings.read import nesting_of
-from hiergen.planning.from_taxonomy import plan_if_known
+from hiergen.nestings.compare.compare import CutoutCost, compare_in_memory
+from hiergen.nestings.read import Task, nesting_of
+from hiergen.planning.from_taxonomy import plan_if_known, plan_nesting
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
@@ -52,10 +53,11 @@ def test_a_foreign_nesting_keeps_the_budget_and_counts_its_own_paths(taxonomy: T
     assert [level.stages for level in plan.levels] == [level.stages for level in other.levels]
     assert (plan.params, plan.macs) == (other.params, other.macs)
     for task in ([7], [0, 50, 99], list(range(30)), list(range(100))):
-        kept = frozenset(task)
-        assert cutout_cost(plan, current, task) == plan.cutout_cost(kept)
-        assert cutout_cost(other, foreign, task) == other.cutout_cost(kept)
-        assert cutout_cost(plan, foreign, task) == other.cutout_cost(kept)  # the widths are the shape's alone
+        groups = [{level.of[c] for c in task} for level in foreign.levels]
+        branches = [*map(len, groups), len(task)]  # the paths of the task, level by level
+        macs = sum(count * level.branch_macs for count, level in zip(branches, plan.levels, strict=True))
+        head = len(task) * plan.levels[-1].channels
+        assert other.cutout_cost(frozenset(task))[1] == plan.trunk.macs + macs + head
 
 
 def test_other_depths_take_the_models_of_the_file_or_its_deepest(taxonomy: Taxonomy) -> None:
@@ -75,16 +77,25 @@ def test_other_depths_take_the_models_of_the_file_or_its_deepest(taxonomy: Taxon
     assert planned(taxonomy, nesting_of(taxonomy, "N2HL"), "PHL1branch").single_branch is False
 
 
+def expected(taxonomy: Taxonomy, nesting: Nesting, tasks: Sequence[Sequence[int]], *weights: float) -> CutoutCost:
+    """The expected cutout that a comparison says."""
+    given = [Task(str(i), tuple(task), weight) for i, (task, weight) in enumerate(zip(tasks, weights, strict=True))]
+    cost = compare_in_memory([nesting], taxonomy=taxonomy, tasks=given).nestings[0].cost
+    assert cost is not None
+    assert cost.expected is not None
+    return cost.expected
+
+
 def test_expected_cost_is_the_weighted_mean(taxonomy: Taxonomy) -> None:
     current = nesting_of(taxonomy, "N2HL")
     plan, tasks = planned(taxonomy, current, "N2HL"), [[0, 1], [5], list(range(40))]
     costs = [plan.cutout_cost(frozenset(task)) for task in tasks]
-    even = expected_cutout_cost(plan, current, tasks)
+    even = expected(taxonomy, current, tasks, 1, 1, 1)
     assert even.params == pytest.approx(np.mean([params for params, _ in costs]))
     assert even.macs == pytest.approx(np.mean([macs for _, macs in costs]))
-    weighted = expected_cutout_cost(plan, current, tasks, [1, 0, 3])
+    weighted = expected(taxonomy, current, tasks, 1, 0, 3)
     assert weighted.macs == pytest.approx((costs[0][1] + 3 * costs[2][1]) / 4)
-    everything = expected_cutout_cost(plan, current, [range(100)])
+    everything = expected(taxonomy, current, [range(100)], 1)
     assert (everything.params, everything.macs) == (plan.params, plan.macs)
 
 
@@ -92,31 +103,24 @@ def test_one_branch_for_all_is_never_cut(taxonomy: Taxonomy) -> None:
     flat = nesting_of(taxonomy, "PHL1branch")
     plan = planned(taxonomy, flat, "PHL1branch")
     assert plan.single_branch
-    assert cutout_cost(plan, flat, [3, 4]) == plan.cutout_cost(frozenset([3, 4]))
+    trunk, level = plan.trunk, plan.levels[-1]
+    assert plan.cutout_cost(frozenset([3, 4]))[1] == trunk.macs + level.branch_macs + 2 * level.channels
 
 
 def test_wordnet_groups_cost_less_than_random_ones_for_tasks_of_one_kind(taxonomy: Taxonomy) -> None:
     current = nesting_of(taxonomy, "N3HL")
-    plan, tasks = planned(taxonomy, current, "N3HL"), current.levels[0].members
-    random = [expected_cutout_cost(plan, shuffled(current, seed), tasks).macs for seed in range(5)]
-    assert expected_cutout_cost(plan, current, tasks).macs < min(random)
+    tasks = current.levels[0].members
+    even = [1.0] * len(tasks)
+    random = [expected(taxonomy, shuffled(current, seed), tasks, *even).macs for seed in range(2)]
+    assert expected(taxonomy, current, tasks, *even).macs < min(random)
 
 
 def test_what_does_not_fit_is_refused(taxonomy: Taxonomy) -> None:
     current = nesting_of(taxonomy, "N3HL")
-    plan = planned(taxonomy, current, "N3HL")
     with pytest.raises(SpecError, match=r"no model 'N3HK'; expected one of PHLlateSP, .* nearest: N3HL"):
         plan_nesting(taxonomy, current, "N3HK")
     with pytest.raises(ValueError, match="classes in its order"):
         plan_nesting(taxonomy, current.in_class_order(current.classes[::-1]))
-    with pytest.raises(ValueError, match=r"a plan with \(12, 32\) groups"):
-        cutout_cost(plan, nesting_of(taxonomy, "N2HL"), [1])
-    for task in ([], [100], [-1]):
-        with pytest.raises(ValueError, match="a task needs classes"):
-            cutout_cost(plan, current, task)
-    for tasks, weights in (([], None), ([[1]], [1, 2]), ([[1]], [0]), ([[1], [2]], [2, -1])):
-        with pytest.raises(ValueError, match="one weight"):
-            expected_cutout_cost(plan, current, tasks, weights)
 
 
 def test_a_budget_too_small_is_said_at_the_model(tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_backbone_never_measured_has_no_cost(tmp_path: Path, monkeypatch: pyte
 
 
 def test_torch_stays_out() -> None:
-    code = "import sys; from hiergen.nestings.compare.costs import plan_nesting as p; "
+    code = "import sys; from hiergen.planning.from_taxonomy import plan_nesting as p; "
     code += "from hiergen.nestings.read import nesting_of as g; from hiergen.taxonomy.load import load_taxonomy; "
     code += f"t = load_taxonomy({str(ROOT / 'taxonomies/imagenet100.yaml')!r}); assert p(t, g(t)); "
     code += "sys.exit('torch' in sys.modules)"

@@ -12,8 +12,7 @@ import pytest
 from all_nestings import nestings, random_constraints, satisfies
 
 from hiergen.errors import HiergenError
-from hiergen.nestings.count.consistent import ClassTree, class_tree
-from hiergen.nestings.count.constraints import Constraints, Span
+from hiergen.nestings.count.constraints import ClassTree, Constraints, Span, class_tree
 from hiergen.nestings.count.count import count_nestings, count_shape, counted
 from hiergen.nestings.count.route import Counting, TooLargeError, plan_count
 from hiergen.nestings.read import read_nesting

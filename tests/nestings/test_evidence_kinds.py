@@ -27,6 +27,7 @@ from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.sources import superclass_of
 from hiergen.taxonomy.wordnet.nouns import default
+from tests.training.slow_trees import tree_of
 
 Load = Callable[[str], Taxonomy]
 MIXED = "[tabby.n.01, beagle.n.01, pug.n.01, church.n.02, organ.n.05, banana.n.02, orange.n.01, tench.n.01]"
@@ -218,11 +219,10 @@ def test_confusions_of_every_form(load: Load, tmp_path: Path) -> None:
 def test_confusions_of_a_report(tmp_path: Path) -> None:
     import torch
 
-    from hiergen.training.hierarchy import Hierarchy
     from hiergen.training.metrics import evaluate
     from hiergen.training.report import classes_csv, metrics_json
 
-    tree = Hierarchy.of_mapping({"x": {"a": "A", "b": "B"}, "y": {"c": "C"}}, ["a", "b", "c"])
+    tree = tree_of({"x": {"a": "A", "b": "B"}, "y": {"c": "C"}}, ["a", "b", "c"])
     targets = torch.tensor([0, 0, 0, 1, 2])
     sentence = torch.tensor([0, 1, 1, 1, 0])
     metrics = evaluate(torch.eye(3)[sentence], targets, tree)

@@ -10,10 +10,9 @@ import pytest
 
 from hiergen.errors import SpecError
 from hiergen.files import MAX_BYTES
+from hiergen.nestings.ask.answers import find_answers, read_answers, without_thoughts
 from hiergen.nestings.ask.cache import read_cache
-from hiergen.nestings.ask.pasted import read_answers
 from hiergen.nestings.ask.questions import Question
-from hiergen.nestings.ask.schema import find_answers, without_thoughts
 from hiergen.nestings.ask.session import sort_out
 
 
@@ -47,7 +46,7 @@ B = '{"item": "pug", "answer": "dog"}'
 def test_answers_are_found_wherever_they_stand(text: str) -> None:
     result = find_answers(text)
     assert [(f.answer.item, f.answer.answer) for f in result if f.answer] == [("tabby", "cat"), ("pug", "dog")]
-    assert sort_out([place("tabby"), place("pug")], result).bad == {}
+    assert sort_out([place("tabby"), place("pug")], result)[1] == {}
 
 
 @pytest.mark.parametrize(
@@ -92,29 +91,29 @@ def test_replies_are_sorted_out() -> None:
     text = """{"answers": [{"item": "tabby", "answer": "CAT "}, {"item": "pug", "answer": "bird"},
     {"item": "lion", "answer": "cat"}, {"item": "lion", "answer": "dog"}, {"item": "wolf", "answer": "dog"},
     {"item": "wolf", "answer": "dog"}, {"item": "unicorn", "answer": "cat"}, {"item": "owl", "answer": "cat"}]}"""
-    result = sort_out(part, find_answers(text))
-    assert result.good == {"tabby": "cat", "wolf": "dog", "Owl": "cat"}
-    assert result.bad == {
+    good, bad = sort_out(part, find_answers(text))
+    assert good == {"tabby": "cat", "wolf": "dog", "Owl": "cat"}
+    assert bad == {
         "pug": "'bird' is none of its candidates 'cat', 'dog'",
         "lion": "several answers: 'cat', 'dog'",
         "fox": "no answer; not asked about: 'unicorn'",
     }
-    assert sort_out(part[:1], []).bad == {"tabby": "no answer: the reply has none in the form that is asked for"}
-    assert sort_out(part[:1], [], cut=True).bad == {"tabby": "no answer: the reply was cut off"}
+    assert sort_out(part[:1], [])[1] == {"tabby": "no answer: the reply has none in the form that is asked for"}
+    assert sort_out(part[:1], [], cut=True)[1] == {"tabby": "no answer: the reply was cut off"}
 
 
 def test_names_are_checked() -> None:
     part = [Question("name", f"n{i}", {}, taken=frozenset({"cat"})) for i in range(7)]
     given = ["songbird", "Song Bird", "", "cat", "a" * 41, "two\nlines", "x\u202ey"]
     text = json.dumps([{"item": f"n{i}", "answer": answer} for i, answer in enumerate(given)])
-    result = sort_out(part, find_answers(text), given={"finch"})
-    assert result.good == {"n0": "songbird", "n1": "Song Bird", "n5": "two lines"}
-    assert list(result.bad) == ["n2", "n3", "n4", "n6"]
-    assert result.bad["n3"] == "'cat' is the name of a class or of another group"
+    good, bad = sort_out(part, find_answers(text), given={"finch"})
+    assert good == {"n0": "songbird", "n1": "Song Bird", "n5": "two lines"}
+    assert list(bad) == ["n2", "n3", "n4", "n6"]
+    assert bad["n3"] == "'cat' is the name of a class or of another group"
     twice = json.dumps(
         [{"item": "n0", "answer": "finch"}, {"item": "n1", "answer": "owl"}, {"item": "n2", "answer": "Owl"}]
     )
-    assert sort_out(part[:3], find_answers(twice), given={"finch"}).good == {"n1": "owl"}
+    assert sort_out(part[:3], find_answers(twice), given={"finch"})[0] == {"n1": "owl"}
 
 
 # a person's file

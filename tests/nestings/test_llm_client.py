@@ -19,8 +19,7 @@ import pytest
 
 from hiergen.errors import HiergenError, SpecError
 from hiergen.nestings.ask import client as client_module
-from hiergen.nestings.ask.client import Client, Reply
-from hiergen.nestings.ask.key import Key
+from hiergen.nestings.ask.client import Client, Key, Reply
 from tests.nestings.llm_stub import Act, Stub, raw, saying, serving, silent, status, trickle
 
 SECRET = "sk-Very/Secret+Key_0123456789"

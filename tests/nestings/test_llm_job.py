@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hiergen.errors import HiergenError, OutputError, SpecError, TaxonomyError
+from hiergen.nestings.ask.answers import find_answers
 from hiergen.nestings.ask.ask import AskResult, ask_model
-from hiergen.nestings.ask.schema import find_answers
 from hiergen.nestings.suggest.evidence import Evidence
 from hiergen.nestings.suggest.shape import Shape
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
@@ -470,7 +470,7 @@ def test_no_file_has_the_key(run: Ask, stub: Stub, tmp_path: Path, monkeypatch: 
     [
         ({"timeout": 0}, "a timeout of 0 s cannot be; expected more than 0 s"),
         ({"timeout": float("nan")}, "a timeout of nan s cannot be"),
-        ({"overall": float("inf")}, "an overall time of inf s cannot be"),
+        ({"timeout": float("inf")}, "a timeout of inf s cannot be"),
         ({"retries": -1}, "-1 retries cannot be; expected 0 to 100"),
         ({"batch": 0}, "0 questions in one prompt cannot be"),
         ({"model": "a\nb"}, "--llm-model is no name of a model"),

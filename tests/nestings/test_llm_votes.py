@@ -7,10 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from hiergen.nestings.ask.ask import move_spots
-from hiergen.nestings.ask.votes import START, Spot, find_spots
+from hiergen.nestings.ask.votes import START, Spot, find_spots, move_spots
 from hiergen.nestings.suggest.evidence import Evidence
-from hiergen.nestings.suggest.shape import Shape, shape_of
+from hiergen.nestings.suggest.shape import Shape
 from hiergen.taxonomy.nesting import Nesting
 from tests.nestings.llm_stub import evidence, twelve
 
@@ -162,8 +161,8 @@ def test_any_choices_give_a_nesting_of_the_same_shape(seed: int) -> None:
 
 def test_a_start_outside_the_bounds_stays_possible() -> None:
     start = Nesting.from_levels("abcdefg", [[0, 1, 1, 1, 1, 1, 1]], name="g")
-    assert move_spots(start, [], [], [], shape_of(start, max_size=4)).nesting == start
+    assert move_spots(start, [], [], [], Shape(start.counts, max_size=4)).nesting == start
     spot = Spot(0, 6, ((START, 1), ("e", 0)))
-    assert move_spots(start, [spot], [0], [True], shape_of(start, max_size=4)).nesting.levels[0].sizes == (2, 5)
+    assert move_spots(start, [spot], [0], [True], Shape(start.counts, max_size=4)).nesting.levels[0].sizes == (2, 5)
     with pytest.raises(ValueError, match="a shape of"):
         move_spots(start, [], [], [], Shape((3,)))

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 from nests import nest, random_nest
 
-from hiergen.nestings.compare.moved import moves
+from hiergen.nestings.compare.agreement import moves
 from hiergen.taxonomy.nesting import Level
 
 

@@ -13,8 +13,7 @@ from all_nestings import Partition, nestings, random_constraints, random_tree, s
 from scipy.stats import chi2
 
 from hiergen.nestings.count import sample as module
-from hiergen.nestings.count.consistent import ClassTree
-from hiergen.nestings.count.constraints import Constraints, UnsatisfiableError
+from hiergen.nestings.count.constraints import ClassTree, Constraints, UnsatisfiableError
 from hiergen.nestings.count.route import CountRoute, TooLargeError, plan_count
 from hiergen.nestings.count.sample import Stirling, sample_nesting, samples
 

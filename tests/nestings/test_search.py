@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 
 from hiergen.errors import HiergenError
 from hiergen.nestings.compare.coherence import coherence
-from hiergen.nestings.compare.costs import expected_cutout_cost, plan_nesting
 from hiergen.nestings.compare.similarity import wordnet_similarity
-from hiergen.nestings.read import nesting_of
+from hiergen.nestings.read import Task, nesting_of
 from hiergen.nestings.search import optimise as optimiser
-from hiergen.nestings.search.groups import MutableNesting
 from hiergen.nestings.search.kinds import OBJECTIVES, ObjectiveInputs, make_objective
-from hiergen.nestings.search.moves import Neighbourhood, Step
 from hiergen.nestings.search.objectives import (
     CoherenceObjective,
     Objective,
@@ -33,12 +30,12 @@ from hiergen.nestings.search.objectives import (
     SeparabilityObjective,
     TaskObjective,
 )
-from hiergen.nestings.search.optimise import climb, near, optimise, polish
+from hiergen.nestings.search.optimise import Neighbourhood, Step, climb, near, optimise, polish
 from hiergen.nestings.search.search import Chance, SearchResult, find_best
-from hiergen.nestings.search.space import Space, space_of
+from hiergen.nestings.search.space import MutableNesting, Space, space_of
 from hiergen.nestings.suggest.evidence import Evidence
 from hiergen.nestings.suggest.shape import Shape
-from hiergen.nestings.tasks import Task
+from hiergen.planning.from_taxonomy import plan_nesting
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
 
@@ -105,7 +102,7 @@ SPACES = [
 
 def proposals(here: Neighbourhood, rng: random.Random) -> Iterator[Step]:
     """One step of every kind that is allowed, at random, each from where the one before has led."""
-    nest = here.nest
+    nest = here.nesting
     kinds = [
         lambda: here.move(rng.randrange(N), rng.randrange(len(nest.size[-1]))),
         lambda: here.swap(rng.randrange(N), rng.randrange(N)),
@@ -125,14 +122,14 @@ def test_gains_are_differences_of_the_plain_score(space: Space, which: int) -> N
     here, rng, kinds = near(space, objective, space.draw(random.Random(1))), random.Random(0), set()
     for _ in range(60):
         for step in proposals(here, rng):
-            before = objective.score(here.nest.labels)
+            before = objective.score(here.nesting.labels)
             here.take(step)
-            assert sign * (objective.score(here.nest.labels) - before) == pytest.approx(step.gain, abs=1e-9)
+            assert sign * (objective.score(here.nesting.labels) - before) == pytest.approx(step.gain, abs=1e-9)
             kinds.add((len(step.hung), len(step.xs) > 1))
-        assert space.holds(here.nest.labels)
-    fresh = near(space, objective, here.nest.labels)
+        assert space.holds(here.nesting.labels)
+    fresh = near(space, objective, here.nesting.labels)
     assert here.value() == fresh.value()  # to the bit: sums are of integers
-    assert vars(here.nest) == vars(fresh.nest)
+    assert vars(here.nesting) == vars(fresh.nesting)
     assert len(kinds) >= (1 if space.fixed else len(space.counts))
 
 
@@ -259,7 +256,8 @@ def test_tasks_cost_what_the_comparison_says(tiny: Taxonomy, model: str) -> None
     lists, weights = tasks(100, 5), (1.0, 2.0, 3.0, 0.0, 0.5)
     plan = plan_nesting(tiny, nesting, model)
     assert plan is not None
-    expected = expected_cutout_cost(plan, nesting, lists, weights).macs / plan.macs
+    macs = [plan.cutout_cost(frozenset(task))[1] for task in lists]
+    expected = np.average(macs, weights=weights) / plan.macs
     given = [Task(str(i), task, weight) for i, (task, weight) in enumerate(zip(lists, weights, strict=True))]
     objective = make_objective("tasks", ObjectiveInputs(tiny, tasks=given))
     assert objective.score([level.of for level in nesting.levels]) == pytest.approx(expected, rel=1e-12)

@@ -17,7 +17,7 @@ from hiergen.nestings.read import nesting_of, read_nesting
 from hiergen.nestings.search.kinds import OBJECTIVES
 from hiergen.nestings.suggest.kinds import EVIDENCE, OPTIONS
 from hiergen.nestings.suggest.request import SuggestRequest, typed_command
-from hiergen.nestings.suggest.suggest_nesting import suggest
+from hiergen.nestings.suggest.suggest import suggest
 from hiergen.taxonomy.load import load_taxonomy
 
 ROOT = Path(__file__).parents[2]

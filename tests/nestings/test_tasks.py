@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hiergen.errors import HiergenError, SpecError
-from hiergen.nestings.tasks import Task, read_tasks
+from hiergen.nestings.read import Task, read_tasks
 from hiergen.taxonomy.nesting import Nesting
 
 NEST = Nesting.from_levels(

@@ -10,7 +10,7 @@ import pytest
 from nests import nest, random_nest
 from scipy.cluster.hierarchy import cophenet
 
-from hiergen.nestings.compare.treedistance import (
+from hiergen.nestings.compare.agreement import (
     clusters,
     cophenetic_correlation,
     cophenetic_distance,

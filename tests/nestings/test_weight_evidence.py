@@ -19,8 +19,9 @@ from hiergen.assets import class_list
 from hiergen.errors import HiergenError
 from hiergen.models.load import load_network
 from hiergen.models.weights import save_weights
-from hiergen.nestings.suggest.features import Centroids, FeatureSource, features_evidence
+from hiergen.nestings.suggest.features import Centroids, features_evidence
 from hiergen.nestings.suggest.propose import agglomerate
+from hiergen.nestings.suggest.request import SuggestRequest
 from hiergen.nestings.suggest.shape import Shape
 from hiergen.nestings.suggest.weights import classifier, match_rows, weights_evidence
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
@@ -221,7 +222,9 @@ def test_features_of_a_network_and_of_a_timm_model(load: Load, tmp_path: Path, m
             noise = pixels.integers(0, 256 - 20 * c, size=(32, 32, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / f"data/{c}/{i}.png")
     data = str(tmp_path / "data")
-    result = features_evidence(taxonomy, data, FeatureSource(network=reference, weights=tmp_path / "w.safetensors"))
+    result = features_evidence(
+        taxonomy, SuggestRequest(data=data, network=reference, weights=tmp_path / "w.safetensors")
+    )
     assert str(tmp_path) not in result.notes[0]
     images = open_data(data, network, transform=eval_transform(network))
     assert len(images) == 30
@@ -235,7 +238,7 @@ def test_features_of_a_network_and_of_a_timm_model(load: Load, tmp_path: Path, m
     model = timm.create_model("test_resnet")
     save_file(model.state_dict(), tmp_path / "timm.safetensors")
     of_timm = features_evidence(
-        taxonomy, data, FeatureSource(timm="test_resnet", weights=tmp_path / "timm.safetensors")
+        taxonomy, SuggestRequest(data=data, timm="test_resnet", weights=tmp_path / "timm.safetensors")
     )
     assert of_timm.similarity.shape == (10, 10)
     model.eval()
@@ -249,14 +252,14 @@ def test_features_of_a_network_and_of_a_timm_model(load: Load, tmp_path: Path, m
     means = torch.stack(rows).double().reshape(10, 3, -1).mean(1).numpy()
     np.testing.assert_allclose(of_timm.similarity, cosine(means), atol=1e-4)
     with pytest.raises(HiergenError, match="are no weights of timm's resnet18"):
-        features_evidence(taxonomy, data, FeatureSource(timm="resnet18", weights=tmp_path / "timm.safetensors"))
+        features_evidence(taxonomy, SuggestRequest(data=data, timm="resnet18", weights=tmp_path / "timm.safetensors"))
     with pytest.raises(HiergenError, match="no weights for PHL1branch"):
-        features_evidence(taxonomy, data, FeatureSource(network=reference))
+        features_evidence(taxonomy, SuggestRequest(data=data, network=reference))
     with pytest.raises(HiergenError, match="whose features"):
-        features_evidence(taxonomy, data, FeatureSource())
+        features_evidence(taxonomy, SuggestRequest(data=data))
     other = load(file_text(["cat", "dog"]))
     with pytest.raises(HiergenError, match="lacks 2 classes"):
-        features_evidence(other, data, FeatureSource(network=reference, weights=tmp_path / "w.safetensors"))
+        features_evidence(other, SuggestRequest(data=data, network=reference, weights=tmp_path / "w.safetensors"))
 
 
 def test_the_classifier_of_a_real_network_knows_what_is_alike() -> None:

@@ -118,12 +118,9 @@ def test_head_marks_and_models(write, tmp_path) -> None:
         [c.id for c in taxonomy.classes], [[0, 0, 1, 1, 2, 2]], names=[["cats", "dogs", "b"]], name="x"
     )
     path = tmp_path / "sub/pets-names.yaml"
-    written = write_suggestion(
-        taxonomy, nesting, path, by="names", notes=["By hand."], marks={2: "or cats"}, origin={"seed": "3"}
-    )
+    written = write_suggestion(taxonomy, nesting, path, by="names", notes=["By hand."], marks={2: "or cats"})
     assert path.read_text("utf-8") == (
         "# Suggested by `hiergen suggest pets.yaml --by names`.\n"
-        "# seed: 3\n"
         "# By hand.\n"
         "# 1 of 6 classes could as well be elsewhere: look for '# ?'.\n"
         "# Left out, as the groups below have 2 levels: N4HL.\n"

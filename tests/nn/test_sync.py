@@ -21,7 +21,7 @@ from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Siblings, Trunk
 from hiergen.nn.norm import ProcessGroup
 from hiergen.nn.primitives import BranchBatchNorm2d
-from hiergen.nn.sync import SyncedBatchNorm2d, SyncedBatchNormAct2d, sync_norms, unsync_norms
+from hiergen.nn.sync import SyncedBatchNorm2d, SyncedBatchNormAct2d, sync_norms
 
 NEAR = {"atol": 1e-9, "rtol": 1e-7}
 
@@ -152,9 +152,6 @@ def test_a_single_process_is_as_before_and_there_is_a_way_back(alone: None, kind
         want.pow(3).sum().backward()
         torch.testing.assert_close(x.grad, y.grad)
     torch.testing.assert_close(model.state_dict(), plain.state_dict())
-    unsync_norms(model)
-    assert type(model[0]) is type(plain[0])
-    assert vars(model[0]).keys() == vars(plain[0]).keys()
 
 
 def test_all_norms_of_a_network_take_part(alone: None) -> None:
@@ -168,9 +165,6 @@ def test_all_norms_of_a_network_take_part(alone: None) -> None:
         again = pickle.loads(pickle.dumps(network.level1.stages[0][0]))  # noqa: S301
         assert again.bn1.group.processes is None
         assert list(network.state_dict()) == keys
-        unsync_norms(network)
-        assert not any(isinstance(m, SyncedBatchNorm2d | SyncedBatchNormAct2d) for m in norms)
-        assert all(m.group is None for m in norms if isinstance(m, BranchBatchNorm2d))
 
 
 def test_without_processes() -> None:

@@ -8,17 +8,17 @@ from collections.abc import Callable
 import pytest
 
 from hiergen.errors import PlanError
-from hiergen.planning.budget import SMALLEST, WIDEST, Cost, Widths, _Solver, solve_widths
+from hiergen.planning.budget import SMALLEST, WIDEST, BudgetCost, Widths, _Solver, solve_widths
 
-Costs = Callable[[Widths], Cost]
+Costs = Callable[[Widths], BudgetCost]
 
 
 def linear(*prices: tuple[int, int, int]) -> Costs:
     """Each level's (params by channel of its width, params by channel of its out, MACs by channel of its out)."""
 
-    def cost(widths: Widths) -> Cost:
+    def cost(widths: Widths) -> BudgetCost:
         levels = tuple((w * p + o * q, o * m) for (p, q, m), (w, o) in zip(prices, widths, strict=True))
-        return Cost(sum(params for params, _ in levels), sum(macs for _, macs in levels), levels)
+        return BudgetCost(sum(params for params, _ in levels), sum(macs for _, macs in levels), levels)
 
     return cost
 
@@ -26,13 +26,13 @@ def linear(*prices: tuple[int, int, int]) -> Costs:
 def network(base: int, channels: int, branches: tuple[int, ...]) -> Costs:
     """Bottlenecks: a level's cost depends on the channels that it reads, and there are more branches further up."""
 
-    def cost(widths: Widths) -> Cost:
+    def cost(widths: Widths) -> BudgetCost:
         levels, reads, area = [], channels, 196
         for count, (width, out) in zip(branches, widths, strict=True):
             params = count * (reads * width + 9 * width * width + width * out)
             levels.append((params, params * area))
             reads, area = out, area // 4
-        return Cost(base + sum(p for p, _ in levels), 50 * base + sum(m for _, m in levels), tuple(levels))
+        return BudgetCost(base + sum(p for p, _ in levels), 50 * base + sum(m for _, m in levels), tuple(levels))
 
     return cost
 
@@ -97,7 +97,7 @@ def test_budgets_are_filled_and_what_is_left_is_no_use() -> None:
         macs = round(least.macs * rng.uniform(1, 20)) if params is None or rng.random() < 0.5 else None
         calls = 0
 
-        def counted(widths: Widths, cost: Costs = cost) -> Cost:
+        def counted(widths: Widths, cost: Costs = cost) -> BudgetCost:
             nonlocal calls
             calls += 1
             return cost(widths)
@@ -120,7 +120,7 @@ def test_budgets_are_filled_and_what_is_left_is_no_use() -> None:
 
 
 def test_a_step_narrows_nothing() -> None:
-    solver = _Solver(network(0, 64, (5,)), 1, 0.25, 10**6, None, Cost(0, 0, ()))
+    solver = _Solver(network(0, 64, (5,)), 1, 0.25, 10**6, None, BudgetCost(0, 0, ()))
     for width, out in ((96, 40), (96, 16), (8, 8), (400, 96)):
         for ((wider, other),) in solver._wider(((width, out),), 0, 8):
             assert (wider - width, other - out) in {(8, 0), (0, 8), (8, 8)}

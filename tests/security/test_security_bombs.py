@@ -18,7 +18,6 @@ from conftest import Ran, Write
 from PIL import Image
 
 import hiergen as hiergen_package
-from hiergen.data.folders import load_images
 from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from tests.nn.steering_cases import Nested
@@ -95,7 +94,7 @@ def test_an_image_of_many_pixels(side: int, how: str, tmp_path: Path, network: N
 
 
 def test_an_image_to_look_at(tmp_path: Path, network: Nested) -> None:
-    from hiergen.views.draw.panel import read_image
+    from hiergen.views.draw.maps import read_image
 
     (tmp_path / "bomb.png").write_bytes(png(30_000, 30_000))
     with pytest.raises(HiergenError, match=r"bomb.png: cannot be read as an image \(Image size \(900000000 pixels\)"):
@@ -111,7 +110,7 @@ def test_texts_in_an_image_that_unpack(kind: bytes, tmp_path: Path, network: Nes
         (tmp_path / f"c{i}").mkdir()
         (tmp_path / f"c{i}" / "0.png").write_bytes(png(9, 9, (kind, body)))
     before = peak()
-    images = load_images(tmp_path, network)
+    images = open_data(tmp_path, network)
     try:
         said = str(images.picture(0).size)
     except HiergenError as error:
@@ -142,7 +141,7 @@ def test_formats_that_are_not_tried(
         (tmp_path / f"c{i}").mkdir()
         (tmp_path / f"c{i}" / "0.png").write_bytes(raw)
     with pytest.raises(HiergenError, match="cannot be read as an image"):
-        load_images(tmp_path, network).picture(0)
+        open_data(tmp_path, network).picture(0)
 
 
 def test_a_wordnet_zip_that_unpacks_to_much(tmp_path: Path, write: Write, hiergen: Run) -> None:

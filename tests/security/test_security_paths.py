@@ -12,7 +12,6 @@ import pytest
 from conftest import Ran, Write
 from PIL import Image
 
-from hiergen.data.folders import load_images
 from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from hiergen.taxonomy.imagefolder import find_images
@@ -180,10 +179,10 @@ def test_links_in_image_folders(tmp_path: Path, network: Nested) -> None:
     assert [str(place) for place, _ in find_images(root)] == plain
     os.symlink(root, root / "c0" / "loop")
     with pytest.raises(HiergenError, match=r"c0/loop: is the same folder as .*images; remove the link"):
-        load_images(root, network)
+        open_data(root, network)
     (root / "c0" / "loop").unlink()
     os.symlink(elsewhere / "gone.png", root / "c0" / "gone.png")
-    images = load_images(root, network)
+    images = open_data(root, network)
     with pytest.raises(HiergenError, match=r"gone.png: cannot be read as an image \(.*No such file"):
         images.picture([images.place(i)[-8:] for i in range(len(images))].index("gone.png"))
 
@@ -205,7 +204,7 @@ def test_a_pipe_or_a_device_in_an_image_folder(tmp_path: Path, network: Nested, 
     root = folder_of(tmp_path / "images")
     os.mkfifo(root / "c0" / "1.png")
     os.symlink("/dev/zero", root / "c1" / "1.png")
-    images = load_images(root, network)
+    images = open_data(root, network)
     for i in range(len(images)):
         if images.place(i).endswith("1.png"):
             with pytest.raises(HiergenError, match=r"1.png: cannot be read as an image \(is not a regular file\)"):
@@ -219,9 +218,9 @@ def test_folder_names_of_all_kinds(name: str, tmp_path: Path, network: Nested) -
     folder_of(tmp_path / "images", (name,))
     assert name in [label for _, label in find_images(root)]
     with pytest.raises(HiergenError, match="is no class of the network") as caught:
-        load_images(root, network)
+        open_data(root, network)
     assert unsafe(str(caught.value)) == set()
-    assert load_images(root, network, classes="present").left_out == (name,)
+    assert open_data(root, network, classes="present").left_out == (name,)
 
 
 # archives
@@ -262,7 +261,7 @@ def test_a_tar_is_never_unpacked_and_links_in_it_are_nothing(inside: Path, netwo
         member("c4/twice.png"),
         member("c4/twice.png"),
     )
-    images = load_images(file, network)
+    images = open_data(file, network)
     names = [images.place(i).partition(".tar:")[2] for i in range(len(images))]
     plain = [f"c{i}/0.png" for i in range(5)]
     assert sorted(names) == sorted([*plain, "../../c0/evil.png", "/c1/absolute.png", "c4/twice.png"])
@@ -276,7 +275,7 @@ def test_of_two_members_of_one_name_the_later_counts(tmp_path: Path, network: Ne
     Image.new("RGB", (7, 5)).save(last, "PNG")
     info = tarfile.TarInfo("c0/0.png")
     info.size = len(last.getvalue())
-    images = load_images(tar_of(tmp_path / "a.tar", (info, last.getvalue())), network)
+    images = open_data(tar_of(tmp_path / "a.tar", (info, last.getvalue())), network)
     assert [images.picture(i).size for i in range(5)] == [(7, 5), *[(9, 9)] * 4]
 
 
@@ -323,7 +322,7 @@ def test_a_sparse_member_is_refused(tmp_path: Path, network: Nested) -> None:
     info.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40)}
     file = tar_of(tmp_path / "a.tar", (info, b""))
     with pytest.raises(HiergenError, match=r"is sparse|is cut off"):
-        load_images(file, network)
+        open_data(file, network)
 
 
 def test_shards_by_pattern_are_bounded(network: Nested) -> None:

@@ -22,12 +22,10 @@ import torch
 from conftest import Ran
 from PIL import Image
 
-from hiergen.data.folders import load_images
 from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from hiergen.models.convert import convert
-from hiergen.models.trunk_weights import load_trunk
-from hiergen.models.weights import load_weights, save_weights
+from hiergen.models.weights import load_trunk, load_weights, save_weights
 from hiergen.models.weightsfile import read_weights, write_tensors
 from hiergen.nestings.suggest.weights import read_tensors
 from hiergen.training.checkpoint import load_checkpoint
@@ -144,7 +142,7 @@ def test_pickles_beside_the_data_are_not_looked_at(tmp_path: Path, network: Nest
     for name in ("_a_tarinfos.pickle", "a_tarinfos.pickle", "_d_tarinfos.pickle", "d/class_to_idx.pkl"):
         (tmp_path / name).write_bytes(raw)
     for data in ("a.tar", "d"):
-        images = load_images(tmp_path / data, network)
+        images = open_data(tmp_path / data, network)
         assert [images.picture(i).size for i in range(5)] == [(9, 9)] * 5
     assert not (tmp_path / "mark").exists()
 

@@ -16,7 +16,7 @@ import yaml
 from conftest import Ran
 
 from hiergen.nestings.ask.client import is_local
-from hiergen.training.markdown import escaped, table
+from hiergen.training.model_card import escaped, table
 from hiergen.views.explore.explore import as_json
 from tests.security.hostile import LEGAL, taxonomy
 from tests.views.page_cases import Browser, Page, browser, data_of

@@ -18,7 +18,7 @@ from hiergen.data.samples import EpochOrder, Samples
 from hiergen.data.sources import open_data
 from hiergen.training.loop import Training
 from hiergen.training.parallel import Parallel
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import load_recipe
 from hiergen.training.training_module import seed_all
 
 Batches = Iterator[tuple[Tensor, Tensor]]

@@ -80,13 +80,50 @@ class SlowTree:
         return [i for i, path in enumerate(self.paths) if path[: len(node)] == node]
 
 
+def tree_of(taxonomy: Mapping, classes: list[str]) -> Hierarchy:
+    """Of a nested mapping (group → … → class id → name), whose leaves may lie at unequal depths.
+
+    `classes`: the order of the logits; it may leave classes out, the heights stay those of the whole tree.
+    """
+    parents, names = [-1], ["root"]
+    leaves: dict[str, tuple[int, str]] = {}
+
+    def walk(above: int, below: Mapping) -> None:
+        for name, inner in below.items():
+            node = len(parents)
+            parents.append(above)
+            names.append(name)
+            if isinstance(inner, dict):
+                walk(node, inner)
+            else:
+                leaves[name] = (node, str(inner))
+
+    walk(0, taxonomy)
+    ids = list(leaves)
+    tree = Hierarchy(parents, names, [leaves[i][0] for i in ids], ids, [leaves[i][1] for i in ids])
+    return tree.restricted([ids.index(c) for c in classes])
+
+
+def lca_heights(tree: Hierarchy) -> torch.Tensor:
+    """`(C, C)`: LCA height of every two classes."""
+    every = torch.arange(len(tree))
+    return tree.lca_height(every[:, None], every[None])
+
+
+def distances(tree: Hierarchy) -> torch.Tensor:
+    """`(C, C)`: edges between every two classes."""
+    every = torch.arange(len(tree))
+    depths = tree.depths[: len(tree)]
+    return depths[:, None] + depths[None] - 2 * tree.shared(every[:, None], every[None])
+
+
 def pair(seed: int, classes: int = 17, *, equal: bool = False) -> tuple[Hierarchy, SlowTree]:
     tree, ids = random_tree(seed, classes, equal=equal)
-    return Hierarchy.of_mapping(tree, ids), SlowTree(tree, ids)
+    return tree_of(tree, ids), SlowTree(tree, ids)
 
 
 def hand() -> tuple[Hierarchy, SlowTree]:
-    return Hierarchy.of_mapping(HAND, HAND_CLASSES), SlowTree(HAND, HAND_CLASSES)
+    return tree_of(HAND, HAND_CLASSES), SlowTree(HAND, HAND_CLASSES)
 
 
 def softmax(row: torch.Tensor) -> list[float]:

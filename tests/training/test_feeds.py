@@ -85,14 +85,14 @@ def test_windows_lie_inside_and_are_the_same_after_a_break_and_on_every_process(
 def test_images_come_without_those_that_are_broken(tmp_path: Path) -> None:
     from PIL import Image
 
-    from hiergen.data.folders import load_images
+    from hiergen.data.sources import open_data
 
     network = Tiny()
     for class_id in network.classes:
         (tmp_path / class_id).mkdir()
         Image.new("RGB", (8, 8), "red").save(tmp_path / class_id / "a.png")
     (tmp_path / "c1" / "broken.png").write_bytes(b"no image")
-    images = load_images(tmp_path, network)
+    images = open_data(tmp_path, network)
     feed = ImageFeed(Samples(images, images.transform, seed=0), workers=0, skip_broken=True)
     batches = list(feed.once(1, 0, 1))
     assert len(feed) == 6

@@ -20,12 +20,11 @@ from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from hiergen.models.cutout import cutout
 from hiergen.models.load import load_network
-from hiergen.models.trunk_weights import load_trunk
-from hiergen.models.weights import save_weights
+from hiergen.models.weights import load_trunk, save_weights
 from hiergen.training import runfolder
-from hiergen.training.channelscores import channel_scores
+from hiergen.training.channelscores import score_batches
 from hiergen.training.loop import BEST, CHECKPOINT, LAST, Training
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import load_recipe
 from hiergen.training.run import Trained, evaluate_network, resume, train
 from tests.training.own_images import CLASSES, FOLDERS, GROUPS, PLAIN, files, folders, source, tar
 
@@ -360,7 +359,7 @@ def test_branches_begin_as_the_backbones_channels(home: Path, only_begun: list[d
 def test_branches_begin_as_the_channels_that_matter(
     home: Path, go: Callable[..., Trained], untouched: list[dict[str, Tensor]]
 ) -> None:
-    """As `channel_scores` and `init_branches` do by hand, on the same maps; a training that goes on does not begin."""
+    """As `score_batches` and `init_branches` do by hand, on the same maps; a training that goes on does not begin."""
     torch.manual_seed(2)
     flat = timm.create_model("resnet26")
     save_file(flat.state_dict(), "resnet26.safetensors")
@@ -373,7 +372,7 @@ def test_branches_begin_as_the_channels_that_matter(
     samples = Samples(images, eval_transform(network), seed=0)
     with torch.no_grad():
         maps = network.trunk(torch.stack([samples[(0, i)][0] for i in range(len(images))]))
-    scores = channel_scores(network, flat, maps, torch.tensor(images.targets))
+    scores = score_batches(network, flat, [(maps, torch.tensor(images.targets))])
     theirs = flat.layer2[0].conv1.weight.squeeze()
     for branch, kernels in enumerate(untouched[0]["level1.stages.0.0.conv1.weight"].squeeze()):
         chosen = (kernels[:, None] == theirs).all(2).float().argmax(1)

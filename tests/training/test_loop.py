@@ -29,8 +29,7 @@ from hiergen.training.checkpoint import load_checkpoint
 from hiergen.training.loop import BEST, CHECKPOINT, LAST, StoppedError, Training
 from hiergen.training.optim import parameter_groups
 from hiergen.training.parallel import Parallel
-from hiergen.training.recipe import Recipe
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.recipe import Recipe, load_recipe
 from hiergen.training.training_module import predict, seed_all
 
 SETTINGS = ("epochs=2", "batch_size=16", "optimizer.clip_grad=1", "ema=0.9", "dropout=0.2", "augment.hflip=0.5")
@@ -301,7 +300,7 @@ def test_history_is_one_line_per_epoch(tmp_path: Path, recipe: Recipe) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     with (tmp_path / "out.txt").open("w") as out:
-        log = TrainingLog(folder, Console(file=out, width=200), epochs=2, curves=False)
+        log = TrainingLog(folder, Console(file=out, width=200), epochs=2)
         ours = training(folder, recipe, log=log)
         ours.run()
     with (folder / "history.csv").open() as file:

@@ -11,9 +11,8 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 
 from hiergen.errors import HiergenError
-from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.losses import LOSSES, make_loss
-from tests.training.slow_trees import HAND, HAND_CLASSES, SlowTree, hand, pair, softmax
+from tests.training.slow_trees import HAND, HAND_CLASSES, SlowTree, hand, pair, softmax, tree_of
 
 OPTIONS = {
     "cross-entropy": {},
@@ -103,7 +102,7 @@ def test_limits_are_cross_entropy(soft: bool) -> None:
     equal, _ = pair(4, 15, equal=True)
     last = make_loss("levels", equal, smoothing=0.1, level_weights=[0, 0, 3])
     torch.testing.assert_close(last(logits, targets), expected)
-    flat = Hierarchy.of_mapping({str(i): "x" for i in range(15)}, [str(i) for i in range(15)])
+    flat = tree_of({str(i): "x" for i in range(15)}, [str(i) for i in range(15)])
     torch.testing.assert_close(make_loss("levels", flat, smoothing=0.1)(logits, targets), expected)
 
 
@@ -128,7 +127,7 @@ def test_hxe_by_hand() -> None:
 
 
 def test_soft_labels_do_not_mind_a_group_over_all_classes() -> None:
-    under = Hierarchy.of_mapping({"all": {"really all": HAND}}, HAND_CLASSES)
+    under = tree_of({"all": {"really all": HAND}}, HAND_CLASSES)
     logits, targets = torch.randn(4, 6), torch.tensor([0, 2, 3, 5])
     expected = make_loss("soft-labels", hand()[0], beta=4)(logits, targets)
     torch.testing.assert_close(make_loss("soft-labels", under, beta=4)(logits, targets), expected)

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from hiergen.errors import HiergenError
 from hiergen.training import hierarchy as module
-from hiergen.training.decision import decide
-from hiergen.training.hierarchy import Hierarchy
+from hiergen.training.decision import RULES
 from hiergen.training.metrics import Metrics, evaluate, restrict
 from hiergen.training.metrics_table import metrics_table
-from tests.training.slow_trees import SlowTree, hand, pair, softmax
+from tests.training.slow_trees import SlowTree, hand, pair, softmax, tree_of
 
 CASES = [(seed, equal, rule) for seed in range(3) for equal in (False, True) for rule in ("argmax", "crm")]
 
@@ -193,7 +192,7 @@ def test_distance_by_hand() -> None:
 
 def test_edges_of_the_calibration_bins() -> None:
     ids = ["a", "b"]
-    flat = Hierarchy.of_mapping(dict.fromkeys(ids, "x"), ids)
+    flat = tree_of(dict.fromkeys(ids, "x"), ids)
     p = torch.tensor([[0.6, 0.4], [0.6000001, 0.3999999], [0.5, 0.5]], dtype=torch.float64)
     targets = torch.tensor([0, 1, 0])
     # bins (.4, .6] and (.6, .8]: the first and the last image share one
@@ -241,7 +240,7 @@ def test_json_and_summary(decision: str) -> None:
         "val_ece",
     ]
     assert metrics.summary()["val_level2"] == metrics.levels[1].accuracy
-    assert torch.equal(metrics.predictions, decide(logits, tree, decision).predictions)
+    assert torch.equal(metrics.predictions, RULES[decision].make(tree)(logits).argmax(1))
     assert metrics == evaluate(
         logits.double(), targets.to(torch.int32), tree, decision=decision, labels=[f"class {i}" for i in range(12)]
     )

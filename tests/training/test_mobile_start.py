@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ConvNeXts, InvertedResiduals
 from hiergen.nn.lowering import Run, Span, Stack
-from hiergen.training.blockcopy import sources
-from hiergen.training.blockparts import ChannelScore
-from hiergen.training.channelscores import ClassStatistics, channel_scores
+from hiergen.training.blockcopy import ChannelScore, sources
+from hiergen.training.channelscores import ClassStatistics, score_batches
 from hiergen.training.initial import init_branches, stages_after
 from tests.training.test_initial import Net, close, ids, seasoned
 
@@ -197,7 +196,7 @@ def labelled(channels: int) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def test_branches_take_the_channels_that_tell_their_classes_apart(lite: nn.Module) -> None:
     maps, targets = labelled(112)
-    scores = channel_scores(narrow(lite), lite.train(), maps, targets, batch_size=7)
+    scores = score_batches(narrow(lite), lite.train(), zip(maps.split(7), targets.split(7), strict=True))
     assert lite.blocks[5][0].bn1.training  # as it was
     lite.eval()
     network = narrow(lite, importance=scores)
@@ -247,7 +246,7 @@ def test_other_blocks_are_scored_as_well(backbone: str, until: str, stage: objec
     model = seasoned(backbone)
     network = Net(backbone, until, [stage], [Bottlenecks(96, 8, 8)])
     maps, targets = labelled(stage.in_channels)
-    scores = channel_scores(network, model, maps, targets)
+    scores = score_batches(network, model, [(maps, targets)])
     name = stages_after(backbone, until)[0]
     score = scores(1, 1, f"{name}.0")
     module = model.get_submodule(name)
@@ -276,8 +275,8 @@ def test_an_importance_without_an_opinion_is_the_random_choice(lite: nn.Module) 
 def test_maps_that_cannot_be_scored(lite: nn.Module) -> None:
     network, (maps, targets) = narrow(lite), labelled(112)
     with pytest.raises(HiergenError, match="no map is of class 'c3'"):
-        channel_scores(network, lite, maps[targets < 3], targets[targets < 3])
+        score_batches(network, lite, [(maps[targets < 3], targets[targets < 3])])
     with pytest.raises(HiergenError, match="not those of the network's trunk"):
-        channel_scores(network, lite, maps[:, :50], targets)
+        score_batches(network, lite, [(maps[:, :50], targets)])
     with pytest.raises(HiergenError, match="a target is no class"):
-        channel_scores(network, lite, maps, targets + 1)
+        score_batches(network, lite, [(maps, targets + 1)])

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from hiergen.errors import HiergenError
-from hiergen.training.recipe import Recipe
-from hiergen.training.recipefile import dump_recipe, load_recipe, recipe_names
+from hiergen.training.recipe import Recipe, dump_recipe, load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -21,7 +21,7 @@ import yaml
 from rich.console import Console
 
 from hiergen.codegen.build import build
-from hiergen.costs import cost_card
+from hiergen.costs import cost
 from hiergen.errors import HiergenError, OutputError
 from hiergen.lookup.choose import find_terms
 from hiergen.models.load import find_model
@@ -29,13 +29,13 @@ from hiergen.models.weights import save_weights
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training import model_card, report
 from hiergen.training.hierarchy import Hierarchy
-from hiergen.training.markdown import escaped, fenced, writable
 from hiergen.training.metrics import Metrics, evaluate
-from hiergen.training.model_card import best_epoch, measured_cost, recipe_changes
-from hiergen.training.recipefile import load_recipe
+from hiergen.training.model_card import best_epoch, escaped, fenced, measured_cost, recipe_changes, writable
+from hiergen.training.recipe import load_recipe
 from hiergen.training.report import cutout_example, draw_pictures, worst_pairs, write_report
 from hiergen.training.runfolder import Request
 from hiergen.views.plots import draw_confusion, draw_curves, draw_pairs
+from tests.training.slow_trees import tree_of
 
 SCRIPT = "<script>alert(1)</script>"
 CLASSES = ["a|", SCRIPT, "`code` ```", "$x^2$", "[link](http://x.y)", "класс 鳥", "pug"]
@@ -80,7 +80,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _counted() -> Iterator[None]:
     """No time is measured."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "measured_cost", lambda network, device: cost_card(network, time=False, memory=False))
+        patch.setattr(report, "measured_cost", lambda network, device: cost(network, time=False, memory=False))
         yield
 
 
@@ -344,7 +344,7 @@ def test_one_epoch_and_one_level(tmp_path: Path, source: Path) -> None:
 
 
 def test_many_classes_are_drawn_as_pairs(tmp_path: Path) -> None:
-    tree = Hierarchy.of_mapping({str(i): f"name {i % 999}" for i in range(1000)}, [str(i) for i in range(1000)])
+    tree = tree_of({str(i): f"name {i % 999}" for i in range(1000)}, [str(i) for i in range(1000)])
     pairs = [(i, (7 * i) % 1000) for i in range(1000)] + [(0, 999)] * 3 + [(5, 4)] * 2
     metrics = metrics_of(tree, pairs)
     assert list(draw_pictures(tmp_path, metrics, [])) == ["confusion.png"]
@@ -357,7 +357,7 @@ def test_many_classes_are_drawn_as_pairs(tmp_path: Path) -> None:
 
 def test_several_levels_have_a_picture_each(tmp_path: Path) -> None:
     nested = {f"g{i}": {f"h{i}{j}": {f"c{i}{j}": "c"} for j in range(2)} for i in range(3)}
-    tree = Hierarchy.of_mapping(nested, [f"c{i}{j}" for i in range(3) for j in range(2)])
+    tree = tree_of(nested, [f"c{i}{j}" for i in range(3) for j in range(2)])
     names = list(draw_pictures(tmp_path, metrics_of(tree, [(0, 1), (2, 2)]), []))
     assert names == ["confusion.png", "confusion-level2.png"]
     assert "g1  (1)" in texts(tmp_path / "confusion.svg")
@@ -416,7 +416,7 @@ def test_an_example_of_a_cutout_is_one(source: Path) -> None:
 def test_costs_are_measured_where_that_is_quick(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         network = type(network_of(source))()
-    counted = cost_card(network, time=False, memory=False)
+    counted = cost(network, time=False, memory=False)
     card = measured_cost(network, torch.device("cpu"))
     assert [(row.kind, row.params, row.macs) for row in card.rows] == [
         (row.kind, row.params, row.macs) for row in counted.rows

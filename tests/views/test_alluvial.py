@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from hiergen.errors import OutputError
-from hiergen.nestings.compare.moved import moves
+from hiergen.nestings.compare.agreement import moves
 from hiergen.taxonomy.nesting import Nesting
-from hiergen.views.alluvial import alluvial, write_alluvial
-from hiergen.views.alluvial_layout import class_rows, columns, finest, ribbons
+from hiergen.views.alluvial import alluvial, class_rows, columns, finest, ribbons, write_alluvial
 from tests.nestings.nests import nest, random_nest
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,8 +14,7 @@ from hiergen.errors import HiergenError
 from hiergen.lookup.select import Node
 from hiergen.models.load import find_model
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.views.draw.maps import branch_maps, typed_nodes
-from hiergen.views.draw.panel import draw_maps, read_image, states
+from hiergen.views.draw.maps import branch_maps, draw_maps, read_image, states, typed_nodes
 
 
 @pytest.fixture(scope="module")

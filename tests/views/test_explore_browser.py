@@ -210,10 +210,9 @@ def test_copy_copies_the_line(page: Page) -> None:
 
 def test_gains_are_sliders_and_a_line(page: Page, plans: dict[str, Plan]) -> None:
     from hiergen.lookup.select import Selector
-    from hiergen.taxonomy.nesting import Nesting
 
     page.model("N3HL")
-    selector = Selector(Nesting.from_tree(plans["N3HL"].tree, plans["N3HL"].classes))
+    selector = Selector(plans["N3HL"].nesting)
     assert page.text("#attend-line") == "hiergen attend …"
     nodes = page.nodes("[v, n.level[v], v && Explore.gainNode(n, v), Explore.gainTerm(n, v)]")[1:]
     levels = {node: level for node, level, _, _ in nodes}

@@ -63,7 +63,7 @@ def test_the_line_is_the_least_squares_one() -> None:
     macs, ms = [0, 10**9, 2 * 10**9, 4 * 10**9], [5.0, 7.5, 9.0, 13.5]
     slope, base = np.polyfit([m / 1e9 for m in macs], ms, 1)
     assert line(macs, ms) == pytest.approx((base, slope))
-    assert line(macs, [5, 4, 3, 2]) == (3.5, 0.0)  # never faster with more
+    assert line(macs, [5, 4, 3, 2]) == pytest.approx((3.5, 0.0))  # never faster with more
     base, slope = line(macs, [0, 1, 4, 9])
     assert (base, slope) == pytest.approx((0, (1 + 8 + 36) / (1 + 4 + 16)))
     assert line([5], [2.0]) == (2.0, 0.0)

@@ -256,7 +256,7 @@ def test_a_page_begins_with_the_model_that_was_trained(
     for file in ("absent.safetensors", "damaged.safetensors", weights("bare.safetensors", None), other):
         assert begun(weights=str(tmp_path / file)) == (["N3HL"], [])
     # results are told by the groups of one nesting
-    (level,) = next(nest for nest in read_source(str(awkward)).nests if len(nest.levels) == 1).levels
+    (level,) = next(nesting for nesting in read_source(str(awkward)).nestings if len(nesting.levels) == 1).levels
     groups = [{"level": 1, "path": [group.name], "images": 1, "recall": 1} for group in level.groups]
     rows = [{"id": "tabby", "images": 1, "accuracy": 1}]
     (tmp_path / "m.json").write_text(json.dumps({"images": 1, "top1": 1, "classes": rows, "groups": groups}))

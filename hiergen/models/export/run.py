@@ -52,7 +52,7 @@ def export(
     target = _target(reference, kind, target)
     if source is not None and target.exists() and source.exists() and target.samefile(source):
         raise HiergenError("are the weights themselves", place=str(target), hint="name another file with -o")
-    provenance = _provenance(source)
+    provenance = None if source is None else read_weights(source).provenance
     network = load_network(reference, weights)
     return exporter.write(network, target, provenance=provenance, **options)
 
@@ -80,10 +80,6 @@ def _target(reference: ModelRef, kind: str, path: Path | None) -> Path:
     else:
         folder, name = Path(), reference.registered or reference.name.lower()
     return (path or folder) / f"{name}.{kind}"
-
-
-def _provenance(source: Path | None) -> CutoutProvenance | None:
-    return None if source is None else read_weights(source).provenance
 
 
 METADATA = "hiergen.json"

@@ -164,14 +164,13 @@ def describe(network: HierarchicalNetwork, provenance: CutoutProvenance | None =
         **{key: cfg[key] for key in _IMAGE if cfg.get(key) is not None},
         **({"cutout": asdict(provenance)} if provenance is not None else {}),
     }
-    texts = {key: value if isinstance(value, str) else _json(value) for key, value in values.items()}
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=dict)
+        for key, value in values.items()
+    }
     header = {
         "hiergen_version": __version__,
         "model": type(network).__name__,
         "taxonomy_sha256": taxonomy_hash(network),
     }
     return {**header, **texts}
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=dict)

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiergen.errors import HiergenError, SpecError, listed, quoted
+from hiergen.nestings.ask.answers import Candidate, Pasted, find_answers, without_thoughts
 from hiergen.nestings.ask.cache import Cache, CacheEntry
 from hiergen.nestings.ask.client import Client
-from hiergen.nestings.ask.pasted import Pasted
-from hiergen.nestings.ask.prompts import batches, messages
-from hiergen.nestings.ask.questions import Question
-from hiergen.nestings.ask.schema import Candidate, find_answers, without_thoughts
+from hiergen.nestings.ask.questions import Question, batches, messages
 from hiergen.nestings.suggest.kinds import Progress
 from hiergen.taxonomy.naming import slug
 
@@ -79,14 +77,6 @@ class Session:
         return {item: entry for item, entry in final.items() if entry is not None}
 
 
-@dataclass(frozen=True)
-class Sorted:
-    """Of one reply: the usable answers, and what is wrong with the others, both by item."""
-
-    good: dict[str, str]
-    bad: dict[str, str]
-
-
 def ask_all(
     client: Client,
     questions: Sequence[Question],
@@ -121,16 +111,15 @@ def ask_all(
             raise
         if reply.cut:
             batch = max(1, len(part) // 2)
-        sorted_reply = sort_out(part, find_answers(without_thoughts(reply.text)), cut=reply.cut, given=names)
+        good, bad = sort_out(part, find_answers(without_thoughts(reply.text)), cut=reply.cut, given=names)
         again = []
         for question in part:
-            if question.item in sorted_reply.good:
-                answer = sorted_reply.good[question.item]
+            if (answer := good.get(question.item)) is not None:
                 cache.put(question, answer, client.model)
                 if question.kind == "name":
                     names.add(slug(answer))
                 continue
-            problems[question.item] = client.hide(sorted_reply.bad[question.item])
+            problems[question.item] = client.hide(bad[question.item])
             tries[question.item] += 1
             if tries[question.item] <= retries:
                 again.append(question)
@@ -147,8 +136,9 @@ def ask_all(
 
 def sort_out(
     part: Sequence[Question], candidates: Sequence[Candidate], *, cut: bool = False, given: set[str] | None = None
-) -> Sorted:
-    """Answers → questions: each must be answered exactly once (the same twice is once), with what it allows.
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Answers → questions: each must be answered exactly once (the same twice is once), with what it allows. The usable
+    answers, and what is wrong with the others, both by item.
 
     `given`: slugs of names that were given to other items before.
     """
@@ -185,7 +175,7 @@ def sort_out(
         else:
             problem = "" if cut else broken.get(question.item, "")
             bad[question.item] = problem or _missing(candidates, strange, cut)
-    return Sorted(good, bad)
+    return good, bad
 
 
 def _missing(candidates: Sequence[Candidate], strange: Sequence[str], cut: bool) -> str:

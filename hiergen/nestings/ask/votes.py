@@ -1,4 +1,4 @@
-"""Where each evidence would put each class and each group of a nesting, and where they disagree."""
+"""Where each evidence would put each class and each group of a nesting, and what follows from choices between them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hiergen.nestings.read import align
 from hiergen.nestings.suggest.evidence import Evidence
+from hiergen.nestings.suggest.shape import Shape
 from hiergen.taxonomy.nesting import Nesting
 
 START = "start"  # the starting nesting, as a voter
@@ -124,3 +125,67 @@ def _matched(proposal: Nesting, above: NDArray[np.int64]) -> list[int | None]:
         if theirs not in pairs and ours not in pairs.values():
             pairs[theirs] = ours
     return [pairs.get(group) for group in of]
+
+
+@dataclass(frozen=True)
+class Rearranged:
+    """`nesting` has the groups of the start under the same names; `of[j][c]` is that of class c at level j, in the
+    start's numbers. `reverted`: indices of the spots whose choice would have made a group too small or too large, and
+    which stay where they were."""
+
+    nesting: Nesting
+    of: tuple[tuple[int, ...], ...]
+    reverted: tuple[int, ...]
+
+
+def move_spots(
+    start: Nesting, spots: Sequence[Spot], choices: Sequence[int], firm: Sequence[bool], shape: Shape
+) -> Rearranged:
+    """Move each spot to its chosen group, as far as `shape` allows.
+
+    While a group has too few or too many members, the weakest move out of it, or into it, is taken back: not `firm`
+    (answered) before firm, fewest votes first, of equals the last. A group of the start that is outside the bounds
+    already may stay as large as it is. The start itself is allowed, so this ends.
+    """
+    if shape.counts != start.counts:
+        raise ValueError(f"a shape of {shape.counts} groups for a nesting of {start.counts}")
+    last = len(start.levels) - 1
+    parents = [list(start.above(j + 2)) for j in range(last + 1)]
+    allowed = []
+    for j, (_, _, low, high) in enumerate(shape.bounds(len(start.classes))):
+        sizes = Counter(parents[j])
+        allowed.append({group: (min(low, size), max(high, size)) for group, size in sizes.items()})
+    moved = {}
+    for i, (spot, choice) in enumerate(zip(spots, choices, strict=True)):
+        if choice != spot.home:
+            parents[spot.level][spot.index] = choice
+            moved[i] = choice
+    reverted = []
+    while (wrong := _first_wrong(parents, allowed)) is not None:
+        j, group, few = wrong
+        undone = min(
+            (i for i in moved if spots[i].level == j and group == (spots[i].home if few else moved[i])),
+            key=lambda i: (firm[i], len(spots[i].voters(moved[i])), -i),
+        )
+        spot = spots[undone]
+        parents[j][spot.index] = spot.home
+        del moved[undone]
+        reverted.append(undone)
+    of = [parents[last]]
+    for j in range(last - 1, -1, -1):
+        of.insert(0, [parents[j][group] for group in of[0]])
+    names = [level.names for level in start.levels]
+    nesting = Nesting.from_levels(start.classes, of, labels=start.labels, names=names, name=start.name)
+    return Rearranged(nesting, tuple(map(tuple, of)), tuple(sorted(reverted)))
+
+
+def _first_wrong(
+    parents: Sequence[Sequence[int]], allowed: Sequence[dict[int, tuple[int, int]]]
+) -> tuple[int, int, bool] | None:
+    """(level, group, whether it has too few members rather than too many)."""
+    for j, of in enumerate(parents):
+        sizes = Counter(of)
+        for group, (low, high) in allowed[j].items():
+            if not low <= sizes[group] <= high:
+                return j, group, sizes[group] < low
+    return None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hiergen.nestings.compare.agreement import shared_levels
 from hiergen.taxonomy.nesting import Nesting
 
 Matrix = NDArray[np.float64]
@@ -35,8 +36,8 @@ class LevelCoherence:
 
 @dataclass(frozen=True)
 class Coherence:
-    """`levels`, coarse to fine, and the whole nest: `correlation` (Mantel's r) of similarity and the number of levels
-    that two classes share, and its `z`. nan where either does not vary."""
+    """`levels`, coarse to fine, and the whole nesting: `correlation` (Mantel's r) of similarity and the number of
+    levels that two classes share, and its `z`. nan where either does not vary."""
 
     levels: tuple[LevelCoherence, ...]
     correlation: float
@@ -49,7 +50,7 @@ class Coherence:
 
 
 def coherence(nesting: Nesting, similarity: Matrix) -> Coherence:
-    """Coherence of each level and of the nest under a symmetric similarity `(n, n)`; its diagonal is not looked at.
+    """Coherence of each level and of the nesting under a symmetric similarity `(n, n)`; its diagonal is not looked at.
 
     z-scores are exact: against all relabellings.
     Raises ValueError for a similarity of another shape.
@@ -59,9 +60,7 @@ def coherence(nesting: Nesting, similarity: Matrix) -> Coherence:
         raise ValueError(f"similarity is {similarity.shape}, expected {(n, n)}")
     levels = [np.array(level.of) for level in nesting.levels]
     values = [_level(of, similarity) for of in levels]
-    shared = np.zeros((n, n))
-    for of in levels:
-        shared += of[:, None] == of[None, :]
+    shared = shared_levels(nesting).astype(np.float64)
     return Coherence(tuple(values), mantel_r(shared, similarity), mantel_z(shared, similarity))
 
 

@@ -6,21 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hiergen.console.terminal import command
 from hiergen.errors import HiergenError, PlanError
 from hiergen.lookup.reference import parse_reference, read_taxonomy
-from hiergen.nestings.compare.agreement import Agreement, agreement, matched_levels
+from hiergen.nestings.compare.agreement import (
+    Agreement,
+    Moves,
+    TreeDistance,
+    agreement,
+    matched_levels,
+    moves,
+    tree_distance,
+)
 from hiergen.nestings.compare.coherence import Coherence, Matrix, coherence
-from hiergen.nestings.compare.costs import CutoutCost, cutout_cost, expected_cutout_cost, plan_nesting
-from hiergen.nestings.compare.moved import Moves, moves
+from hiergen.nestings.compare.report import print_comparison
 from hiergen.nestings.compare.similarity import MEASURES, nesting_similarity, outside_wordnet, wordnet_similarity
-from hiergen.nestings.compare.treedistance import TreeDistance, tree_distance
-from hiergen.nestings.count.share import Share, Shares
-from hiergen.nestings.read import align, nesting_of, read_nesting
-from hiergen.nestings.tasks import Task, read_tasks
+from hiergen.nestings.count.count import Share, level_shares, share_of
+from hiergen.nestings.read import Task, align, nesting_of, read_nesting, read_tasks
+from hiergen.planning.from_taxonomy import plan_nesting
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting
@@ -29,6 +34,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CutoutCost:
+    """Params, and MACs for one image: means over tasks, weighted."""
+
+    params: float
+    macs: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class NetworkCost:
 
 @dataclass(frozen=True)
 class NestingFigures:
-    """What is said of one nesting alone. `shares`: of each level among all partitions, and of the whole nest.
+    """What is said of one nesting alone. `shares`: of each level among all partitions, and of the whole nesting.
 
     `coherence`: by measure; empty where WordNet has none of the classes. `cost` is None where there is no taxonomy
     file, the backbone was never measured, or the budget is too small; `no_cost` says which.
@@ -96,8 +109,6 @@ class Comparison:
 
     def table(self, console: Console, *, moved: int = 20) -> None:
         """Print it: one column per nesting, the matrix of all pairs, up to `moved` classes that moved."""
-        from hiergen.nestings.compare.report import print_comparison
-
         print_comparison(self, console, moved=moved)
 
     def as_data(self) -> dict[str, Any]:
@@ -133,7 +144,7 @@ def compare_nestings(
     """Compare nestings, each "FILE.yaml", "FILE.yaml:MODEL" or a generated model (`read.read_nesting`).
 
     Class order, WordNet, trunk and budget are those of the first taxonomy file among them, so that costs are on equal
-    terms. `tasks` are files as `tasks.read_tasks` takes them; `views.alluvial` draws them.
+    terms. `tasks` are files as `read.read_tasks` takes them; `views.alluvial` draws them.
     Raises HiergenError for a file that cannot be read, other classes (with the difference), or a bad path.
     """
     if not names:
@@ -166,7 +177,7 @@ def compare_in_memory(
     tasks: Sequence[Task] = (),
     progress: Progress = lambda _: None,
 ) -> Comparison:
-    """As `compare`, for nestings in memory over the classes of `taxonomy` in its order.
+    """As `compare_nestings`, for nestings in memory over the classes of `taxonomy` in its order.
 
     `models` are those of `taxonomy` whose trunk and budget each nesting takes (None: the first of as many levels).
     """
@@ -178,13 +189,12 @@ def compare_in_memory(
         how: wordnet_similarity(taxonomy, how) if taxonomy else nesting_similarity(first, how)
         for how in (MEASURES if outside < len(first.classes) else ())  # else it would be the nesting's own
     }
-    shares = Shares(len(first.classes))
     every = []
     for g, title, model in zip(nestings, titles, models or [None] * len(nestings), strict=True):
         progress(title)
         cost, why = _cost(taxonomy, g, model, tasks)
         scores = {how: coherence(g, similarity) for how, similarity in similar.items()}
-        every.append(NestingFigures(title, g, shares.levels(g), shares.whole(g), scores, cost, why))
+        every.append(NestingFigures(title, g, level_shares(g), share_of(g), scores, cost, why))
     pairs = []
     for i, j in combinations(range(len(nestings)), 2):
         progress(f"{titles[i]} against {titles[j]}")
@@ -228,21 +238,17 @@ def _cost(
         return None, str(error)
     if plan is None:
         return None, f"the backbone was never measured here; {command(('hiergen', 'build', taxonomy.path))} does it"
-    return _costs(plan, nesting, tasks), None
+    return _network_cost(plan, tasks), None
 
 
-def _costs(plan: Plan, nesting: Nesting, tasks: Sequence[Task]) -> NetworkCost:
-    each = {task.name: cutout_cost(plan, nesting, task.classes) for task in tasks}
+def _network_cost(plan: Plan, tasks: Sequence[Task]) -> NetworkCost:
+    each = {task.name: plan.cutout_cost(frozenset(task.classes)) for task in tasks}
     expected = None
     if tasks:
-        expected = expected_cutout_cost(plan, nesting, [t.classes for t in tasks], [t.weight for t in tasks])
+        total = sum(task.weight for task in tasks)
+        params, macs = (sum(task.weight * each[task.name][i] for task in tasks) / total for i in (0, 1))
+        expected = CutoutCost(params, macs)
     return NetworkCost(plan.model, plan.params, plan.macs, each, expected)
-
-
-def sizes(nesting: Nesting) -> list[tuple[int, float, int]]:
-    """(fewest, median, most) classes of a group, per level."""
-    counts = [level.sizes for level in nesting.levels]
-    return [(min(level), float(median(level)), max(level)) for level in counts]
 
 
 def _figures_data(figures: NestingFigures) -> dict[str, Any]:

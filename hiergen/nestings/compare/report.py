@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 from rich.text import Text
 
-from hiergen.console.terminal import giga
-from hiergen.nestings.compare.compare import Comparison, LevelPair, NestingFigures, sizes
+from hiergen.console.terminal import giga, say
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from hiergen.nestings.compare.compare import Comparison, LevelPair, NestingFigures
 
 NONE = "–"
 _INDICES = {
@@ -34,11 +36,11 @@ def print_comparison(comparison: Comparison, console: Console, *, moved: int = 2
     console.print(_table(comparison))
     every = comparison.nestings
     if text := _outside(comparison):
-        console.print(text, style="dim", soft_wrap=True, markup=False)
+        say(console, text, style="dim")
     if len({figures.nesting.depth for figures in every}) > 1:
-        console.print(_OTHER_DEPTH, style="dim", soft_wrap=True, markup=False)
+        say(console, _OTHER_DEPTH, style="dim")
     for reason, titles in _reasons(every).items():
-        console.print(f"No cost for {titles}: {reason}.", style="dim", soft_wrap=True, markup=False)
+        say(console, f"No cost for {titles}: {reason}.", style="dim")
     if len(every) > 2:
         console.print()
         title = "All pairs: adjusted Rand, mean of the levels (above), triplet distance (below)"
@@ -68,10 +70,7 @@ def _reasons(nestings: tuple[NestingFigures, ...]) -> dict[str, str]:
 
 def _table(comparison: Comparison) -> Table:
     every = comparison.nestings
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for figures in every:
-        table.add_column(Text(figures.title), justify="right")
+    table = _columns("", every, "right")
     rows = _ComparisonRows(table, comparison)
     rows.alone()
     rows.costs()
@@ -99,10 +98,8 @@ class _ComparisonRows:
         every = self._figures
         self._row("groups", (" → ".join(map(str, figures.nesting.counts)) or "none" for figures in every))
         for j in range(self._depth):
-            spans = [sizes(figures.nesting) for figures in every]
-            self._row(
-                f"level {j + 1}: classes per group", (_span(values[j]) if values[j:] else NONE for values in spans)
-            )
+            groups = [figures.nesting.levels[j:] for figures in every]
+            self._row(f"level {j + 1}: classes per group", (_span(g[0].sizes) if g else NONE for g in groups))
             shares = [figures.shares[j:] for figures in every]
             self._row("  share of partitions", (_power(values[0].share) if values else NONE for values in shares))
         self._row("share of nestings", (_power(figures.share.share) for figures in every))
@@ -113,7 +110,7 @@ class _ComparisonRows:
             for j in range(self._depth):
                 levels = [c.levels[j:] if c else () for c in values]
                 self._row(f"level {j + 1}", (_scored(c[0].coherence, c[0].z) if c else NONE for c in levels))
-            self._row("whole nest, r", (_scored(c.correlation, c.z) if c else NONE for c in values))
+            self._row("whole nesting, r", (_scored(c.correlation, c.z) if c else NONE for c in values))
 
     def costs(self) -> None:
         costs = [figures.cost for figures in self._figures]
@@ -164,10 +161,7 @@ class _ComparisonRows:
 def _matrix(comparison: Comparison) -> Table:
     """Above the diagonal one index, below it another."""
     every, pairs = comparison.nestings, {(p.first, p.second): p for p in comparison.pairs}
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for figures in every:
-        table.add_column(Text(figures.title), justify="right")
+    table = _columns("", every, "right")
     for i, figures in enumerate(every):
         cells = []
         for j in range(len(every)):
@@ -190,10 +184,7 @@ def _moved(comparison: Comparison, console: Console, most: int) -> None:
         return
     levels = {pair.second: pair.levels[-1] for pair in comparison.pairs if pair.first == 0 and pair.levels}
     home = every[0].nesting.levels[max(level.first for level in levels.values())]
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f"moved ({len(moved)} of {len(home.of)} classes)")
-    for figures in every:
-        table.add_column(Text(figures.title))
+    table = _columns(f"moved ({len(moved)} of {len(home.of)} classes)", every, "left")
     order = sorted(moved, key=lambda c: (home.of[c], c))
     for c in order[:most]:
         cells = [home.names[home.of[c]]]
@@ -207,9 +198,17 @@ def _moved(comparison: Comparison, console: Console, most: int) -> None:
         console.print(f"and {len(order) - most} more; --json has all", style="dim")
 
 
-def _span(numbers: tuple[int, float, int]) -> str:
-    low, middle, high = numbers
-    return f"{low} … {middle:g} … {high}"
+def _columns(first: str, every: Sequence[NestingFigures], justify: Literal["left", "right"]) -> Table:
+    """An empty table with a column per nesting after the first."""
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for figures in every:
+        table.add_column(Text(figures.title), justify=justify)
+    return table
+
+
+def _span(sizes: Sequence[int]) -> str:
+    return f"{min(sizes)} … {float(median(sizes)):g} … {max(sizes)}"
 
 
 def _scored(value: float, z: float) -> str:

@@ -52,12 +52,12 @@ def wordnet_homes(taxonomy: Taxonomy) -> list[tuple[str | None, bool]]:
     return anchors
 
 
-def outside_wordnet(classes: Taxonomy | Nesting, wordnet: WordNet | None = None) -> int:
+def outside_wordnet(classes: Taxonomy | Nesting) -> int:
     """How many classes WordNet has not: where that is all of them, a similarity says no more than the groups that they
     hang in."""
     if isinstance(classes, Taxonomy):
         return sum(c.synset is None for c in classes.classes)
-    return sum(synset is None for synset, _ in nesting_synsets(classes, wordnet or default()))
+    return sum(synset is None for synset, _ in nesting_synsets(classes, default()))
 
 
 def _homes(taxonomy: Taxonomy) -> tuple[list[tuple[str | None, bool]], list[list[_Above]]]:
@@ -69,14 +69,12 @@ def _homes(taxonomy: Taxonomy) -> tuple[list[tuple[str | None, bool]], list[list
     return [(c.synset, c.exact) for c in taxonomy.classes], chains
 
 
-def nesting_similarity(
-    nesting: Nesting, how: Measure = "wu-palmer", wordnet: WordNet | None = None
-) -> NDArray[np.float64]:
+def nesting_similarity(nesting: Nesting, how: Measure = "wu-palmer") -> NDArray[np.float64]:
     """The same `(n, n)` where only a nesting is known (a generated file): its synsets, else those of ids and labels.
 
     Classes that WordNet has not hang below the nesting's own groups.
     """
-    wordnet = wordnet or default()
+    wordnet = default()
     homes = nesting_synsets(nesting, wordnet)
     chains = [
         [_Above(f"{j}:{level.of[c]}", None) for j, level in enumerate(nesting.levels)]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from math import factorial, log10
+from typing import Any
 
 from hiergen.nestings.count.constraints import SHOWN, Constraints, UnsatisfiableError, short
 from hiergen.nestings.count.route import BUDGET, Counting, TooLargeError, plan_count
+from hiergen.taxonomy.nesting import Nesting
 
 NONE = Constraints()
 
@@ -114,6 +118,40 @@ def count_shape(parents: Sequence[Sequence[int]], n: int) -> int:
     return factorial(n) // symmetries
 
 
-def log10_of(number: int) -> float:
-    """log10 of a positive integer of any length."""
-    return log10(number)
+@dataclass(frozen=True)
+class Share:
+    """log10 of how many have the same shape (the relabellings of this one), and of how many there are at all with as
+    many classes and levels (None where that is too large to count exactly)."""
+
+    same: float
+    all: float | None
+
+    @property
+    def share(self) -> float | None:
+        """log10 of the share."""
+        return None if self.all is None else self.same - self.all
+
+    def as_data(self) -> dict[str, Any]:
+        return {**asdict(self), "share": self.share}
+
+
+def share_of(nesting: Nesting) -> Share:
+    """Of a nesting among all with as many levels."""
+    if not nesting.levels:
+        return Share(0.0, 0.0)
+    n = len(nesting.classes)
+    same = count_shape([nesting.above(j) for j in range(1, nesting.depth + 1)], n)
+    return Share(log10(same), _log10_of_all(n, nesting.depth))
+
+
+def level_shares(nesting: Nesting) -> tuple[Share, ...]:
+    """Of each level, by itself, among all partitions."""
+    return tuple(share_of(Nesting.from_levels(nesting.classes, [level.of])) for level in nesting.levels)
+
+
+@cache
+def _log10_of_all(n: int, k: int) -> float | None:
+    try:
+        return log10(count_nestings(n, k))
+    except TooLargeError:
+        return None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice, pairwise
+from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.nestings.count.constraints import Constraints, parse_sizes, parse_spans, unsatisfiable
-from hiergen.nestings.count.count import count_nestings, count_shape, log10_of
+from hiergen.nestings.count.count import count_nestings, count_shape
 from hiergen.nestings.count.route import plan_count
 from hiergen.taxonomy.nesting import Nesting
 
@@ -45,7 +46,7 @@ class CountResult:
 
     @property
     def log10(self) -> float:
-        return log10_of(self.count)
+        return log10(self.count)
 
     def as_data(self) -> dict[str, Any]:
         """JSON-ready; long numbers are strings, as few readers of JSON take them as numbers."""
@@ -61,7 +62,7 @@ class CountResult:
         if nesting is not None:
             data["nesting"] = {"name": nesting.name, "groups": list(nesting.counts)}
             if self.same is not None:
-                share = log10_of(self.same) - self.log10
+                share = log10(self.same) - self.log10
                 data["nesting"] |= {"same_shape": text(self.same), "log10_share": share}
         if self.draws:
             data["samples"] = self.draws
@@ -85,7 +86,7 @@ def read_request(
     Raises HiergenError for anything that is not understood.
     """
     from hiergen.lookup.reference import parse_reference, read_taxonomy
-    from hiergen.nestings.count.consistent import class_tree
+    from hiergen.nestings.count.constraints import class_tree
     from hiergen.nestings.read import nesting_of, read_nesting
 
     loaded: dict[Path, Taxonomy] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import log2, prod
 
 from hiergen.errors import HiergenError
@@ -66,11 +66,8 @@ def _route(n: int, k: int, constraints: Constraints, problem: Problem | None, dr
     if k == 1:
         return CountRoute("classes", n, (), 0, {}, False, 0.0)
     atoms = problem.atoms if problem else n
-    given = limits(k, constraints)
-    if isinstance(given, Limits) and k - 1 > MOST_LEVELS:
-        levels, many = [given], k - 1
-    else:
-        levels, many = [given] * (k - 1) if isinstance(given, Limits) else given, k - 1
+    given, many = limits(k, constraints), k - 1
+    levels = given if isinstance(given, list) else [given] * (many if many <= MOST_LEVELS else 1)
     tight = tightened(levels, n, atoms, *((problem.apart, problem.heaviest) if problem else ()))
     if tight is None:
         return CountRoute("zero", atoms, (), many, {}, False, 0.0)
@@ -103,17 +100,11 @@ def _route(n: int, k: int, constraints: Constraints, problem: Problem | None, dr
 def tightened(levels: Sequence[Limits], n: int, atoms: int, apart: int = 1, heaviest: int = 1) -> list[Limits] | None:
     """The same limits with what follows from each other's, from n and from the atoms: their number, how many are all
     `apart` from each other, and the classes of the `heaviest`; None if they cross."""
-    lows, highs = [level.sizes[0] for level in levels], [min(level.sizes[1], n) for level in levels]
-    for j in reversed(range(len(levels) - 1)):
-        lows[j] = max(lows[j], lows[j + 1])
-    for j in range(1, len(levels)):
-        highs[j] = min(highs[j], highs[j - 1])
-    fewest = [max(level.groups[0], -(-n // highs[j]), apart) if highs[j] else HUGE for j, level in enumerate(levels)]
-    most = [min(level.groups[1], atoms, n // lows[j]) for j, level in enumerate(levels)]
-    for j in range(1, len(levels)):
-        fewest[j] = max(fewest[j], fewest[j - 1])
-    for j in reversed(range(len(levels) - 1)):
-        most[j] = min(most[j], most[j + 1])
+    lows = [*accumulate((level.sizes[0] for level in reversed(levels)), max)][::-1]
+    highs = [*accumulate((min(level.sizes[1], n) for level in levels), min)]
+    least = [max(level.groups[0], -(-n // highs[j]), apart) if highs[j] else HUGE for j, level in enumerate(levels)]
+    largest = [min(level.groups[1], atoms, n // lows[j]) for j, level in enumerate(levels)]
+    fewest, most = [*accumulate(least, max)], [*accumulate(reversed(largest), min)][::-1]
     if heaviest > min(highs) or any(
         a > b for a, b in (*zip(lows, highs, strict=True), *zip(fewest, most, strict=True))
     ):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from hiergen.errors import HiergenError, nearest, quoted
 
 if TYPE_CHECKING:
+    from hiergen.nestings.read import Task
     from hiergen.nestings.search.objectives import Objective
     from hiergen.nestings.suggest.evidence import Evidence
-    from hiergen.nestings.tasks import Task
     from hiergen.planning.plan import Plan
     from hiergen.taxonomy.load import Taxonomy
 
@@ -125,15 +125,14 @@ def _plans(inputs: ObjectiveInputs) -> Callable[[tuple[int, ...]], Plan]:
 def _plan(taxonomy: Taxonomy, model: str | None, counts: tuple[int, ...]) -> Plan:
     """A network with so many groups: what its branches cost does not depend on who is in them."""
     from hiergen.errors import PlanError
-    from hiergen.nestings.compare.costs import plan_nesting
+    from hiergen.planning.from_taxonomy import plan_nesting
     from hiergen.taxonomy.nesting import Nesting
 
     ids = [c.id for c in taxonomy.classes]
     levels = [list(range(len(ids)))]
     for count in reversed(counts):
         levels.insert(0, [g % count for g in levels[0]])
-    name = model or next((m for m, k in taxonomy.levels.items() if k == len(counts) + 1), None)
-    plan = plan_nesting(taxonomy, Nesting.from_levels(ids, levels[:-1], name="a network"), name, measure=True)
+    plan = plan_nesting(taxonomy, Nesting.from_levels(ids, levels[:-1], name="a network"), model, measure=True)
     if plan is None:  # measured above, so there is one
         raise PlanError("the backbone cannot be measured", place=str(taxonomy.path))
     return plan

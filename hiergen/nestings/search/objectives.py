@@ -13,10 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiergen.errors import HiergenError
-from hiergen.nestings.search.counted import SizeLevel, TaskLevel, group_counts, touch_table
-from hiergen.nestings.search.groups import Labels
-from hiergen.nestings.search.pairs import CoherenceLevel, ScatterLevel, Tracker, as_integers
-from hiergen.nestings.search.space import Space
+from hiergen.nestings.search.space import Labels, Space
+from hiergen.nestings.search.trackers import (
+    CoherenceLevel,
+    ScatterLevel,
+    SizeLevel,
+    TaskLevel,
+    Tracker,
+    as_integers,
+    group_counts,
+    touch_table,
+)
 from hiergen.planning.plan import Plan
 
 Matrix = NDArray[np.float64]
@@ -56,7 +63,7 @@ class Objective(ABC):
 class CoherenceObjective(Objective):
     """Mean over the levels of (mean similarity of pairs within a group) - (that of pairs in different groups).
 
-    The same as `compare.coherence`; levels of one group or of single classes have none, and do not count.
+    The same as `coherence.coherence`; levels of one group or of single classes have none, and do not count.
     """
 
     similarity: Matrix

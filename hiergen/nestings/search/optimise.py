@@ -1,16 +1,125 @@
-"""Rounds of annealing and climbing: the one optimiser, for searches and for polishing what agglomeration found."""
+"""Rounds of annealing and climbing: the one optimiser, for searches and for polishing what agglomeration came to.
+
+The neighbourhood: a class goes to another group, two classes trade places; the same with groups of finer levels.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from hiergen.nestings.search.groups import Labels, MutableNesting
-from hiergen.nestings.search.moves import LEAST, Neighbourhood, Step
 from hiergen.nestings.search.objectives import Objective, TieBreaker
-from hiergen.nestings.search.space import Space
+from hiergen.nestings.search.space import Change, Labels, MutableNesting, Space
+from hiergen.nestings.search.trackers import Tracker
+
+LEAST = 1e-12  # gains below are rounding
+
+
+@dataclass(frozen=True)
+class Step:
+    """A move, worked out: classes xs and ys trade places as `changes` say, and groups are hung elsewhere."""
+
+    gain: float
+    xs: Sequence[int]
+    ys: Sequence[int]
+    changes: Sequence[Change]
+    hung: Sequence[tuple[int, int, int]] = ()  # level, group, its new parent
+
+
+class Neighbourhood:
+    """A nesting with its trackers: what steps would gain, and taking them."""
+
+    def __init__(self, space: Space, nesting: MutableNesting, trackers: Sequence[Tracker]) -> None:
+        self.space, self.nesting, self.trackers = space, nesting, trackers
+        self.limits = space.limits
+        self.low, self.high = self.limits[-1]
+
+    def value(self) -> float:
+        """The score as a gain, worked out from the whole nesting."""
+        return sum(tracker.value() for tracker in self.trackers)
+
+    def move(self, c: int, b: int) -> Step | None:
+        """Class c to group b of the finest level; None where sizes forbid it, or it is there."""
+        nesting = self.nesting
+        a, size = nesting.labels[nesting.last][c], nesting.size[nesting.last]
+        if a == b or size[a] <= self.low or size[b] >= self.high or self.space.fixed:
+            return None
+        changes = nesting.between(a, b)
+        return Step(sum([self.trackers[j].move(c, x, y) for j, x, y in changes]), (c,), (), changes)
+
+    def swap(self, c: int, d: int) -> Step | None:
+        """Classes c and d trade places."""
+        nesting = self.nesting
+        labels = nesting.labels[nesting.last]
+        a, b = labels[c], labels[d]
+        if a == b:
+            return None
+        changes = nesting.between(a, b)
+        return Step(sum([self.trackers[j].swap(c, d, x, y) for j, x, y in changes]), (c,), (d,), changes)
+
+    def hang(self, level: int, g: int, other: int) -> Step | None:
+        """Group g of a level, with all below it, to another group of the level above."""
+        nesting = self.nesting
+        was = nesting.parent[level][g]
+        low, high = self.limits[level - 1]
+        children = nesting.children[level - 1]
+        if was == other or self.space.fixed or children[was] <= low or children[other] >= high:
+            return None
+        changes, xs = nesting.above(level, g, other), nesting.members(level, g)
+        gain = sum([self.trackers[j].exchange(xs, (), a, b) for j, a, b in changes])
+        return Step(gain, xs, (), changes, ((level, g, other),))
+
+    def trade(self, level: int, g: int, h: int) -> Step | None:
+        """Groups g and h of one level trade places; of the same size, where sizes are fixed."""
+        nesting = self.nesting
+        mine, theirs = nesting.parent[level][g], nesting.parent[level][h]
+        if mine == theirs or (self.space.fixed and nesting.size[level][g] != nesting.size[level][h]):
+            return None
+        changes, xs, ys = nesting.above(level, g, theirs), nesting.members(level, g), nesting.members(level, h)
+        gain = sum([self.trackers[j].exchange(xs, ys, a, b) for j, a, b in changes])
+        return Step(gain, xs, ys, changes, ((level, g, theirs), (level, h, mine)))
+
+    def take(self, step: Step) -> None:
+        """Carry it out."""
+        for j, a, b in step.changes:
+            self.trackers[j].apply(step.xs, step.ys, a, b)
+        self.nesting.carry(step.xs, step.ys, step.changes)
+        for hung in step.hung:
+            self.nesting.hang(*hung)
+
+    def climb(self) -> int:
+        """Take improving steps until there is none: a local optimum of all four kinds. Returns how many were taken."""
+        taken, last = 0, -1
+        while taken != last:
+            last = taken
+            for step in self._all():
+                if step.gain > LEAST:
+                    self.take(step)
+                    taken += 1
+        return taken
+
+    def _all(self) -> Iterator[Step]:
+        """All steps in a fixed order, each as of when it is asked for."""
+        n, nesting = self.space.n, self.nesting
+        for c in range(n):
+            for b in range(len(nesting.size[nesting.last])):
+                if step := self.move(c, b):
+                    yield step
+            for d in range(c + 1, n):
+                if step := self.swap(c, d):
+                    yield step
+        for level in range(1, nesting.last + 1):
+            groups = range(len(nesting.size[level]))
+            for g in groups:
+                for other in range(len(nesting.size[level - 1])):
+                    if step := self.hang(level, g, other):
+                        yield step
+                for h in groups[g + 1 :]:
+                    if step := self.trade(level, g, h):
+                        yield step
+
 
 PER_CLASS, SHORTEST = 4000, 20_000  # steps of a round
 ROUNDS = 8  # by default
@@ -32,15 +141,15 @@ class Optimised:
 
 def near(space: Space, objective: Objective, labels: Labels) -> Neighbourhood:
     """A nesting with its trackers, to be changed."""
-    nest = MutableNesting(labels)
-    return Neighbourhood(space, nest, objective.trackers(nest.labels))
+    nesting = MutableNesting(labels)
+    return Neighbourhood(space, nesting, objective.trackers(nesting.labels))
 
 
 def climb(space: Space, objective: Objective, labels: Labels) -> Optimised:
     """The local optimum above a nesting, by all moves."""
     here = near(space, objective, labels)
     here.climb()
-    return Optimised(here.nest.copy_labels(), here.value())
+    return Optimised(here.nesting.copy_labels(), here.value())
 
 
 def round_steps(n: int) -> int:
@@ -140,45 +249,45 @@ class Best:
             self.value, self.labels = value, labels
 
 
-def anneal(near: Neighbourhood, steps: int, heat: float, rng: Random, best: Best, tick: Callable[[int], None]) -> None:
+def anneal(here: Neighbourhood, steps: int, heat: float, rng: Random, best: Best, tick: Callable[[int], None]) -> None:
     """`steps` proposals while the temperature falls from `heat` to 0; what is better than `best` is noted there.
 
     `tick` gets the number of steps done since its last call, and may raise.
     """
-    value = near.value()
-    best.offer(value, near.nest.copy_labels())
+    value = here.value()
+    best.offer(value, here.nesting.copy_labels())
     for i in range(steps):
         if i and i % _TICK == 0:
             tick(_TICK)
-        if (step := _propose(near, rng.random)) is None:
+        if (step := _propose(here, rng.random)) is None:
             continue
         left = 1 - i / steps
         if step.gain >= 0 or rng.random() < math.exp(step.gain / max(heat * left * left, 1e-300)):
-            near.take(step)
+            here.take(step)
             value += step.gain
             if value > best.value + LEAST:
-                best.offer(value, near.nest.copy_labels())
+                best.offer(value, here.nesting.copy_labels())
     tick(steps - (steps - 1) // _TICK * _TICK)
 
 
-def first_temperature(near: Neighbourhood, rng: Random) -> float:
+def first_temperature(here: Neighbourhood, rng: Random) -> float:
     """So hot that a round begins without much order: the mean change that a proposal makes."""
-    steps = [step for _ in range(_PROBES) if (step := _propose(near, rng.random)) is not None]
+    steps = [step for _ in range(_PROBES) if (step := _propose(here, rng.random)) is not None]
     return sum(abs(step.gain) for step in steps) / max(len(steps), 1)
 
 
-def _propose(near: Neighbourhood, random: Callable[[], float]) -> Step | None:
+def _propose(here: Neighbourhood, random: Callable[[], float]) -> Step | None:
     """One step at random; None where it is not allowed."""
-    nest = near.nest
-    n, last = near.space.n, nest.last
+    nesting = here.nesting
+    n, last = here.space.n, nesting.last
     if last and random() < _WHOLE:
         level = 1 + int(random() * last)
-        groups, above = len(nest.size[level]), len(nest.size[level - 1])
+        groups, above = len(nesting.size[level]), len(nesting.size[level - 1])
         g = int(random() * groups)
         if random() < _SWAPS:
-            return near.trade(level, g, int(random() * groups))
-        return near.hang(level, g, int(random() * above))
+            return here.trade(level, g, int(random() * groups))
+        return here.hang(level, g, int(random() * above))
     c = int(random() * n)
-    if near.space.fixed or random() < _SWAPS:
-        return near.swap(c, int(random() * n))
-    return near.move(c, int(random() * len(nest.size[last])))
+    if here.space.fixed or random() < _SWAPS:
+        return here.swap(c, int(random() * n))
+    return here.move(c, int(random() * len(nesting.size[last])))

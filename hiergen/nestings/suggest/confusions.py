@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hiergen.errors import HiergenError, listed, quoted
+from hiergen.errors import HiergenError, listed, quoted, unquoted
 from hiergen.files import read_text
 from hiergen.nestings.suggest.evidence import Evidence, Floats, cosine
 from hiergen.taxonomy.load import Taxonomy
@@ -38,12 +38,12 @@ def confusions_evidence(taxonomy: Taxonomy, path: Path) -> Evidence:
 
 def read_confusions(path: Path, ids: Sequence[str]) -> tuple[Floats, str]:
     """Counts `(n, n)` by true class (row) and predicted class, both in the order of `ids`, and what was read."""
-    text, place = read_text(path), quoted(path)[1:-1]
+    text, place = read_text(path), unquoted(path)
     if path.suffix == ".json":
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise HiergenError("is no JSON", place=place, expected=_FORMS, got=quoted(error)[1:-1]) from None
+            raise HiergenError("is no JSON", place=place, expected=_FORMS, got=unquoted(error)) from None
     else:
         try:
             rows = [row for row in csv.reader(io.StringIO(text)) if row]

@@ -40,14 +40,14 @@ class Evidence:
         return float(pairs.std()) if len(pairs) else 0.0
 
 
-def combine(evidence: Sequence[Evidence], name: str = "all") -> Evidence:
+def combine(evidence: Sequence[Evidence]) -> Evidence:
     """The mean of several, each in units of its own spread around its own mean."""
     total = np.zeros_like(evidence[0].similarity)
     for part in evidence:
         off = ~np.eye(len(part.similarity), dtype=bool)
         if part.spread > 0:
             total += (part.similarity - part.similarity[off].mean()) / part.spread
-    return Evidence(name, symmetric(total / len(evidence)), tuple(note for part in evidence for note in part.notes))
+    return Evidence("all", symmetric(total / len(evidence)), tuple(note for part in evidence for note in part.notes))
 
 
 def cosine(rows: Floats, *, centred: bool = True) -> Floats:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.errors import HiergenError, listed, quoted, unquoted
 from hiergen.nestings.suggest.evidence import Evidence, Floats, cosine
-from hiergen.nestings.suggest.kinds import Progress
+from hiergen.nestings.suggest.weights import read_tensors, timm_model
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting
 
@@ -20,35 +19,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hiergen.data.images import ImageSet
+    from hiergen.nestings.suggest.kinds import Progress
+    from hiergen.nestings.suggest.request import SuggestRequest
     from hiergen.nn.network import HierarchicalNetwork
 
 
-@dataclass(frozen=True)
-class FeatureSource:
-    """Whose features: a hiergen network's trunk, or a timm model (pretrained, or with `weights`)."""
-
-    network: str | None = None
-    timm: str | None = None
-    weights: Path | None = None
-    batch_size: int = 64
-    workers: int = 1
-
-
-def features_evidence(
-    taxonomy: Taxonomy, data: str, source: FeatureSource, progress: Progress | None = None
-) -> Evidence:
+def features_evidence(taxonomy: Taxonomy, request: SuggestRequest, progress: Progress | None = None) -> Evidence:
     """Cosine similarity of the classes' centroids (the mean of all images' pooled features), centred.
+
+    Features of a hiergen network's trunk, or of a timm model (pretrained, or with `weights`).
 
     Images are those of the data's training part, if it has parts. Raises HiergenError for data that has not every
     class, images that cannot be read, and a network of other classes.
     """
-    if (source.network is None) == (source.timm is None):
+    assert request.data is not None  # as `needs` of the kind has it
+    if (request.network is None) == (request.timm is None):
         raise HiergenError("whose features?", expected="--network MODEL --weights FILE, or --timm NAME")
-    if source.network is not None:
-        centroids, count, what = _of_network(taxonomy, data, source, progress)
-    else:
-        centroids, count, what = _of_timm(taxonomy, data, source, progress)
-    name = Path(data).name
+    of_source = _of_network if request.network is not None else _of_timm
+    centroids, count, what = of_source(taxonomy, request.data, request, progress)
+    name = Path(request.data).name
     note = f"Features of {what} on {count:,} images of {name}. Similarity: cosine of the classes' centroids, centred."
     return Evidence("features", cosine(centroids), (note,))
 
@@ -78,7 +67,7 @@ class Centroids:
 
 
 def _of_network(
-    taxonomy: Taxonomy, data: str, source: FeatureSource, progress: Progress | None
+    taxonomy: Taxonomy, data: str, request: SuggestRequest, progress: Progress | None
 ) -> tuple[Floats, int, str]:
     """Centroids of a network's trunk, by way of the cache that training uses too."""
     import torch
@@ -88,23 +77,23 @@ def _of_network(
     from hiergen.data.sources import open_data
     from hiergen.models.load import load_trained
 
-    assert source.network is not None
-    network = load_trained(source.network, source.weights)
+    assert request.network is not None
+    network = load_trained(request.network, request.weights)
     place = {name: i for i, name in enumerate(network.classes)}
     if missing := [c.id for c in taxonomy.classes if c.id not in place]:
-        raise HiergenError(f"{source.network} lacks {len(missing)} classes of {taxonomy.path}: {listed(missing)}")
+        raise HiergenError(f"{request.network} lacks {len(missing)} classes of {taxonomy.path}: {listed(missing)}")
     wanted = [place[c.id] for c in taxonomy.classes]
     images = open_data(data, network, classes=sorted(wanted))
     sums = Centroids(len(network.classes))
-    with cached_features(network, images, eval_transform(network), workers=source.workers, progress=progress) as maps:
+    with cached_features(network, images, eval_transform(network), workers=request.workers, progress=progress) as maps:
         targets = torch.tensor(maps.targets)
-        for rows in torch.split(maps.usable, source.batch_size):
+        for rows in torch.split(maps.usable, request.batch_size):
             sums.add(maps.maps(0, rows).mean((2, 3)), targets[rows])
-    return sums.means()[wanted], len(images), f"the trunk of {Path(source.network).name}"
+    return sums.means()[wanted], len(images), f"the trunk of {Path(request.network).name}"
 
 
 def _of_timm(
-    taxonomy: Taxonomy, data: str, source: FeatureSource, progress: Progress | None
+    taxonomy: Taxonomy, data: str, request: SuggestRequest, progress: Progress | None
 ) -> tuple[Floats, int, str]:
     """Centroids of a timm model's features before its classifier."""
     import timm
@@ -112,32 +101,24 @@ def _of_timm(
 
     from hiergen.data.images import batches
 
-    assert source.timm is not None
-    model = _timm_model(source.timm, source.weights)
+    assert request.timm is not None
+    model = _timm_with(request.timm, request.weights)
     images = _images(taxonomy, data, timm.data.resolve_model_data_config(model))
     sums, done = Centroids(len(taxonomy.classes)), 0
     with torch.inference_mode():
-        for pictures, targets in batches(images, source.batch_size, workers=max(source.workers, 1)):
+        for pictures, targets in batches(images, request.batch_size, workers=max(request.workers, 1)):
             sums.add(model.forward_head(model.forward_features(pictures), pre_logits=True).flatten(1), targets)
             done += len(targets)
             if progress is not None:
                 progress(done, len(images))
-    return sums.means(), len(images), f"timm's {source.timm}"
+    return sums.means(), len(images), f"timm's {request.timm}"
 
 
-def _timm_model(name: str, weights: Path | None) -> Any:
-    import timm
-
-    from hiergen.nestings.suggest.weights import pretrained_error, read_tensors
-
-    if not timm.is_model(name):
-        raise HiergenError(f"no timm model {quoted(name)}", nearest=nearest(name.split(".")[0], timm.list_models()))
+def _timm_with(name: str, weights: Path | None) -> Any:
+    model = timm_model(name, pretrained=weights is None).eval()
     if weights is None:
-        try:
-            return timm.create_model(name, pretrained=True).eval()
-        except (OSError, RuntimeError, ValueError, ImportError) as error:
-            raise pretrained_error(name, error) from None
-    model, tensors = timm.create_model(name).eval(), read_tensors(weights)[0]
+        return model
+    tensors = read_tensors(weights)[0]
     head = {f"{part}." for part in _texts(model.default_cfg.get("classifier"))}
     needed = {key: value for key, value in model.state_dict().items() if not key.startswith(tuple(head))}
     bad = [k for k, v in needed.items() if k not in tensors or tensors[k].shape != v.shape]
@@ -145,7 +126,7 @@ def _timm_model(name: str, weights: Path | None) -> Any:
     if bad:
         raise HiergenError(
             f"are no weights of timm's {name}",
-            place=quoted(weights)[1:-1],
+            place=unquoted(weights),
             expected=f"timm's names and shapes, such as {quoted(bad[0])} {tuple(needed[bad[0]].shape)}",
             got=f"{len(bad)} of {len(needed)} tensors missing or of another shape",
         )

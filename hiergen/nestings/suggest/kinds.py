@@ -51,11 +51,9 @@ def _weights(taxonomy: Taxonomy, request: SuggestRequest, progress: Progress | N
 
 
 def _features(taxonomy: Taxonomy, request: SuggestRequest, progress: Progress | None) -> Evidence:
-    from hiergen.nestings.suggest.features import FeatureSource, features_evidence
+    from hiergen.nestings.suggest.features import features_evidence
 
-    assert request.data is not None  # `needs`
-    source = FeatureSource(request.network, request.timm, request.weights, request.batch_size, request.workers)
-    return features_evidence(taxonomy, request.data, source, progress)
+    return features_evidence(taxonomy, request, progress)
 
 
 def _confusions(taxonomy: Taxonomy, request: SuggestRequest, progress: Progress | None) -> Evidence:

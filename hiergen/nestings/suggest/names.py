@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hiergen.errors import HiergenError, SpecError, quoted
+from hiergen.errors import HiergenError, SpecError, quoted, unquoted
 from hiergen.nestings.suggest.evidence import Evidence, Floats, cosine, symmetric
 from hiergen.taxonomy.load import Taxonomy
 
@@ -84,7 +84,7 @@ def _embedded(texts: Sequence[str], model: str) -> Floats:
         raise SpecError(
             f"the text model {quoted(model)} cannot be used",
             expected="a folder of a sentence-transformers model, or a name on the hub",
-            hint=quoted(reason)[1:-1],
+            hint=unquoted(reason),
         ) from None
     vectors = np.asarray(rows, dtype=np.float64)
     if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():

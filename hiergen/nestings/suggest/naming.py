@@ -37,7 +37,7 @@ def name_groups(taxonomy: Taxonomy, nesting: Nesting, evidence: Evidence | None 
     return nesting.renamed(titles)
 
 
-def number_groups(taxonomy: Taxonomy, nesting: Nesting, word: str = "mixture") -> Nesting:
+def number_groups(taxonomy: Taxonomy, nesting: Nesting) -> Nesting:
     """The same nesting, its groups called "mixture a", "mixture a1", "mixture a1.1" …: for groups that mean nothing."""
     free = _free(taxonomy)
     titles: list[list[str]] = []
@@ -51,7 +51,7 @@ def number_groups(taxonomy: Taxonomy, nesting: Nesting, word: str = "mixture") -
             above = marks[parent] if j else ""
             below.append(_letters(number) if j == 0 else f"{above}{number}" if j == 1 else f"{above}.{number}")
         marks = below
-        titles.append([free.take([f"{word} {mark}"]) for mark in marks])
+        titles.append([free.take([f"mixture {mark}"]) for mark in marks])
     return nesting.renamed(titles)
 
 

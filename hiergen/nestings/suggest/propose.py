@@ -221,9 +221,9 @@ class Doubt:
     other_similarity: float
 
 
-def ambiguous(evidence: Evidence, nesting: Nesting, margin: float = MARGIN) -> list[Doubt]:
+def ambiguous(evidence: Evidence, nesting: Nesting) -> list[Doubt]:
     """The classes whose mean similarity to the rest of their finest group is not above that to some other group by
-    `margin` times the spread of all similarities; each with its best other group. In the order of the classes."""
+    `MARGIN` of the spread of all similarities; each with its best other group. In the order of the classes."""
     if not nesting.levels:
         return []
     level = nesting.levels[-1]
@@ -239,6 +239,6 @@ def ambiguous(evidence: Evidence, nesting: Nesting, margin: float = MARGIN) -> l
         others = means[i].copy()
         others[home] = -np.inf
         best = int(np.argmax(others))
-        if len(sizes) > 1 and not means[i, home] > others[best] + margin * evidence.spread:
+        if len(sizes) > 1 and not means[i, home] > others[best] + MARGIN * evidence.spread:
             doubts.append(Doubt(i, best, float(means[i, home]), float(others[best])))
     return doubts

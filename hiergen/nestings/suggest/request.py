@@ -12,6 +12,7 @@ from hiergen.nestings.read import nesting_of
 from hiergen.nestings.suggest.evidence import Evidence
 from hiergen.nestings.suggest.kinds import EVIDENCE, OPTIONS, Progress
 from hiergen.nestings.suggest.shape import Shape
+from hiergen.planning.from_taxonomy import find_model
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting
 
@@ -52,11 +53,8 @@ class SuggestRequest:
             needed = " or ".join(f"{_option(name)} {_VALUES[name]}" for name in kind.needs)
             raise SpecError(f"--by {self.by}: of what?", expected=needed)
         reads = ", ".join(map(_option, kind.reads)) or "no evidence"
-        self.refuse_unread(kind.reads, f"with --by {self.by}", f"it reads {reads}")
-
-    def refuse_unread(self, reads: tuple[str, ...], where: str, hint: str) -> None:
-        """Raises SpecError for evidence that is given and not among those that are read."""
-        refuse_unread({name: getattr(self, name) for name in OPTIONS if name not in reads}, where, hint)
+        unread = {name: getattr(self, name) for name in OPTIONS if name not in kind.reads}
+        refuse_unread(unread, f"with --by {self.by}", f"it reads {reads}")
 
     def gather(self, taxonomy: Taxonomy, by: str | None = None, progress: Progress | None = None) -> Evidence:
         """The evidence of a kind (default: `by`). Raises HiergenError where it cannot be had."""
@@ -127,10 +125,8 @@ def _current_nesting(taxonomy: Taxonomy, request: SuggestRequest) -> Nesting:
     """The file's nesting; with `groups`, that of a model with as many levels, or none where its tree has too few."""
     if request.groups is None or request.model is not None:
         return nesting_of(taxonomy, request.model)
-    wanted = len(request.groups) + 1
-    model = next((m for m, k in taxonomy.levels.items() if k == wanted), None)
     try:
-        return nesting_of(taxonomy, model)
+        return nesting_of(taxonomy, find_model(taxonomy, len(request.groups) + 1))
     except TaxonomyError:
         ids, labels = [c.id for c in taxonomy.classes], [c.name for c in taxonomy.classes]
         return Nesting.from_levels(ids, [], labels=labels, name=str(taxonomy.path))

@@ -21,7 +21,7 @@ class Shape:
     times as many as the mean one.
 
     >>> Shape((5, 15)).checked(100).largest(100)
-    21
+    20
     """
 
     counts: tuple[int, ...]
@@ -88,11 +88,6 @@ class Shape:
 
 def _shown(counts: tuple[int, ...]) -> str:
     return ",".join(map(str, counts)) if counts else "no"
-
-
-def shape_of(nesting: Nesting, *, min_size: int = 2, max_size: int | None = None) -> Shape:
-    """As many groups on each level as `nesting` has."""
-    return Shape(nesting.counts, min_size, max_size)
 
 
 def read_counts(text: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiergen.assets import class_list
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.nestings.suggest.evidence import Evidence, Floats, cosine
 from hiergen.taxonomy.load import Taxonomy
 
@@ -38,7 +38,7 @@ def weights_evidence(
         place, source = f"timm's {timm_name}", "its classifier"
     else:
         assert weights is not None
-        place = quoted(weights)[1:-1]
+        place = unquoted(weights)
         tensors, classes = read_tensors(weights)
         name, tensor = classifier(tensors, key, len(ids), place)
         _check_one_space(tensors, name, place)
@@ -158,28 +158,29 @@ def _flattened(data: Any) -> dict[str, Tensor]:
 
 def _of_timm(name: str) -> Floats:
     """The classifier of a pretrained timm model, from timm's cache or its download."""
-    import timm
-
-    if not timm.is_model(name):
-        raise HiergenError(f"no timm model {quoted(name)}", nearest=nearest(name.split(".")[0], timm.list_models()))
-    try:
-        model = timm.create_model(name, pretrained=True)
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
-        raise pretrained_error(name, error) from None
-    head = model.get_classifier()
+    head = timm_model(name, pretrained=True).get_classifier()
     weight = getattr(head, "weight", None)
     if weight is None or not _is_matrix(weight):
         raise HiergenError(f"timm's {name} has no linear classifier", hint="give --weights FILE --key NAME")
     return _plain(weight.detach(), name)
 
 
-def pretrained_error(name: str, error: Exception) -> HiergenError:
-    """What to say where timm has no pretrained weights, or cannot fetch them."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return HiergenError(
-        f"timm's pretrained weights of {quoted(name)} are not to be had: {quoted(reason)[1:-1]}",
-        hint="without a network, give a file: --weights FILE",
-    )
+def timm_model(name: str, *, pretrained: bool) -> Any:
+    """A model of timm. Raises HiergenError for an unknown name, and for weights that are not to be had."""
+    import timm
+
+    if not timm.is_model(name):
+        raise HiergenError(f"no timm model {quoted(name)}", nearest=nearest(name.split(".")[0], timm.list_models()))
+    try:
+        return timm.create_model(name, pretrained=pretrained)
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        if not pretrained:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise HiergenError(
+            f"timm's pretrained weights of {quoted(name)} are not to be had: {unquoted(reason)}",
+            hint="without a network, give a file: --weights FILE",
+        ) from None
 
 
 def _check_one_space(tensors: Mapping[str, Tensor], name: str, place: str) -> None:

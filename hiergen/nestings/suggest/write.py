@@ -17,13 +17,12 @@ from hiergen.errors import HiergenError, OutputError, listed, quoted
 from hiergen.files import check_replaceable, check_yaml_name, replacing
 from hiergen.nestings.read import nesting_of
 from hiergen.nestings.suggest.naming import clean_names
+from hiergen.planning.from_taxonomy import find_model
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.naming import check_identifier
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.spec import WordNetCopy
 from hiergen.taxonomy.yamlfile import WIDTH, comment, flow, member, models, scalar, table
-
-__all__ = ["Written", "check_target", "default_path", "taxonomy_text", "write_suggestion"]
 
 PLAIN = "balance: 0"  # gives exactly the groups that are written, if none has a single member
 # A class that is a group of its own needs a price that lets it be, and which one depends on the sizes of the others.
@@ -48,7 +47,6 @@ def write_suggestion(
     by: str,
     notes: Sequence[str] = (),
     marks: Mapping[int, str] | None = None,
-    origin: Mapping[str, str] | None = None,
     command: str | None = None,
     force: bool = False,
 ) -> Written:
@@ -72,7 +70,6 @@ def write_suggestion(
                 by=by,
                 notes=notes,
                 marks=marks,
-                origin=origin,
                 command=command,
                 name=name,
                 folder=path.parent,
@@ -133,7 +130,8 @@ def _compared(new: Taxonomy, old: Taxonomy, wanted: Nesting) -> tuple[str, int, 
     for mine, theirs in zip(old.classes, new.classes, strict=True):
         if (mine.id, mine.name, mine.synset, mine.exact) != (theirs.id, theirs.name, theirs.synset, theirs.exact):
             raise OutputError(f"class {quoted(mine.id)} would be another one: {quoted(theirs.name)}, {theirs.synset}")
-    model = next(m for m, k in new.levels.items() if k == wanted.depth)
+    model = find_model(new, wanted.depth)
+    assert model is not None  # `models_for` sees to it
     written = nesting_of(new, model)
     moved: set[int] = set()
     for wished, got in zip(wanted.levels, written.levels, strict=True):
@@ -156,7 +154,6 @@ def taxonomy_text(
     by: str,
     notes: Sequence[str] = (),
     marks: Mapping[int, str] | None = None,
-    origin: Mapping[str, str] | None = None,
     command: str | None = None,
     name: str | None = None,
     folder: Path | None = None,
@@ -166,15 +163,13 @@ def taxonomy_text(
     """The text of a taxonomy file over the same classes whose groups are the nesting's; same input, same bytes.
 
     `by`: the kind of evidence. `notes`: sentences for the head. `marks`: class index → what to ask there, written as
-    "# ? …". `origin`: what it was made from, "key: value" in the head; `command`: the whole command. `folder` is where
-    the file will lie (default: beside `taxonomy`'s), which relative paths in it depend on; `name` is by default that of
-    the taxonomy and `by`.
+    "# ? …". `command`: the whole command. `folder` is where the file will lie (default: beside `taxonomy`'s), which
+    relative paths in it depend on; `name` is by default that of the taxonomy and `by`.
     """
     nesting = clean_names(taxonomy, nesting.in_class_order([c.id for c in taxonomy.classes]))
     data = dict(taxonomy.document.data)
     kept, left_out = models_for(taxonomy, nesting)
     sentences = [f"Suggested by `{command or shlex.join(['hiergen', 'suggest', taxonomy.path.name, '--by', by])}`."]
-    sentences += [f"{key}: {value}" for key, value in (origin or {}).items()]
     sentences += list(notes)
     if marks:
         sentences.append(f"{len(marks)} of {len(nesting.classes)} classes could as well be elsewhere: look for '# ?'.")
@@ -278,8 +273,7 @@ def models_for(taxonomy: Taxonomy, nesting: Nesting) -> tuple[dict[str, Any], li
     kept = {name: value or {} for name, value in stated.items() if taxonomy.levels[name] <= nesting.depth}
     left_out = [name for name in stated if name not in kept]
     if all(taxonomy.levels[name] != nesting.depth for name in kept):
-        deepest = max(taxonomy.levels, key=lambda m: taxonomy.levels[m])
-        settings = {k: v for k, v in (stated[deepest] or {}).items() if k not in _OF_LEVELS}
+        settings = {k: v for k, v in (stated[taxonomy.deepest] or {}).items() if k not in _OF_LEVELS}
         name = f"N{nesting.depth}HL" if nesting.depth > 1 else "PHL"
         lowered = {other.lower().replace("-", "_") for other in stated}
         while name.lower() in lowered:

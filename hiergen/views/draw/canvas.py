@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
 
-from hiergen.views.draw.colours import Theme, style
+from hiergen.views.draw.colours import FAMILY, Theme, style
 
 Point = tuple[float, float]
 
@@ -35,24 +35,22 @@ class Canvas:
         """Shortened to `room` px; `turn`: degrees clockwise about (x, y)."""
         shown = fit(text, room, size, bold=bold) if room is not None else plain(text)
         classes = " ".join([*([kind] if kind else []), *(["b"] if bold else []), *_ANCHORS[anchor]])
-        turned = f' transform="rotate({_n(turn)} {_n(x)} {_n(y)})"' if turn else ""
-        self._parts.append(
-            f'<text{_class(classes)} x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}"{turned}>{escape(shown)}</text>'
-        )
+        turned = f' transform="rotate({number(turn)} {number(x)} {number(y)})"' if turn else ""
+        place = f'x="{number(x)}" y="{number(y)}" font-size="{number(size)}"'
+        self._parts.append(f"<text{_class(classes)} {place}{turned}>{escape(shown)}</text>")
 
     def box(self, x: float, y: float, w: float, h: float, kind: str, *, round_: float = 0, stroke: float = 1) -> None:
-        corners = f' rx="{_n(round_)}"' if round_ else ""
-        border = "" if stroke == 1 else f' stroke-width="{_n(stroke)}"'
-        place = f'x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}"'
+        corners = f' rx="{number(round_)}"' if round_ else ""
+        border = "" if stroke == 1 else f' stroke-width="{number(stroke)}"'
+        place = f'x="{number(x)}" y="{number(y)}" width="{number(w)}" height="{number(h)}"'
         self._parts.append(f"<rect{_class(kind)} {place}{corners}{border}/>")
 
     def dot(self, x: float, y: float, radius: float, kind: str) -> None:
-        self._parts.append(f'<circle{_class(kind)} cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}"/>')
+        self._parts.append(f'<circle{_class(kind)} cx="{number(x)}" cy="{number(y)}" r="{number(radius)}"/>')
 
-    def path(self, d: str, kind: str, *, stroke: float = 1, dashed: bool = False) -> None:
-        border = "" if stroke == 1 else f' stroke-width="{_n(stroke)}"'
-        dashes = ' stroke-dasharray="3 3"' if dashed else ""
-        self._parts.append(f'<path{_class(kind)} d="{d}"{border}{dashes}/>')
+    def path(self, d: str, kind: str, *, stroke: float = 1) -> None:
+        border = "" if stroke == 1 else f' stroke-width="{number(stroke)}"'
+        self._parts.append(f'<path{_class(kind)} d="{d}"{border}/>')
 
     @contextmanager
     def node(self, name: str, tip: str, **facts: object) -> Iterator[None]:
@@ -74,15 +72,16 @@ class Canvas:
         family: str | None = None,
     ) -> str:
         """The whole SVG; `title` and `labels` (sentences) are for those who do not see it."""
-        css = style(theme, fills) if family is None else style(theme, fills, family=family)
+        css = style(theme, fills, family=family or FAMILY)
+        w, h = number(width), number(height)
         return "\n".join(
             [
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" '
-                f'height="{_n(height)}" role="img" aria-labelledby="t d">',
+                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
+                'aria-labelledby="t d">',
                 f'<title id="t">{escape(plain(title))}</title>',
                 f'<desc id="d">{escape(plain(" ".join(labels)))}</desc>',
                 f"<style>{css}</style>",
-                f'<rect class="bg" width="{_n(width)}" height="{_n(height)}"/>',
+                f'<rect class="bg" width="{w}" height="{h}"/>',
                 *self._parts,
                 "</svg>",
                 "",
@@ -97,17 +96,13 @@ def bend(start: Point, end: Point) -> str:
     """A curve that leaves and arrives level."""
     (x0, y0), (x1, y1) = start, end
     if abs(y1 - y0) < 0.05:
-        return f"M{_n(x0)} {_n(y0)}H{_n(x1)}"
-    middle = _n((x0 + x1) / 2)
-    return f"M{_n(x0)} {_n(y0)}C{middle} {_n(y0)} {middle} {_n(y1)} {_n(x1)} {_n(y1)}"
+        return f"M{number(x0)} {number(y0)}H{number(x1)}"
+    middle = number((x0 + x1) / 2)
+    return f"M{number(x0)} {number(y0)}C{middle} {number(y0)} {middle} {number(y1)} {number(x1)} {number(y1)}"
 
 
 def number(value: float) -> str:
     """At most one decimal."""
-    return _n(value)
-
-
-def _n(value: float) -> str:
     text = f"{value:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 

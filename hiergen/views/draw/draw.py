@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError, unquoted
 from hiergen.files import replacing, write_text
 from hiergen.views.draw.architecture import architecture_picture
 from hiergen.views.draw.colours import Theme
@@ -75,9 +75,9 @@ def tree_picture(
     orange, classes that a cutout leaves out are grey."""
     if layout == "auto":
         layout = "rows" if len(subject.nesting.classes) <= ROWS else "radial"
-    draw = rows_picture if layout == "rows" else radial_picture
+    picture = rows_picture if layout == "rows" else radial_picture
     summary = cut_text(subject.plan, chosen.kept) if subject.plan is not None and chosen.kept is not None else ""
-    return draw(subject.outline, _costs(subject), chosen, summary=summary, theme=theme, family=family)
+    return picture(subject.outline, _costs(subject), chosen, summary=summary, theme=theme, family=family)
 
 
 def network_picture(
@@ -92,7 +92,7 @@ def check_output(path: Path, scale: float | None = None) -> None:
     """Raises OutputError for a suffix that is no picture's, HiergenError where a PNG cannot be made here, for a scale
     that is not positive, and for a scale of an SVG, which has none."""
     if path.suffix.lower() not in KINDS:
-        raise OutputError("is no name for a picture", place=quoted(path)[1:-1], expected=f"one of {', '.join(KINDS)}")
+        raise OutputError("is no name for a picture", place=unquoted(path), expected=f"one of {', '.join(KINDS)}")
     if scale is not None and path.suffix.lower() == ".svg":
         raise HiergenError("an SVG has no scale", expected="--scale with a .png")
     if scale is not None and not 0 < scale <= 100:

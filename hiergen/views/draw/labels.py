@@ -114,12 +114,12 @@ def tip(outline: Outline, position: int, costs: Mapping[int, tuple[int, int]]) -
 
 def legend(chosen: Chosen, summary: str) -> list[str]:
     """Lines under the picture; `summary` is what the cutout costs."""
-    lines = []
+    texts = []
     if chosen.kept is not None:
-        lines.append(f"Grey: left out of the cutout. {summary}".strip())
+        texts.append(f"Grey: left out of the cutout. {summary}".strip())
     if chosen.shown:
-        lines.append(f"Orange: the path of {many(len(chosen.shown), 'class', 'classes')}.")
-    return lines
+        texts.append(f"Orange: the path of {many(len(chosen.shown), 'class', 'classes')}.")
+    return texts
 
 
 def sentences(outline: Outline) -> list[str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from hiergen.views.draw.canvas import Canvas, number, width
-from hiergen.views.draw.colours import Theme, tinted
-from hiergen.views.draw.labels import heading, legend, sentences, tip
+from hiergen.views.draw.canvas import number, width
+from hiergen.views.draw.colours import Theme
 from hiergen.views.draw.outline import Chosen, Item, Outline
-from hiergen.views.draw.rows import facts
+from hiergen.views.draw.rows import TreePicture
 
 NAMED = 2500  # up to so many classes each has its name
 ROW, FONT, NAME = 9.0, 8.0, 180.0  # px along the circle, of letters, and of a name
@@ -30,44 +29,25 @@ def radial_picture(
     return _Rings(outline, costs, chosen, summary).text(theme, family)
 
 
-class _Rings:
+class _Rings(TreePicture):
+    side = SIDE
+
     def __init__(self, outline: Outline, costs: Mapping[int, tuple[int, int]], chosen: Chosen, summary: str) -> None:
-        self.outline, self.costs, self.chosen, self.summary = outline, costs, chosen, summary
+        super().__init__(outline, costs, chosen, summary)
         count, rings = len(outline.order), max(outline.deep - 1, 0)
         self.named = count <= NAMED
         self.radius = max(count * (ROW if self.named else 0.6) / math.tau, HUB + rings * RING)
         self.hub = max(HUB, 0.2 * self.radius) if rings else self.radius
         self.ring = (self.radius - self.hub) / rings if rings else 0.0
-        self.tints, self.colours = outline.tints()
-        self.states = [chosen.state(outline.order[i.first : i.end]) for i in outline.items]
         names = [min(width(i.name, FONT), NAME) for i in outline.items if i.label is not None] if self.named else []
         self.outer = self.radius + EDGE + max((n + 6 for n in names), default=20)
-        self.canvas = Canvas()
 
     def text(self, theme: Theme, family: str | None) -> str:
-        outline, canvas = self.outline, self.canvas
         self.x, self.y = self.outer + SIDE, self.outer + SIDE + 50
-        title, subtitle = heading(outline)
-        room = 2 * self.outer
-        canvas.text(SIDE, 26, title, 15, room=room, bold=True)
-        canvas.text(SIDE, 43, subtitle, 11, "dim", room=room)
-        for position, item in enumerate(outline.items):
-            with canvas.node(item.name, tip(outline, position, self.costs), **facts(item)):
-                self._class(position, item) if item.label is not None else self._group(position, item)
+        self.draw_heading(2 * self.x)
+        self.draw_items()
         self._middle()
-        bottom = self.y + self.outer + 8
-        for text in legend(self.chosen, self.summary):
-            canvas.text(SIDE, bottom + 10, text, 10.5, "dim", room=room)
-            bottom += 16
-        return canvas.document(
-            2 * self.x,
-            bottom + 8,
-            title=title,
-            labels=[*sentences(outline), *legend(self.chosen, self.summary)],
-            theme=theme,
-            fills=tinted(self.colours),
-            family=family,
-        )
+        return self.document(2 * self.x, self.y + self.outer + 8, theme, family)
 
     def _middle(self) -> None:
         """The root, in the hub."""
@@ -101,7 +81,7 @@ class _Rings:
         o, i = number(outer), number(inner)
         return f"M{a} {b}A{o} {o} 0 {big} 1 {c} {d}L{e} {f}A{i} {i} 0 {big} 0 {g} {h}Z"
 
-    def _group(self, position: int, item: Item) -> None:
+    def draw_group(self, position: int, item: Item) -> None:
         inner = self.hub + (item.depth - 1) * self.ring
         start, end = self._angle(item.first), self._angle(item.end)
         state = self.states[position]
@@ -130,7 +110,7 @@ class _Rings:
             return None
         return size, at + max((outer - at - width(item.name, size)) / 2, 0)
 
-    def _class(self, position: int, item: Item) -> None:
+    def draw_class(self, position: int, item: Item) -> None:
         start, end = self._angle(item.first), self._angle(item.end)
         state = self.states[position]
         dot = {"hot": "hotdot", "cut": "cutdot"}.get(state, f"s{self.tints[position]}")

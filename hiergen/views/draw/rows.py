@@ -26,14 +26,54 @@ def rows_picture(
     return _Rows(outline, costs, chosen, summary).text(theme, family)
 
 
-class _Rows:
+class TreePicture:
+    """What pictures of trees share: the heading, a node for each item, lines below on what is chosen."""
+
+    side = float(SIDE)
+
     def __init__(self, outline: Outline, costs: Mapping[int, tuple[int, int]], chosen: Chosen, summary: str) -> None:
-        self.outline, self.costs, self.chosen, self.summary = outline, costs, chosen, summary
-        count = len(outline.order)
-        self.row, self.font = (20, 12) if count <= 30 else (17, 11) if count <= 80 else (14, 10)
-        self.canvas = Canvas()
+        self.outline, self.costs, self.chosen = outline, costs, chosen
+        self.canvas, self.legend = Canvas(), legend(chosen, summary)
+        self.title, self.subtitle = heading(outline)
         self.tints, self.colours = outline.tints()
         self.states = [chosen.state(outline.order[i.first : i.end]) for i in outline.items]
+
+    def draw_group(self, position: int, item: Item) -> None:
+        raise NotImplementedError
+
+    def draw_class(self, position: int, item: Item) -> None:
+        raise NotImplementedError
+
+    def draw_heading(self, width: float) -> None:
+        self.canvas.text(self.side, 26, self.title, 15, room=width - 2 * self.side, bold=True)
+        self.canvas.text(self.side, 43, self.subtitle, 11, "dim", room=width - 2 * self.side)
+
+    def draw_items(self) -> None:
+        for position, item in enumerate(self.outline.items):
+            with self.canvas.node(item.name, tip(self.outline, position, self.costs), **facts(item)):
+                self.draw_group(position, item) if item.label is None else self.draw_class(position, item)
+
+    def document(self, width: float, bottom: float, theme: Theme, family: str | None) -> str:
+        """The SVG, with the lines from `bottom` on."""
+        for text in self.legend:
+            self.canvas.text(self.side, bottom + 10, text, 10.5, "dim", room=width - 2 * self.side)
+            bottom += 16
+        return self.canvas.document(
+            width,
+            bottom + 8,
+            title=self.title,
+            labels=[*sentences(self.outline), *self.legend],
+            theme=theme,
+            fills=tinted(self.colours),
+            family=family,
+        )
+
+
+class _Rows(TreePicture):
+    def __init__(self, outline: Outline, costs: Mapping[int, tuple[int, int]], chosen: Chosen, summary: str) -> None:
+        super().__init__(outline, costs, chosen, summary)
+        count = len(outline.order)
+        self.row, self.font = (20, 12) if count <= 30 else (17, 11) if count <= 80 else (14, 10)
         self.columns = self._columns()
 
     def _columns(self) -> list[tuple[float, float]]:
@@ -62,30 +102,12 @@ class _Rows:
         return TOP + (item.first + item.end) / 2 * self.row
 
     def text(self, theme: Theme, family: str | None) -> str:
-        outline, canvas = self.outline, self.canvas
-        right = max(sum(self.columns[-1]) + SIDE, 360)
-        title, subtitle = heading(outline)
-        canvas.text(SIDE, 26, title, 15, room=right - 2 * SIDE, bold=True)
-        canvas.text(SIDE, 43, subtitle, 11, "dim", room=right - 2 * SIDE)
-        middle = TOP + len(outline.order) * self.row / 2
-        self._links(middle)
-        self._root(middle)
-        for position, item in enumerate(outline.items):
-            with canvas.node(item.name, tip(outline, position, self.costs), **facts(item)):
-                self._class(position, item) if item.label is not None else self._group(position, item)
-        bottom = TOP + len(outline.order) * self.row + 14
-        for text in legend(self.chosen, self.summary):
-            canvas.text(SIDE, bottom + 10, text, 10.5, "dim", room=right - 2 * SIDE)
-            bottom += 16
-        return canvas.document(
-            right,
-            bottom + 8,
-            title=title,
-            labels=[*sentences(outline), *legend(self.chosen, self.summary)],
-            theme=theme,
-            fills=tinted(self.colours),
-            family=family,
-        )
+        right, high = max(sum(self.columns[-1]) + SIDE, 360), len(self.outline.order) * self.row
+        self.draw_heading(right)
+        self._links(TOP + high / 2)
+        self._root(TOP + high / 2)
+        self.draw_items()
+        return self.document(right, TOP + high + 14, theme, family)
 
     def _root(self, middle: float) -> None:
         x, w = self.columns[0]
@@ -113,7 +135,7 @@ class _Rows:
             d = bend((x0, y0), (knee, y1)) + (f"H{x1:.1f}" if x1 > knee + 0.5 else "")
             self.canvas.path(d, kind, stroke=2.2 if state == "hot" else 1.2)
 
-    def _group(self, position: int, item: Item) -> None:
+    def draw_group(self, position: int, item: Item) -> None:
         x, w = self.columns[item.depth]
         y, state, size = self._y(item), self.states[position], self.font
         h = min(self.row - 2, size + 8)
@@ -130,7 +152,7 @@ class _Rows:
             at = x + wide - PAD
             self.canvas.text(at, y + size * 0.36, str(item.rows), size - 1, ink or "dim", anchor="end")
 
-    def _class(self, position: int, item: Item) -> None:
+    def draw_class(self, position: int, item: Item) -> None:
         x, w = self.columns[-1]
         y, state = self._y(item), self.states[position]
         dot = {"hot": "hotdot", "cut": "cutdot"}.get(state, f"s{self.tints[position]}")

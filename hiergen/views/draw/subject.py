@@ -16,7 +16,6 @@ from hiergen.views.draw.outline import Chosen, Outline, of_merged, of_nesting
 
 if TYPE_CHECKING:
     from hiergen.nn.network import HierarchicalNetwork
-    from hiergen.taxonomy.load import Taxonomy
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,12 @@ def flat_costs(plan: Plan, chosen: Chosen) -> dict[int, tuple[int, int]]:
 
 
 def _of_file(path: Path, model: str | None, *, merged: bool, planned: bool) -> Subject:
-    from hiergen.planning.from_taxonomy import plan_if_known, plan_models
+    from hiergen.planning.from_taxonomy import find_deepest, plan_if_known, plan_models
     from hiergen.taxonomy.load import load_taxonomy
 
     taxonomy = load_taxonomy(path)
-    name = _model(taxonomy, model)
+    usual = find_deepest(taxonomy) or next(iter(taxonomy.levels), None)  # where all are one branch, they are alike
+    name = usual if model is None else taxonomy.check_model(model)
     nesting = taxonomy.nesting(name) if name is not None else taxonomy.nesting_of(1)
     title = taxonomy.spec.name
     outline = of_merged(title, taxonomy.tree) if merged else of_nesting(title, nesting)
@@ -117,14 +117,6 @@ def _of_file(path: Path, model: str | None, *, merged: bool, planned: bool) -> S
         except HiergenError as error:
             why = error
     return Subject(title, nesting, outline, plan, why)
-
-
-def _model(taxonomy: Taxonomy, wanted: str | None) -> str | None:
-    names = list(taxonomy.spec.models)
-    if wanted is None:
-        branching = [name for name in names if not taxonomy.spec.models[name].single_branch]
-        return max(branching or names, key=lambda name: taxonomy.levels[name], default=None)
-    return taxonomy.check_model(wanted)
 
 
 def is_file(text: str) -> bool:

@@ -17,11 +17,10 @@ from hiergen.errors import HiergenError, OutputError
 from hiergen.files import check_writable, write_text
 from hiergen.lookup.reference import parse_reference
 from hiergen.nestings.read import check_same_classes
-from hiergen.taxonomy.checks import Finding, merged_findings
+from hiergen.taxonomy.checks import merged_findings
 from hiergen.views.explore.measure import Measured, measure
-from hiergen.views.explore.payload import payload
+from hiergen.views.explore.payload import payload, read_results, trained_model
 from hiergen.views.explore.read import Source, read_source
-from hiergen.views.explore.results import read_results, trained_model
 
 _SUFFIXES = (".html", ".htm")
 
@@ -67,7 +66,7 @@ def explore(
         sources.append(read_source(name))
     if timed:
         for other in sources[1:]:  # before the minutes
-            check_same_classes(sources[0].nests[0], other.nests[0])
+            check_same_classes(sources[0].nestings[0], other.nestings[0])
     read = None
     if results is not None:
         read = (Path(results).name, read_results(Path(results), sources[0].ids))
@@ -76,20 +75,21 @@ def explore(
         for s, source in enumerate(sources):
             for model in source.models:
                 if model.plan is not None:
+                    what = f"{source.title} {model.name}"
                     measured[s, model.name] = measure(
                         model.plan,
-                        _leaves(source, model.nest),
+                        source.nestings[model.nesting].leaves,
                         batch=batch,
                         threads=threads,
                         repeats=repeats,
-                        progress=partial(_report, progress, f"{source.title} {model.name}"),
+                        progress=partial(_report, progress, what),
                     )
     progress("writing")
     data = payload(
         sources,
         results=read,
         measured=measured,
-        findings=[_findings(source) for source in sources],
+        findings=[merged_findings(source.taxonomy) if source.taxonomy else [] for source in sources],
         weights=weights,
         trained=trained_model(weights) if weights is not None else None,
     )
@@ -97,18 +97,6 @@ def explore(
     target = target or _target(Path(f"{sources[0].title}.html"), names)
     write_text(target, text)
     return Explored(target, len(text.encode()), tuple(sources), measured)
-
-
-def _report(progress: Callable[[str], None], what: str, text: str) -> None:
-    progress(f"{what}: {text}")
-
-
-def _findings(source: Source) -> list[Finding]:
-    return merged_findings(source.taxonomy) if source.taxonomy is not None else []
-
-
-def _leaves(source: Source, nest: int) -> list[int]:
-    return list(source.nests[nest].leaves)
 
 
 def _target(path: Path, names: Sequence[str]) -> Path:
@@ -121,7 +109,6 @@ def _target(path: Path, names: Sequence[str]) -> Path:
     return path
 
 
-STYLES = ("page.css",)
 # Each wraps itself in a function and adds to the global `Explore`; in the order in which they need each other.
 SCRIPTS = (
     "data.js",
@@ -141,6 +128,10 @@ SCRIPTS = (
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
+def _report(progress: Callable[[str], None], what: str, text: str) -> None:
+    progress(f"{what}: {text}")
+
+
 def document(data: dict[str, Any]) -> str:
     """The page of a payload. The same data gives the same bytes.
 
@@ -149,8 +140,8 @@ def document(data: dict[str, Any]) -> str:
     >>> document(payload([read_source("taxonomies/digits.yaml")]))[:15]
     '<!doctype html>'
     """
-    style = "\n".join(_asset(name) for name in STYLES)
-    scripts = [*(text for _, text in vendored()), *(_asset(name) for name in SCRIPTS)]
+    style = _asset("page", "page.css")
+    scripts = [*(source for _, source, _ in vendored()), *(_asset("page", name) for name in SCRIPTS)]
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -161,7 +152,7 @@ def document(data: dict[str, Any]) -> str:
             "form-action 'none'",
         )
     )
-    body = _asset("body.html")
+    body = _asset("page", "body.html")
     parts = [
         "<!doctype html>",
         '<html lang="en">',
@@ -192,26 +183,25 @@ def as_json(data: object) -> str:
     return text.translate(_ESCAPES).encode("utf-8", "replace").decode("utf-8")
 
 
-def vendored() -> list[tuple[str, str]]:
-    """(name and version, source) of d3's modules in the order in which they are run."""
-    folder = files("hiergen.views.explore").joinpath("vendor")
-    rows = json.loads(folder.joinpath("manifest.json").read_text("utf-8"))["files"]
-    return [(f"{row['name']} {row['version']}", folder.joinpath(row["file"]).read_text("utf-8")) for row in rows]
+def vendored() -> list[tuple[str, str, str]]:
+    """(name and version, source, licence) of d3's modules in the order in which they are run."""
+    rows = json.loads(_asset("vendor", "manifest.json"))["files"]
+    return [
+        (f"{row['name']} {row['version']}", _asset("vendor", row["file"]), _asset("vendor", row["licence_file"]))
+        for row in rows
+    ]
 
 
 def licences() -> str:
     """The licence texts of what is inlined; the same text once, under all names."""
-    folder = files("hiergen.views.explore").joinpath("vendor")
-    rows = json.loads(folder.joinpath("manifest.json").read_text("utf-8"))["files"]
     by_text: dict[str, list[str]] = {}
-    for row in rows:
-        text = folder.joinpath(row["licence_file"]).read_text("utf-8").strip()
-        by_text.setdefault(text, []).append(f"{row['name']} {row['version']}")
+    for name, _, licence in vendored():
+        by_text.setdefault(licence.strip(), []).append(name)
     return "\n\n".join(f"{', '.join(names)}:\n\n{text}" for text, names in by_text.items())
 
 
-def _asset(name: str) -> str:
-    return files("hiergen.views.explore").joinpath("page", name).read_text("utf-8")
+def _asset(*path: str) -> str:
+    return files("hiergen.views.explore").joinpath(*path).read_text("utf-8")
 
 
 def _hash(text: str) -> str:

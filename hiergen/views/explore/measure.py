@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.optimize import nnls
+
 from hiergen.planning.plan import Plan
 
 if TYPE_CHECKING:
@@ -62,18 +65,11 @@ class Measured:
 
 def line(macs: Sequence[int], ms: Sequence[float]) -> tuple[float, float]:
     """(base in ms, slope in ms per GMAC), neither below 0, of the least squares line."""
-    count = len(macs)
-    xs = [m / 1e9 for m in macs]
-    mean_x, mean_y = sum(xs) / count, sum(ms) / count
-    spread = sum((x - mean_x) ** 2 for x in xs)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ms, strict=True)) / spread if spread else 0.0
-    if slope <= 0:
-        return mean_y, 0.0
-    base = mean_y - slope * mean_x
-    if base >= 0:
-        return base, slope
-    squares = sum(x * x for x in xs)
-    return 0.0, sum(x * y for x, y in zip(xs, ms, strict=True)) / squares
+    giga = np.array(macs) / 1e9
+    if not np.ptp(giga):
+        return float(np.mean(ms)), 0.0
+    (base, slope), _ = nnls(np.column_stack([np.ones(len(ms)), giga]), np.array(ms))
+    return float(base), float(slope)
 
 
 def branch_macs(plan: Plan, kept: Sequence[int]) -> int:
@@ -102,14 +98,15 @@ def measure(
 ) -> Measured:
     """Time a plan's network with random weights on this CPU, which cost the same as trained ones. Imports torch.
 
-    `leaves`: the classes in tree order. `repeats` as in `cost_card`. Raises HiergenError for numbers that cannot be,
+    `leaves`: the classes in tree order. `repeats` as in `hiergen.cost`. Raises HiergenError for numbers that cannot be,
     or too little memory.
     """
     import torch
 
     from hiergen.costs.measured import Timing, in_turns, machine, threads_set
-    from hiergen.costs.subjects import enough_memory, flat_network, network_of, whole_number
+    from hiergen.costs.subjects import enough_memory, network_of, whole_number
     from hiergen.nn.cutout import cut
+    from hiergen.planning.measure import flat_network
 
     whole_number("batch", batch)
     whole_number("threads", threads if threads is not None else 1)

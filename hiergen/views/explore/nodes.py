@@ -40,7 +40,7 @@ def class_table(source: Source) -> dict[str, Any]:
 
 def _synsets(source: Source, wordnet: WordNet) -> list[tuple[str | None, bool]]:
     if source.taxonomy is None:
-        return nesting_synsets(source.nests[0], wordnet)
+        return nesting_synsets(source.nestings[0], wordnet)
     return [(c.synset, c.exact) for c in source.taxonomy.classes]
 
 
@@ -123,11 +123,11 @@ def conflict_data(taxonomy: Taxonomy) -> list[dict[str, Any]]:
     ]
 
 
-def nest_data(source: Source, nest: Nesting) -> list[dict[str, Any]]:
+def nesting_data(source: Source, nesting: Nesting) -> list[dict[str, Any]]:
     """The levels of a nesting: columns over the groups of each."""
 
     facts, levels = GroupFacts(source), []
-    for level, terms in zip(nest.levels, group_terms(nest, source.ids), strict=True):
+    for level, terms in zip(nesting.levels, group_terms(nesting, source.ids), strict=True):
         more = [facts.of(group) for group in level.groups]
         levels.append(
             plain(
@@ -142,7 +142,7 @@ def nest_data(source: Source, nest: Nesting) -> list[dict[str, Any]]:
     return levels
 
 
-def group_terms(nest: Nesting, ids: Sequence[str]) -> list[list[tuple[str | None, int]]]:
+def group_terms(nesting: Nesting, ids: Sequence[str]) -> list[list[tuple[str | None, int]]]:
     """By level and group: a term, and the level whose branch a gain on that term acts in (from 1).
 
     The name where it is one group's alone (or that of a chain with the same classes, whose highest branch it then
@@ -151,11 +151,11 @@ def group_terms(nest: Nesting, ids: Sequence[str]) -> list[list[tuple[str | None
     taken = {key_of(one) for one in ids}
     members: dict[str, set[tuple[int, ...]]] = {}
     highest: dict[str, int] = {}
-    for j, level in enumerate(nest.levels, 1):
+    for j, level in enumerate(nesting.levels, 1):
         for group in level.groups:
             members.setdefault(group.name, set()).add(group.classes)
             highest.setdefault(group.name, j)
-    paths = [["/" + "/".join(nest.path(j, i)) for i in range(count)] for j, count in enumerate(nest.counts, 1)]
+    paths = [["/" + "/".join(nesting.path(j, i)) for i in range(count)] for j, count in enumerate(nesting.counts, 1)]
     times = Counter(key_of(path).strip("/") for level in paths for path in level)
     names = {key_of(name) for name in members}
 
@@ -167,7 +167,7 @@ def group_terms(nest: Nesting, ids: Sequence[str]) -> list[list[tuple[str | None
         clear = times[bare] == 1 and full not in names and not (j > 1 and {full, bare} & taken)
         return (path, j) if clear else (None, j)
 
-    return [[term(j, i, name) for i, name in enumerate(level.names)] for j, level in enumerate(nest.levels, 1)]
+    return [[term(j, i, name) for i, name in enumerate(level.names)] for j, level in enumerate(nesting.levels, 1)]
 
 
 def comma_pieces(names: Sequence[str]) -> frozenset[str]:
@@ -181,19 +181,18 @@ def comma_pieces(names: Sequence[str]) -> frozenset[str]:
     )
 
 
-def moves_data(first: Source, nests: Sequence[Nesting], counts: Sequence[int]) -> list[dict[str, Any]]:
+def moves_data(first: Source, nestings: Sequence[Nesting], counts: Sequence[int]) -> list[dict[str, Any]]:
     """For pairs of nestings (those of different sources where there are two): their levels side by side, and of each
     pair of levels the classes that are not in their group's partner.
 
-    `counts[s]` is the number of nestings of source s; they stand in `nests` one source after the other.
+    `counts[s]` is the number of nestings of source s; they stand in `nestings` one source after the other.
     """
-    from hiergen.nestings.compare.agreement import matched_levels
-    from hiergen.nestings.compare.moved import moves
+    from hiergen.nestings.compare.agreement import matched_levels, moves
 
     owner = [s for s, count in enumerate(counts) for _ in range(count)]
-    nestings = [nest.in_class_order(first.ids) for nest in nests]
+    nestings = [nesting.in_class_order(first.ids) for nesting in nestings]
     pairs_data = []
-    for i, j in combinations(range(len(nests)), 2):
+    for i, j in combinations(range(len(nestings)), 2):
         a, b = nestings[i], nestings[j]
         if not a.levels or not b.levels or (len(counts) > 1 and owner[i] == owner[j]):
             continue

@@ -1,21 +1,145 @@
-"""Everything that the page shows, as JSON-ready data. Costs come as the pieces that `Plan.cutout_cost` adds up."""
+"""Everything that the page shows, as JSON-ready data.
+
+Costs come as the pieces that `Plan.cutout_cost` adds up; results are the metrics that `hiergen eval --json` prints and
+`hiergen train` writes, laid over the classes and groups.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hiergen._version import __version__
+from hiergen.errors import HiergenError, SpecError, listed, unquoted
+from hiergen.files import read_text
 from hiergen.lookup.select import key_of
 from hiergen.nestings.read import check_same_classes
 from hiergen.planning.plan import Plan, StagePlan
 from hiergen.taxonomy.checks import Finding
 from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.specfile import misfit
 from hiergen.views.explore.measure import Measured
-from hiergen.views.explore.nodes import class_table, comma_pieces, conflict_data, moves_data, nest_data
+from hiergen.views.explore.nodes import class_table, comma_pieces, conflict_data, moves_data, nesting_data
 from hiergen.views.explore.read import ExploredModel, Source, plain
-from hiergen.views.explore.results import Results, results_data
+
+_LIMIT = 64_000_000  # bytes; 21,841 classes need 5 MB
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Height = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ClassResult(_Read):
+    """One class; `severity` is the mean height of its mistakes, None without mistakes or in a file that lacks it."""
+
+    id: str
+    images: _Count
+    accuracy: _Share | None = None
+    precision: _Share | None = None
+    severity: _Height | None = None
+    confused_with: str | None = None
+    confused: _Count = 0
+
+
+class GroupResult(_Read):
+    """One group of a level: whether image and predicted class are in it."""
+
+    level: int
+    path: tuple[str, ...]
+    images: _Count
+    recall: _Share | None = None
+    precision: _Share | None = None
+
+
+class Results(_Read):
+    """What is used of docs/metrics.md's JSON."""
+
+    images: _Count
+    top1: _Share
+    level_accuracy: tuple[_Share, ...] = ()
+    mistake_severity: _Height | None = None
+    classes: tuple[ClassResult, ...]
+    groups: tuple[GroupResult, ...] = ()
+
+
+def read_results(path: Path, ids: Sequence[str]) -> Results:
+    """Read a metrics file for these classes; a part of them will do.
+
+    Raises SpecError for a file that is none, and for one of other classes.
+    """
+    place, text = unquoted(path), read_text(path, limit=_LIMIT)
+    try:
+        results = Results.model_validate(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        problem = f"does not fit: {misfit(error)}" if isinstance(error, ValidationError) else "is no JSON file"
+        raise SpecError(problem, place=place, expected="the metrics.json of 'hiergen train' or 'eval --json'") from None
+    other = [c.id for c in results.classes if c.id not in set(ids)]
+    if other:
+        raise HiergenError(f"is of other classes: {listed(other)}", place=place, expected="results of these classes")
+    if not results.classes:
+        raise SpecError("has no classes", place=place)
+    return results
+
+
+def trained_model(weights: str) -> str | None:
+    """The class name of the network that a safetensors file was trained for, from its header; None where there is no
+    such file here, or it does not say."""
+    try:
+        if not Path(weights).is_file():  # a pipe may never end
+            return None
+        with open(weights, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= _LIMIT else {}
+        name = header["__metadata__"]["model"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def results_data(results: Results, ids: Sequence[str], nestings: Sequence[Nesting], name: str) -> dict[str, Any]:
+    """Columns over the page's classes, None where a class has no result, and over the groups of the nestings that
+    the results are told by."""
+    number = {c: i for i, c in enumerate(ids)}
+    rows: list[ClassResult | None] = [None] * len(ids)
+    for c in results.classes:
+        rows[number[c.id]] = c
+    scored = [row for row in results.classes if row.severity is not None]
+    by_path = {g.path: g for g in results.groups}
+    return {
+        "file": name,
+        "images": results.images,
+        "top1": results.top1,
+        "levels": list(results.level_accuracy),
+        "severity": results.mistake_severity,
+        "by_class": bool(scored),
+        "classes": {
+            "images": [row.images if row else None for row in rows],
+            "accuracy": [row.accuracy if row else None for row in rows],
+            "precision": [row.precision if row else None for row in rows],
+            "severity": [row.severity if row else None for row in rows],
+            "confused": [[number.get(row.confused_with or "", -1), row.confused] if row else None for row in rows],
+        },
+        "groups": [_groups(by_path, nesting) for nesting in nestings],
+    }
+
+
+def _groups(by_path: dict[tuple[str, ...], GroupResult], nesting: Nesting) -> list[list[list[float | None]]] | None:
+    """(recall, precision) of each group by level; None where the results are told by another nesting."""
+    paths = [[nesting.path(j, i) for i in range(count)] for j, count in enumerate(nesting.counts, 1)]
+    every = [path for level in paths for path in level]
+    if not every or not any(path in by_path for path in every) or not set(by_path) <= set(every):
+        return None
+    groups = [[by_path.get(path) for path in level_paths] for level_paths in paths]
+    return [[[g.recall, g.precision] if g else [None, None] for g in row] for row in groups]
+
 
 FORMAT = 1  # of this data; the page's code reads no other
 
@@ -37,30 +161,34 @@ def payload(
     """
     first, *others = sources
     for other in others:
-        check_same_classes(first.nests[0], other.nests[0])
+        check_same_classes(first.nestings[0], other.nestings[0])
     orders = [_order(first, source) for source in sources]
-    names = [*first.ids, *first.labels, *(g.name for s in sources for n in s.nests for v in n.levels for g in v.groups)]
-    nests: list[dict[str, Any]] = []
+    names = [
+        *first.ids,
+        *first.labels,
+        *(g.name for s in sources for n in s.nestings for v in n.levels for g in v.groups),
+    ]
+    nestings: list[dict[str, Any]] = []
     models: list[dict[str, Any]] = []
     groups: list[Nesting] = []
     if trained not in {identifier(model.name) for source in sources for model in source.models}:
         trained = None  # a network by another name
     for s, (source, order) in enumerate(zip(sources, orders, strict=True)):
-        base = len(nests)
-        for nest in source.nests:
-            nests.append(
+        base = len(nestings)
+        for nesting in source.nestings:
+            nestings.append(
                 {
                     "source": s,
-                    "levels": nest_data(source, nest),
-                    "of": [nest.levels[-1].of[c] for c in order] if nest.levels else [],
+                    "levels": nesting_data(source, nesting),
+                    "of": [nesting.levels[-1].of[c] for c in order] if nesting.levels else [],
                 }
             )
-            groups.append(nest)
+            groups.append(nesting)
         for model in source.models:
             entry = _model(model, (measured or {}).get((s, model.name)))
             if trained is not None and identifier(model.name) != trained:
                 entry["other_weights"] = True
-            models.append({**entry, "source": s, "nest": base + model.nest})
+            models.append({**entry, "source": s, "nest": base + model.nesting})
     overlay = None if results is None else results_data(results[1], first.ids, groups, results[0])
     begin = _trained(first, trained, overlay)
     starts = [sum(len(x.models) for x in sources[:s]) + at for s, at in enumerate(_starts(sources, begin))]
@@ -82,10 +210,10 @@ def payload(
             for s, source in enumerate(sources)
         ],
         "classes": class_table(first),
-        "nests": nests,
+        "nests": nestings,
         "models": models,
         "start": starts,
-        "moves": moves_data(first, groups, [len(s.nests) for s in sources]),
+        "moves": moves_data(first, groups, [len(s.nestings) for s in sources]),
         "alone": _alone(names),
         "weights": weights,
     }
@@ -100,7 +228,9 @@ def _trained(source: Source, name: str | None, results: Mapping[str, Any] | None
         if name is not None and identifier(model.name) == name:
             return i
     groups = results["groups"] if results is not None else []
-    return next((i for i, model in enumerate(source.models) if model.nest < len(groups) and groups[model.nest]), None)
+    return next(
+        (i for i, model in enumerate(source.models) if model.nesting < len(groups) and groups[model.nesting]), None
+    )
 
 
 def _starts(sources: Sequence[Source], begin: int | None = None) -> list[int]:
@@ -111,7 +241,7 @@ def _starts(sources: Sequence[Source], begin: int | None = None) -> list[int]:
     first, second = sources
 
     def depth(source: Source, i: int) -> int:
-        return len(source.nests[source.models[i].nest].levels)
+        return len(source.nestings[source.models[i].nesting].levels)
 
     pairs = [
         (one.plan is not None and other.plan is not None, depth(first, i), one.name == other.name, -i, -j)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,19 @@ from hiergen.planning.plan import Plan
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
+from hiergen.views.draw.subject import of_network
 
 
 @dataclass(frozen=True)
 class ExploredModel:
-    """One network. `reference` is what other commands call it, `nest` the index of its nesting in the source.
+    """One network. `reference` is what other commands call it, `nesting` the index of its nesting in the source.
 
     `plan` is None where it is not known; `why` then says so in a sentence. `built`: the reference exists.
     """
 
     name: str
     reference: str
-    nest: int
+    nesting: int
     plan: Plan | None
     why: str | None
     built: bool
@@ -48,12 +49,11 @@ class Source:
     typed: str
     ids: tuple[str, ...]
     labels: tuple[str, ...]
-    nests: tuple[Nesting, ...]
+    nestings: tuple[Nesting, ...]
     models: tuple[ExploredModel, ...]
     start: int
     taxonomy: Taxonomy | None = None
     weights: str | None = None
-    folder: bool = field(default=False)
 
 
 def read_source(text: str) -> Source:
@@ -75,7 +75,7 @@ def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
     levels = taxonomy.levels
     names = [taxonomy.check_model(only)] if only is not None else list(levels)
     depths = sorted({levels[name] for name in names})
-    nests = tuple(
+    nestings = tuple(
         replace(taxonomy.nesting(next(name for name in names if levels[name] == k)), name=typed) for k in depths
     )
     file = Path("generated") / f"{identifier(taxonomy.spec.name)}.py"
@@ -94,28 +94,24 @@ def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
         models.append(ExploredModel(name, reference, depths.index(levels[name]), plan, why, file.is_file()))
     deepest = max(range(len(names)), key=lambda i: (models[i].plan is not None, levels[names[i]], -i))
     ids, labels = tuple(c.id for c in taxonomy.classes), tuple(c.name for c in taxonomy.classes)
-    return Source(taxonomy.spec.name, typed, ids, labels, nests, tuple(models), deepest, taxonomy)
+    return Source(taxonomy.spec.name, typed, ids, labels, nestings, tuple(models), deepest, taxonomy)
 
 
 def _of_model(typed: str) -> Source:
     import torch
 
     from hiergen.models.load import find_model
-    from hiergen.planning.from_network import plan_of
 
     model_class = find_model(typed)
     with torch.device("meta"):  # shapes only
         network = model_class.cls()
-    plan, why = None, None
-    try:
-        plan = plan_of(network, taxonomy="", model=model_class.name)
-    except HiergenError as error:
-        why = str(error)
+    subject = of_network(network, taxonomy="", model=model_class.name)
+    why = None if subject.no_plan is None else str(subject.no_plan)
     folder = model_class.weights is not None
     reference = typed
     if model_class.path is not None and not folder and typed.endswith(".py"):
         reference = f"{typed}:{model_class.name}"
-    model = ExploredModel(model_class.name, reference, 0, plan, why, True)
+    model = ExploredModel(model_class.name, reference, 0, subject.plan, why, True)
     title = Path(typed.removesuffix(f":{model_class.name}")).stem if model_class.path is not None else typed
     return Source(
         title,
@@ -126,7 +122,6 @@ def _of_model(typed: str) -> Source:
         (model,),
         0,
         weights=str(model_class.weights) if model_class.weights else None,
-        folder=folder,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hiergen.console.terminal import command, one_line, plain_table, say
 from hiergen.errors import HiergenError
 from hiergen.nestings.compare.coherence import Coherence, coherence
 from hiergen.nestings.suggest.kinds import Progress
@@ -16,6 +17,11 @@ from hiergen.nestings.suggest.shape import Shape
 from hiergen.nestings.suggest.write import Written, check_target, default_path, write_suggestion
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,10 @@ class Draft:
     path: Path
     force: bool
 
-    def finish(self, proposal: Proposal, command: str | None) -> Suggestion:
+    def finish(self, proposal: Proposal, typed: str | None) -> Suggestion:
         """Write it (with the command in its head; None: do not), and judge both nestings by WordNet."""
         written = None
-        if command is not None:
+        if typed is not None:
             written = write_suggestion(
                 self.taxonomy,
                 proposal.nesting,
@@ -102,7 +108,7 @@ class Draft:
                 by=self.by,
                 notes=proposal.notes,
                 marks=proposal.marks,
-                command=command,
+                command=typed,
                 force=self.force,
             )
         value, current_value = coherences(self.taxonomy, proposal.nesting, self.current)
@@ -141,3 +147,86 @@ def coherences(taxonomy: Taxonomy, *nestings: Nesting) -> list[Coherence | None]
 def shown_z(value: float) -> str:
     """ "+12.3", or "–" where it is not defined."""
     return "–" if math.isnan(value) else f"{value:+.1f}"
+
+
+_LINES = 120  # of groups that are listed; of more, the finest level is left to the file
+_DOUBTS = 8
+_CLASSES = 90  # characters of a group's classes
+
+
+def print_suggestion(suggestion: Suggestion, printer: Console) -> None:
+    """Tree of groups, the table of both nestings, doubts, and the command to run next."""
+    nesting, marks = suggestion.proposal.nesting, suggestion.proposal.marks
+    printer.print(group_tree(nesting))
+    printer.print()
+    printer.print(coherence_table(suggestion))
+    printer.print(
+        "z: coherence by WordNet (Wu–Palmer), in standard deviations above chance with the same sizes", style="dim"
+    )
+    for note in suggestion.proposal.notes:
+        say(printer, note, style="dim")
+    if marks:
+        printer.print(f"{len(marks)} of {len(nesting.classes)} classes could as well be elsewhere:", style="bold")
+        for i, text in sorted(marks.items())[:_DOUBTS]:
+            say(printer, f"  {nesting.labels[i]}: {text}")
+        if len(marks) > _DOUBTS:
+            printer.print(f"  and {len(marks) - _DOUBTS} more, marked '# ?' in the file")
+    written = suggestion.written
+    if written is None:
+        return
+    if written.difference:
+        say(printer, f"not quite: {written.difference}", style="yellow")
+    if written.left_out:
+        say(printer, f"left out, having more levels: {', '.join(written.left_out)}")
+    say(printer, f"written: {one_line(written.path)} (the nesting of {written.model})", style="bold")
+    build = command(("hiergen", "build", written.path))
+    say(printer, f"next: edit it, then {build}")
+
+
+def group_tree(nesting: Nesting) -> Tree:
+    """Groups with the number of their classes, the finest with their classes' names."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    shape = ", ".join(map(str, nesting.counts))
+    tree = Tree(Text(f"{len(nesting.classes)} classes in {shape} groups"))
+    shown = len(nesting.levels) if sum(nesting.counts) <= _LINES else max(len(nesting.levels) - 1, 1)
+    nodes = [tree]
+    for j in range(shown):
+        level = nesting.levels[j]
+        parents, below = nesting.above(j + 1), []
+        for number, members in enumerate(level.members):
+            text = f"{level.names[number]} ({len(members)})"
+            if j == len(nesting.levels) - 1:
+                text += f": {_cut(', '.join(nesting.labels[i] for i in members))}"
+            below.append(nodes[parents[number]].add(Text(text)))
+        nodes = below
+    return tree
+
+
+def coherence_table(suggestion: Suggestion) -> Table:
+    """One line for the suggestion, one for the file's own nesting."""
+    depth = max(len(suggestion.proposal.nesting.levels), len(suggestion.current.levels))
+    levels = (f"z, level {j + 1}" for j in range(depth))
+    table = plain_table(("nesting", "groups", "sizes, finest", *levels, "z, whole nesting"), left=("nesting",))
+    rows = ((f"by {suggestion.by}", suggestion.proposal.nesting, suggestion.coherence),)
+    for name, nesting, value in (*rows, (suggestion.current.name, suggestion.current, suggestion.current_coherence)):
+        sizes = nesting.levels[-1].sizes if nesting.levels else [0]
+        table.add_row(
+            name,
+            ", ".join(map(str, nesting.counts)) or "none",
+            f"{min(sizes)}–{max(sizes)}" if nesting.levels else "–",
+            *_zs(value, depth),
+        )
+    return table
+
+
+def _zs(value: Coherence | None, depth: int) -> list[str]:
+    if value is None:
+        return ["–"] * (depth + 1)
+    levels = [shown_z(level.z) for level in value.levels]
+    return [*levels, *(["–"] * (depth - len(levels))), shown_z(value.z)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CLASSES else f"{text[: _CLASSES - 1].rstrip(', ')}…"
