@@ -27,8 +27,9 @@ COPIED = ("tests", "taxonomies", "generated", "benchmarks", "docs", "pyproject.t
 SHOWN = ("torch", "timm", "pydantic", "networkx", "numpy", "scipy", "scikit-learn", "typer", "click", "rich")
 TOOLS = ("pytest>=8", "pytest-xdist", "hypothesis", "jsonschema")
 TESTS = (
-    *("tests/taxonomy", "tests/planning", "tests/codegen/test_codegen.py", "tests/test_weights.py"),
-    *("tests/test_checkpoint.py", "tests/nn/test_siblings.py", "tests/nn/test_cutout.py", "tests/nn/test_norm.py"),
+    *("tests/taxonomy", "tests/lookup", "tests/planning", "tests/codegen/test_codegen.py"),
+    *("tests/models/test_weights.py", "tests/models/test_checkpoint.py", "tests/nn/test_siblings.py"),
+    *("tests/nn/test_cutout.py", "tests/nn/test_norm.py"),
 )
 
 

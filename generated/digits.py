@@ -15,11 +15,19 @@ SYNSETS = {  # of classes whose id does not say it
     "0": "zero.n.02", "1": "one.n.01", "2": "two.n.01", "3": "three.n.01", "4": "four.n.01", "5": "five.n.01",
     "6": "six.n.01", "7": "seven.n.01", "8": "eight.n.01", "9": "nine.n.01",
 }
-NESTING_1 = Nesting.from_tree(CLASSES, CLASSES, SYNSETS)
+GROUPS = {  # by hand, where a nesting lacks them
+    "even": ["0", "2", "4", "6", "8"],
+    "looped": ["0", "6", "8"],
+    "odd": ["1", "3", "5", "7", "9"],
+    "angular": ["1", "7"],
+    "loopless": ["2", "4"],
+    "round": ["3", "5", "9"],
+}
+NESTING_1 = Nesting.from_tree(CLASSES, CLASSES, SYNSETS, GROUPS)
 NESTING_2 = Nesting.from_tree({
     "even": ["0", "2", "4", "6", "8"],
     "odd": ["1", "3", "5", "7", "9"],
-}, CLASSES, SYNSETS)
+}, CLASSES, SYNSETS, GROUPS)
 NESTING_3 = Nesting.from_tree({
     "even": {
         "looped": ["0", "6", "8"],

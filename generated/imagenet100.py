@@ -36,7 +36,16 @@ CLASSES = {  # id → name, in the order of the logits
     "n02028035": "redshank", "n02037110": "oystercatcher", "n02051845": "pelican", "n02058221": "albatross",
     "n02077923": "sea lion",
 }
-NESTING_1 = Nesting.from_tree(CLASSES, CLASSES)
+GROUPS = {  # by hand, where a nesting lacks them
+    "fowl": ["n01514668", "n01514859", "n01795545", "n01796340", "n01798484", "n01806143"],
+    "songbird": ["n01531178", "n01537544", "n01560419", "n01582220", "n01592084", "n01601694"],
+    "lizard-like": ["n01675722", "n01677366", "n01685808", "n01687978", "n01693334", "n01695060", "n01698640"],
+    "exotic bird": [
+        "n01818515", "n01819313", "n01820546", "n01824575", "n01828970", "n01829413", "n01833805", "n01843383",
+    ],
+    "swimming bird": ["n01847000", "n01855672", "n01860187", "n02018207", "n02051845", "n02058221"],
+}
+NESTING_1 = Nesting.from_tree(CLASSES, CLASSES, {}, GROUPS)
 NESTING_2 = Nesting.from_tree({
     "fish": ["n01440764", "n01443537", "n01484850", "n01491361", "n01494475", "n01496331", "n01498041"],
     "other bird": [
@@ -68,7 +77,7 @@ NESTING_2 = Nesting.from_tree({
         "n02002556", "n02006656", "n02007558", "n02011460", "n02012849", "n02013706", "n02018795", "n02027492",
         "n02028035", "n02037110",
     ],
-}, CLASSES)
+}, CLASSES, {}, GROUPS)
 NESTING_3 = Nesting.from_tree({
     "fish": {
         "cyprinid": ["n01440764", "n01443537"],
@@ -128,7 +137,7 @@ NESTING_3 = Nesting.from_tree({
         ],
         "shorebird": ["n02027492", "n02028035", "n02037110"],
     },
-}, CLASSES)
+}, CLASSES, {}, GROUPS)
 NESTING_4 = Nesting.from_tree({
     "vertebrate": {
         "fish": {
@@ -196,7 +205,7 @@ NESTING_4 = Nesting.from_tree({
             "other decapod crustacean": ["n01984695", "n01985128", "n01986214"],
         },
     },
-}, CLASSES)
+}, CLASSES, {}, GROUPS)
 # fmt: on
 
 

@@ -7,8 +7,9 @@ from .costs.coarse_first import coarse_first
 from .costs.measured import tune
 from .errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError
 from .formats.exporting import export_tree
-from .formats.importing import import_tree
+from .formats.importing import import_tree, init
 from .lookup.cue import Cue, cue
+from .lookup.senses import senses
 from .models.convert import convert
 from .models.cutout import cutout
 from .models.export.run import export
@@ -71,6 +72,7 @@ __all__ = [
     "export",
     "export_tree",
     "import_tree",
+    "init",
     "load_network",
     "load_taxonomy",
     "load_weights",
@@ -81,6 +83,7 @@ __all__ = [
     "save_weights",
     "schema",
     "search",
+    "senses",
     "show",
     "suggest",
     "train",

@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hiergen.codegen.build import build
 from hiergen.models.load import find_model
 from hiergen.models.weights import save_weights
-from hiergen.nn import Siblings
-from hiergen.nn.network import HierarchicalNetwork
 
-TOY = Path(__file__).parent / "data" / "toy.yaml"
+TOY = Path(__file__).parent / "golden" / "toy.yaml"
 MODELS = ("PHL", "N2HL", "N3HL", "OneBranch")
 
 
 def built_toy(folder: Path, name: str) -> Path:
-    """The source of tests/data/toy.yaml as taxonomy `name`, in `folder`."""
+    """The source of tests/golden/toy.yaml as taxonomy `name`, in `folder`."""
     spec = folder / f"{name}.yaml"
     spec.write_text(TOY.read_text("utf-8").replace("name: toy", f"name: {name}"), "utf-8")
     return build(spec, folder / f"{name}.py").path
@@ -29,6 +27,7 @@ def toy_home(folder: Path, name: str, *models: str) -> Path:
     (folder / "generated").mkdir()
     source = built_toy(folder / "generated", name)
     for model in models:
+        torch.manual_seed(0)
         save_weights(scrambled(find_model(f"{source}:{model}").cls().eval()), folder / f"{model}.safetensors")
     return folder
 
@@ -49,17 +48,3 @@ def scrambled(network: nn.Module, seed: int = 0) -> nn.Module:
             if name.endswith(("running_mean", "running_var")):
                 b.copy_(torch.rand(b.shape, generator=generator) + 0.5)
     return network
-
-
-def path_logit(network: HierarchicalNetwork, x: Tensor, label: int) -> Tensor:
-    """Eq. 2 of Kelm et al. for one class of the full network: its own branch of every level, built alone."""
-    branch = network.head.parents[label] if network.head.parents else label
-    path = [branch]
-    for level in reversed(network.levels[1:]):
-        path.insert(0, level.parents[path[0]])
-    x = network.trunk(x)
-    for level, index in zip(network.levels, path, strict=True):
-        alone = Siblings(1, level.recipes).eval()
-        alone.load_state_dict({name: t[index : index + 1] for name, t in level.state_dict().items()})
-        x = alone(x)[:, 0]
-    return x.mean((2, 3)) @ network.head.weight[label] + network.head.bias[label]

@@ -39,7 +39,7 @@ __all__ = [
 
 # in the order in which people need them
 PANELS = {
-    "Make": ("import", "validate", "show", "build"),
+    "Make": ("init", "import", "senses", "validate", "show", "build"),
     "Train": ("train", "eval"),
     "Use": ("cutout", "export", "convert"),
     "Look": ("cost", "draw", "explore"),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from hiergen.console.progress import spinner
 from hiergen.console.terminal import as_json as json_text
 from hiergen.console.terminal import command, one_line
 from hiergen.errors import SpecError
+
+if TYPE_CHECKING:
+    from hiergen.taxonomy.load import Taxonomy
 
 
 @app.command()
@@ -51,6 +54,7 @@ def build(
             else:
                 printer.print(one_line(f"{path} → {built.path}"), style="bold", markup=False, soft_wrap=True)
                 printer.print(model_table(built.plans))
+                _remark(built.taxonomy, names=True)
     if drifted:
         names = " ".join(str(path) for path in drifted)
         print(f"out of date: {one_line(names)}; run 'hiergen build' and commit the result", file=sys.stderr)
@@ -70,7 +74,8 @@ def validate(taxonomy: TaxonomyFile, as_json: Json = False) -> None:
         print(json_text([f.as_dict() for f in findings], indent=2))
     else:
         for f in findings:
-            print(one_line(f"{f.place}: {f.code} {f.message}"))
+            first, *further = f.message.split("\n") if f.code == "W101" else (f.message,)
+            print("\n".join(map(one_line, (f"{f.place}: {f.code} {first}", *further))))
         warnings = len(findings) - len(errors)
         counts = f"{len(errors)} error{'s' * (len(errors) != 1)}, {warnings} warning{'s' * (warnings != 1)}"
         print(f"{one_line(taxonomy)}: {counts}")
@@ -94,7 +99,17 @@ def show(
     if as_json:
         print(json_text(job.as_data(load_taxonomy(taxonomy), conflicts=conflicts), indent=1))
         return
-    job.show(taxonomy, model, levels=levels, merged=merged, conflicts=conflicts, printer=console())
+    loaded = load_taxonomy(taxonomy)
+    job.show(loaded, model, levels=levels, merged=merged, conflicts=conflicts, printer=console())
+    if not conflicts:
+        _remark(loaded, names=False)
+
+
+def _remark(taxonomy: Taxonomy, *, names: bool) -> None:
+    from hiergen.taxonomy.checks import remarks
+
+    for line in remarks(taxonomy, names=names):
+        console().print(f"note: {one_line(line)}", markup=False, soft_wrap=True, style="yellow")
 
 
 def _advance(progress: Callable[[str], None], path: Path, model: str) -> None:

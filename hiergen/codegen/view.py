@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,7 @@ class ModuleView:
     imports: str
     classes: str
     synsets: str
+    groups: str
     nestings: tuple[str, ...]
     models: tuple[ModelView, ...]
 
@@ -111,13 +112,31 @@ def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, orig
         imports=wrapped_import("hiergen.nn", sorted(names, key=lambda n: (n[0].islower(), n))),
         classes=mapping(zip(first.classes, first.labels, strict=True)),
         synsets=mapping(synsets),
-        nestings=tuple(_nesting(nestings[k], known_synsets=bool(synsets)) for k in sorted(nestings)),
+        groups="\n".join(_groups(nestings)),
+        nestings=tuple(_nesting(nestings[k], synsets=bool(synsets)) for k in sorted(nestings)),
         models=models,
     )
 
 
-def _nesting(nesting: Nesting, *, known_synsets: bool) -> str:
-    tail = "CLASSES, SYNSETS" if known_synsets else "CLASSES"
+def _groups(nestings: dict[int, Nesting]) -> Iterator[str]:
+    """Lines of the groups by hand that some nesting lacks."""
+    lost: dict[str, tuple[int, ...]] = {}
+    for nesting in nestings.values():
+        lost |= dict(nesting.groups)
+    ids = next(iter(nestings.values())).classes
+    for name, classes in lost.items():
+        lines = list(packed((text(ids[c]) for c in classes), 8))
+        short = f"    {text(name)}: [{lines[0].strip().rstrip(',')}]," if len(lines) == 1 else ""
+        if short and len(short) <= WIDTH:
+            yield short
+        else:
+            yield from (f"    {text(name)}: [", *lines, "    ],")
+
+
+def _nesting(nesting: Nesting, *, synsets: bool) -> str:
+    tail = "CLASSES, SYNSETS" if synsets else "CLASSES"
+    if nesting.groups:
+        tail += ", GROUPS" if synsets else ", {}, GROUPS"
     head = f"NESTING_{nesting.depth} = Nesting.from_tree("
     if not nesting.levels and nesting.leaves == tuple(range(len(nesting.classes))):
         return f"{head}CLASSES, {tail})"

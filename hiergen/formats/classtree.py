@@ -18,9 +18,11 @@ from hiergen.taxonomy.yamlfile import comment, member, printable, scalar, table
 
 def class_tree(tree: Tree, which: Mapping[str, int], classes: Sequence[ClassEntry]) -> Tree:
     """Classes become leaves (`kind` class, `id`, `index`); groups without classes vanish, and of a chain of groups with
-    one child the lowest stays, with the others in `chain`. A class that has classes below it stands beside them in a
-    group of its own, which is noted. The root is one with several children.
+    one child the lowest stays, with the others in `chain`, but of a table and where all classes are equally deep: there
+    groups are ranks, and each says something. A class that has classes below it stands beside them in a group of its
+    own, which is noted. The root is one with several children.
     """
+    ranked = tree.graph["format"] == "paths" or _is_ranked(tree, which)
     order = top_down(tree)
     below: dict[str, list[str]] = {}  # node → what is left of its children
     stands: dict[str, str] = {}  # node → the node that is left of it ("" for nothing)
@@ -34,7 +36,7 @@ def class_tree(tree: Tree, which: Mapping[str, int], classes: Sequence[ClassEntr
                 below[key].insert(0, f"{key}\0class")
                 decisions.append(f"{class_id} is a class with classes below it: it stands beside them in one group")
             stands[key] = key
-        elif len(below[key]) == 1 and key != root(tree):
+        elif len(below[key]) == 1 and key != root(tree) and not (ranked and _says_more(tree, key, below[key][0])):
             stands[key] = below[key][0]
             chain.setdefault(stands[key], []).append(key)
         else:
@@ -49,6 +51,21 @@ def class_tree(tree: Tree, which: Mapping[str, int], classes: Sequence[ClassEntr
         if key in done and key != root(done):
             done.nodes[key]["chain"] = [_called(tree, k) for k in dropped if _called(tree, k)]
     return done
+
+
+def _is_ranked(tree: Tree, which: Mapping[str, int]) -> bool:
+    """Whether all classes have as many groups above them, two or more of them on the first level."""
+    depth = {root(tree): 0}
+    for key in top_down(tree):
+        depth.update(dict.fromkeys(tree.succ[key], depth[key] + 1))
+    depths = {depth[key] for key in which if key in depth}
+    first = [key for key in tree.succ[root(tree)] if key not in which]
+    return len(depths) == 1 and depths != {1} and len(first) > 1 and all(key in depth for key in which)
+
+
+def _says_more(tree: Tree, key: str, child: str) -> bool:
+    """Whether a group with one child has a name of its own."""
+    return bool(_called(tree, key)) and slug(_called(tree, key)) != slug(_called(tree, child))
 
 
 def _copy(
@@ -96,7 +113,13 @@ def name_groups(tree: Tree, classes: Sequence[ClassEntry], wordnet: WordNet) -> 
     """
     free = FreeNames(entry.id for entry in classes)
     groups = [key for key in top_down(tree) if tree.succ[key] and key != root(tree)]
-    names = {key: free.take(names_here, MAX_NAME) for key in groups if (names_here := _given_names(tree, key, wordnet))}
+    names: dict[str, str] = {}
+    for key in groups:
+        if given := _given_names(tree, key, wordnet):
+            above = names.get(next(iter(tree.pred[key]), ""), "")
+            # Airbus' family A320, in which there is an A320
+            qualified = [f"{above} {given[0]}"] if above and not given[0].startswith(above) else [f"{given[0]} group"]
+            names[key] = free.take([*given, *qualified], MAX_NAME)
     if len(names) < len(groups):
         namer, members = GroupNamer(classes, wordnet), _members(tree)
         for key in groups:
@@ -136,12 +159,17 @@ def taxonomy_yaml(
     listing: str | Mapping[str, str] | None,
     head: Sequence[str],
     synsets: Mapping[str, str] = {},
+    kind_of: Mapping[str, str] = {},
     titles: Mapping[str, str] = {},
+    about: Mapping[str, str] = {},
+    remarks: Mapping[str, Sequence[str]] = {},
+    sources: Sequence[str] = (),
     models: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """The file's text. `tree` as `class_tree` gives it, `names` of its groups; `listing` is what goes under `classes:`,
-    None for a list of the classes' ids; `head` are comments at the top; `synsets` and `titles` (`names:`) go in as they
-    are.
+    None for a list of the classes' ids; `head` are comments at the top; `synsets`, `kind_of` and `titles` (`names:`) go
+    in as they are, `about` says what each class is, `remarks` are comments below its line under `synsets:`, `sources`
+    what stands below the groups.
     """
     notes = [*head, *tree.graph["notes"]]
     if len(notes) > NOTES:
@@ -149,26 +177,40 @@ def taxonomy_yaml(
     lines = [line for note in notes for line in comment(note)] + [f"name: {scalar(name)}"]
     if listing is None:
         lines += ["# In the order of the logits, which must be the data set's.", "classes:"]
-        lines += [member("  ", entry) for entry in classes]
+        for entry in classes:
+            line = member("  ", entry)
+            text_here = printable(about.get(entry.id, ""))
+            if text_here:
+                line += f", {text_here}" if entry.name != entry.id else f"  # {text_here}"
+            lines.append(line)
     elif isinstance(listing, str):
         lines.append(f"classes: {scalar(listing)}")
     else:
         lines += ["classes:"] + [f"  {key}: {scalar(value)}" for key, value in listing.items()]
-    lines += [*table("synsets", synsets), *table("names", titles), *_sources(tree, names, classes)]
+    stated = table("synsets", synsets)
+    if stated:
+        stated = [stated[0]]
+        for class_id, synset in synsets.items():
+            stated.append(f"  {scalar(class_id)}: {scalar(synset)}")
+            stated += [f"  # {printable(remark)}" for remark in remarks.get(class_id, ())]
+    lines += [*stated, *table("kind-of", kind_of), *table("names", titles), *_sources(tree, names, classes, sources)]
     lines += yamltext.models(models)
     return "\n".join(lines) + "\n"
 
 
-def _sources(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry]) -> list[str]:
+def _sources(tree: Tree, names: Mapping[str, str], classes: Sequence[ClassEntry], further: Sequence[str]) -> list[str]:
     top = root(tree)
     loose = [key for key in tree.succ[top] if not tree.succ[key]]
     lines = ["sources:"]
     if names:
         lines.append("  - groups:")
         lines += _nested(tree, names, classes) if levels(tree) <= NESTED else _flat(tree, names, classes)
-    else:
+    lines += [f"  - {source}" for source in further]
+    if not names and not further:
         lines = ["sources: []"]
-    if loose:
+    if further and any(c.synset is None for c in classes):
+        lines.append("unplaced: root  # what WordNet does not have")
+    if loose and not further:
         several = f"{len(loose)} classes hang" if len(loose) > 1 else f"{printable(text(tree, loose[0], 'id'))} hangs"
         lines += [f"# {several} right below the root.", "unplaced: root"]
     return lines

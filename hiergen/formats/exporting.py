@@ -8,6 +8,7 @@ from hiergen.errors import OutputError, SpecError
 from hiergen.formats.files import FORMATS, WRITE, check, write, written
 from hiergen.formats.tree import Tree, add, new_tree
 from hiergen.taxonomy import tree as classes
+from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 
 
@@ -62,6 +63,7 @@ def merged_tree(taxonomy: Taxonomy) -> Tree:
             tree.nodes[key]["synset"] = node.synset
         if key in order:
             tree.nodes[key]["index"] = order[key]
+            _say_synset(tree, key, taxonomy.classes[order[key]])
         if why := classes.provenance(source, key):
             tree.nodes[key]["why"] = str(why)
         stack += [(child, key) for child in reversed(list(source.succ[key]))]
@@ -85,6 +87,11 @@ def nesting_tree(taxonomy: Taxonomy, model: str) -> Tree:
         entry = taxonomy.classes[c]
         under = f"{nesting.depth - 1}:{parent}" if nesting.levels else "0"
         add(tree, f"class:{c}", under, id=entry.id, name=entry.name, kind="class", index=c)
-        if entry.synset:
-            tree.nodes[f"class:{c}"]["synset"] = entry.synset
+        _say_synset(tree, f"class:{c}", entry)
     return tree
+
+
+def _say_synset(tree: Tree, key: str, entry: ClassEntry) -> None:
+    """The class's synset; with ">" before it where the class is a kind of it."""
+    if entry.synset:
+        tree.nodes[key]["synset"] = entry.synset if entry.exact else f">{entry.synset}"

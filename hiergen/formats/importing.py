@@ -1,28 +1,42 @@
-"""The job of `hiergen import`: a file's tree → a taxonomy file."""
+"""The job of `hiergen init` and `hiergen import`: a folder of images, a tree or a list of names → a taxonomy file."""
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError, listed
 from hiergen.files import check_yaml_name, replacing
 from hiergen.formats.classtree import class_tree, levels, name_groups, taxonomy_yaml
 from hiergen.formats.files import read_graph
 from hiergen.formats.matching import above, classes_value, leaves_besides, match, moved, own_leaves, read_given
-from hiergen.formats.tree import Tree, depths, text, title, to_tree
+from hiergen.formats.tree import Tree, depths, text, title, to_tree, top_down
 from hiergen.planning.from_taxonomy import plan_if_known
 from hiergen.taxonomy import tree as merged
+from hiergen.taxonomy.checks import DOUBTFUL, sense_lines
+from hiergen.taxonomy.class_files import read_label_file
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.naming import check_identifier
-from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
+from hiergen.taxonomy.senses import Label
+from hiergen.taxonomy.synsets import guess_senses, is_wnid, looks_like_synset
+from hiergen.taxonomy.tree import ancestors as tree_ancestors
 from hiergen.taxonomy.wordnet.nouns import default
+from hiergen.taxonomy.yamlfile import scalar
 
-MODELS = {"PHL": 1, "N2HL": 2, "N3HL": 3}
+MODELS = {"PHL": 1, "N2HL": 2, "N3HL": 3, "N4HL": 4}
+# classes from which a network may have so many levels: where WordNet groups them, and where the source does
+ENOUGH = {1: 2, 2: 2, 3: 40, 4: 400}
+ENOUGH_GIVEN = {1: 2, 2: 2, 3: 6, 4: 24}
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # of which an image's size is looked at
+_BY_WORDNET = ("imagenet-superclass", "wordnet")
+_MOST_REMARKS = 2_000  # classes that are explained one by one
+_MOST_NEAREST = 100  # names whose nearest words are looked for
 
 
 @dataclass(frozen=True)
@@ -36,70 +50,196 @@ class Imported:
     levels: int
     models: tuple[str, ...]
     notes: tuple[str, ...]
+    doubtful: tuple[str, ...] = ()  # classes whose sense should be looked at
+    unplaced: tuple[str, ...] = ()  # classes that WordNet does not have, where it groups them
+    by_wordnet: bool = False  # whether the source says nothing of groups
 
 
-def import_tree(
+def init(
     source: str | Path,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     format: str | None = None,
     classes: str | None = None,
+    names: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
     subset: bool | None = None,
+    drop_missing: bool = False,
     join_roots: bool = False,
-    header: bool = False,
+    header: bool | None = None,
     force: bool = False,
 ) -> Imported:
-    """Write a taxonomy file whose groups are the tree of `source`.
+    """Write a taxonomy file, ready to edit, from what `source` says of its classes.
 
-    `classes` are a built-in list, a text file, an image folder or names with commas; without it the leaves are the
-    classes, in the file's order. `subset` keeps of the tree only what is above the classes (None: with edge lists,
-    which are mostly of a whole WordNet). The file is read back and compared before it is put in place.
+    `source` is a folder of images (folders in folders are groups), a table, an outline, pairs, paths, JSON, Newick, or
+    a list of names, which WordNet then groups. `classes` are a built-in list, a text file, an image folder or names
+    with commas; without it the leaves are the classes, in the file's order. `names` is a file of "id name" lines,
+    `columns` are those of a table to take, from the root to the classes. `subset` keeps of the tree only what is above
+    the classes (None: with edge lists, which are mostly of a whole WordNet), `drop_missing` leaves out classes that the
+    tree lacks. The file is read back and compared before it is put in place; `path` None is the source's name with
+    .yaml, in this folder.
 
     Raises HiergenError for a source that cannot be read or is no tree, for classes and leaves that do not fit, and for
     a path that cannot be written.
     """
-    target = Path(path)
+    target = Path(f"{Path(source).resolve().stem or 'taxonomy'}.yaml") if path is None else Path(path)
     _target(target, force=force)
-    graph = read_graph(source, format, header=header)
+    picked = [c.strip() for c in columns.split(",")] if isinstance(columns, str) else list(columns or ())
+    graph = read_graph(source, format, header=header, columns=picked)
     depths(graph)  # raises for a circle, whose nodes are no leaves
+    if names is not None:
+        _call(graph, Path(names))
     kind = str(graph.graph["format"])
     if subset and classes is None:
         raise SpecError("--subset without classes", expected="--classes LIST or FILE")
     listing: str | dict[str, str] | None = None
-    leaf_synsets: dict[str, str] = {}
+    stated: dict[str, str] = {}
+    kind_of: dict[str, str] = {}
     if classes is None:
-        which, entries, leaf_synsets = own_leaves(graph)
+        ends = own_leaves(graph)
+        which, entries, stated, kind_of = ends.which, ends.classes, ends.synsets, ends.kind_of
     else:
         value = classes_value(classes)
         entries = read_given(value)
-        which = match(graph, entries)
+        which, entries = match(graph, entries, drop_missing=drop_missing)
         _besides(graph, which, subset=kind == "isa" if subset is None else subset)
         graph = above(graph, which)
-        listing = moved(value, target)
+        listing = None if drop_missing else moved(value, target)
     _show(graph)
     tree = class_tree(to_tree(graph, join_roots=join_roots), which, entries)
-    names = name_groups(tree, entries, default())
+    group_names = name_groups(tree, entries, default())
     deep = levels(tree)
     synsets, titles = _stated(graph, which, entries, own_names=classes is None)
-    synsets = leaf_synsets | synsets
-    groups = f"{len(names)} group{'s' * (len(names) != 1)}"
-    head = f"Imported by `hiergen import {Path(source).name}` ({kind}): {len(entries)} classes, {groups}."
+    synsets = stated | synsets
+    entries = _with_senses(tree, group_names, entries, synsets, titles)
+    flat = not group_names and kind in ("names", "folder")
+    groups = f"{len(group_names)} group{'s' * (len(group_names) != 1)}"
+    head = [f"Imported by `hiergen init {Path(source).name}` ({kind}): {len(entries)} classes, {groups}."]
+    about: dict[str, str] = {}
+    remarks: dict[str, list[str]] = {}
+    if listing is None and len(entries) <= _MOST_REMARKS:
+        about, pinned, remarks = _explained(entries, flat=flat)
+        synsets = pinned | synsets
+    settings = _trunk(Path(source), len(entries)) if Path(source).is_dir() else {}
 
     def written(models: Sequence[str]) -> str:
         return taxonomy_yaml(
             _name(target),
             tree,
-            names,
+            group_names,
             entries,
             listing=listing,
-            head=[head],
+            head=head,
             synsets=synsets,
+            kind_of=kind_of,
             titles=titles,
-            models={name: {} for name in models},
+            about=about,
+            remarks=remarks,
+            sources=_BY_WORDNET if flat else (),
+            models=dict.fromkeys(models, settings),
         )
 
-    models = _write(target, written, [name for name, count in MODELS.items() if count <= deep + 1], tree, names)
-    return Imported(target, kind, len(entries), len(names), deep, tuple(models), tuple(tree.graph["notes"]))
+    wished = [name for name, k in MODELS.items() if len(entries) >= (ENOUGH if flat else ENOUGH_GIVEN)[k]]
+    wished = wished if flat else [name for name in wished if MODELS[name] <= deep + 1]
+    models = _write(target, written, wished, tree, group_names)
+    doubtful = [entry.id for entry in entries if flat and entry.guess and entry.guess.doubt >= DOUBTFUL]
+    missing = [entry.id for entry in entries if flat and entry.synset is None]
+    return Imported(
+        target,
+        kind,
+        len(entries),
+        len(group_names),
+        deep,
+        tuple(models),
+        tuple(tree.graph["notes"]),
+        tuple(doubtful),
+        tuple(missing),
+        flat,
+    )
+
+
+import_tree = init  # the same under its older name
+
+
+def _call(graph: Tree, path: Path) -> None:
+    """Names of an "id name" file for the nodes; what has one is called by it."""
+    called = {class_id: name for class_id, name in read_label_file(path) if name}
+    if not any(text(graph, key, "id") in called for key in graph):
+        raise SpecError("names none of the tree's ids", place=str(path), expected="lines of an id and a name")
+    for key in graph:
+        if name := called.get(text(graph, key, "id")):
+            graph.nodes[key].update(id=name, name="")
+
+
+def _with_senses(
+    tree: Tree, names: dict[str, str], entries: Sequence[ClassEntry], synsets: dict[str, str], titles: dict[str, str]
+) -> tuple[ClassEntry, ...]:
+    """The classes as the file that is written will have them: read in the company of their groups."""
+    homes: dict[int, tuple[str, ...]] = {}
+    for key in top_down(tree):
+        if not tree.succ[key]:
+            path = [names[higher] for higher in tree_ancestors(tree, key) if higher in names]
+            homes[int(tree.nodes[key]["index"])] = tuple(path[::-1])
+    wordnet = default()
+    stated = [wordnet.resolve(synsets.get(e.id, "")) or (e.synset if e.guess is None else None) for e in entries]
+    labels = [Label(e.id, synset, homes.get(i, ())) for i, (e, synset) in enumerate(zip(entries, stated, strict=True))]
+    senses = guess_senses(labels, [titles.get(e.id, e.name) for e in entries], wordnet)
+    return tuple(
+        entry if synset else replace(entry, synset=sense.synset, exact=sense.exact, guess=sense)
+        for entry, synset, sense in zip(entries, stated, senses, strict=True)
+    )
+
+
+def _explained(
+    entries: Sequence[ClassEntry], *, flat: bool
+) -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
+    """What each class was taken for; the guesses that a reader should look at, as lines of `synsets:`; and below each
+    of those what else it may be."""
+    wordnet = default()
+    about: dict[str, str] = {}
+    pinned: dict[str, str] = {}
+    remarks: dict[str, list[str]] = {}
+    searched = 0
+    for entry in entries:
+        sense = entry.guess
+        if sense is None:
+            continue
+        if entry.synset is None:
+            if not flat:
+                continue
+            searched += 1
+            near = wordnet.nearest_names(entry.name[:100]) if searched <= _MOST_NEAREST else ()
+            about[entry.id] = "not in WordNet" + (f"; under synsets: {scalar(entry.id)}: {near[0]}" if near else "")
+            continue
+        kind = "" if entry.exact else "a kind of "
+        about[entry.id] = f"{kind}{wordnet.synset_name(entry.synset)}: {wordnet.gloss(entry.synset)}"
+        if entry.exact and sense.is_doubtful and (flat or sense.doubt >= DOUBTFUL):
+            pinned[entry.id] = wordnet.synset_name(entry.synset)
+            remarks[entry.id] = [line.strip() for line in sense_lines(entry.id, sense, wordnet)]
+    return about, pinned, remarks
+
+
+def _trunk(folder: Path, classes: int) -> dict[str, Any]:
+    """A backbone for so many classes, and the size of the folder's images."""
+    from PIL import Image
+
+    from hiergen.taxonomy.imagefolder import find_images  # imports timm, and torch with it
+
+    try:
+        places = [place for place, _ in find_images(folder)]
+    except HiergenError:  # folders without images, yet
+        return {}
+    sizes = []
+    for place in places[:: max(1, len(places) // 50)]:
+        try:
+            with Image.open(io.BytesIO(place.read()), formats=_FORMATS) as image:
+                sizes.append(min(image.size))
+        except OSError:
+            continue
+    side = sorted(sizes)[len(sizes) // 2] if sizes else 224
+    size = min(224, max(32, 32 * round(side / 32)))
+    backbone = "resnet18" if classes <= 30 else "resnet50"
+    return {"trunk": {"backbone": backbone}, "input_size": size}
 
 
 def _show(graph: Tree) -> None:
@@ -139,7 +279,7 @@ def _stated(
             titles[entry.id] = name
         synset = stand[key]
         plain = not is_wnid(entry.id) and not looks_like_synset(entry.id)
-        certain = entry.synset == synset and (entry.note is None if entry.exact else at[synset] > 1)
+        certain = entry.synset == synset and (entry.guess is None if entry.exact else at[synset] > 1)
         if plain and is_wnid(synset) and not certain and synset not in taken and default().resolve(synset):
             synsets[entry.id] = synset
             taken.add(synset)
@@ -177,14 +317,17 @@ def _write(
             raise OutputError(f"cannot be written: {problem}", place=str(target)) from None
         calls = {key: names.get(key, text(tree, key, "id")) for key in tree}
         wanted = {(calls[a] if a in names else merged.ROOT, calls[b]) for a, b in tree.edges}
-        got = {(merged.info(loaded.tree, a).id, merged.info(loaded.tree, b).id) for a, b in loaded.tree.edges}
-        assert got == wanted, sorted(got ^ wanted)[:10]
+        if loaded.written is not None:
+            inside = loaded.written
+            got = {(merged.info(inside, a).id, merged.info(inside, b).id) for a, b in inside.edges}
+            got |= {(merged.ROOT, c.id) for c in loaded.classes if merged.class_key(c.id) not in inside}
+            assert got == wanted, sorted(got ^ wanted)[:10]
         small = {}
         for model in models:
             try:
                 plan_if_known(loaded, model)
-            except PlanError as error:
-                small[model] = error.problem
+            except (PlanError, TaxonomyError) as error:
+                small[model] = error.problem.removeprefix(f"model {model}: ")
         if small and len(small) < len(models):
             models = [model for model in models if model not in small]
             tree.graph["notes"] += [f"{model} is left out: {problem}" for model, problem in small.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hiergen.assets import CLASS_LISTS
@@ -14,7 +15,7 @@ from hiergen.taxonomy.classes import ClassEntry, read_classes
 from hiergen.taxonomy.load import fail
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.spec import Spec
-from hiergen.taxonomy.synsets import class_synset, is_wnid, looks_like_synset
+from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
 from hiergen.taxonomy.wordnet.nouns import WordNet, default
 from hiergen.taxonomy.yamlfile import Document, Key
 
@@ -25,14 +26,14 @@ def own_classes(graph: Tree, wordnet: WordNet) -> dict[str, str]:
     """Each leaf → the id of the class that it becomes: its own, or its name where the id was made up or is a wnid that
     WordNet 3.0 has not.
 
-    Raises TaxonomyError for a leaf that has neither, for one whose text cannot be an id, and for two of one id.
+    Raises TaxonomyError for a leaf that has neither, for one whose text cannot be an id, and for two of one id below
+    the same groups.
     """
     homes: dict[str, str] = {}
-    first: dict[str, str] = {}
     for key in leaves(graph):
         given_id, name, place = (text(graph, key, attribute) for attribute in ("id", "name", "place"))
         if graph.nodes[key].get("made_up"):
-            given_id = name or given_id
+            given_id = name if name and name != "(generated)" else given_id
         elif is_wnid(given_id) and wordnet.resolve(given_id) is None:
             if not name:
                 raise TaxonomyError(
@@ -41,18 +42,49 @@ def own_classes(graph: Tree, wordnet: WordNet) -> dict[str, str]:
             given_id = name
         if problem := bad_label(given_id):
             raise TaxonomyError(f"leaf {quoted(given_id)} is {problem}", place=place, expected="printable text")
-        if given_id in first:
-            other = text(graph, first[given_id], "place")
-            raise TaxonomyError(
-                f"leaf {quoted(given_id)} stands twice", place=place, hint=f"the first stands at {other}; rename one"
-            )
-        first[given_id] = key
         homes[key] = given_id
-    return homes
+    return _qualified(graph, homes)
 
 
-def match(graph: Tree, classes: Sequence[ClassEntry]) -> dict[str, int]:
-    """Node → index of the class that it is. A class's id, synset and name are looked for, in this order, among the
+def _qualified(graph: Tree, homes: dict[str, str]) -> dict[str, str]:
+    """Leaves of one name get those of their groups in brackets, as many as tell them apart."""
+    done, above = dict(homes), dict.fromkeys(homes, "")
+    higher = {key: next(iter(graph.pred[key]), None) for key in homes}
+    while clash := [keys for keys in _alike(done).values() if len(keys) > 1]:
+        for keys in clash:
+            if len({homes[key] for key in keys}) > 1 and not any(higher[key] for key in keys):
+                return done  # which is an error of their identifiers
+            for key in keys:
+                group = higher[key]
+                if group is None:
+                    other = text(graph, keys[0], "place")
+                    raise TaxonomyError(
+                        f"leaf {quoted(homes[key])} stands twice",
+                        place=text(graph, keys[-1], "place"),
+                        hint=f"the first stands at {other}; rename one",
+                    )
+                above[key] = ", ".join(
+                    filter(None, (above[key], text(graph, group, "id") or text(graph, group, "name")))
+                )
+                higher[key] = next(iter(graph.pred[group]), None)
+                done[key] = f"{homes[key]} ({above[key]})" if above[key] else homes[key]
+    if several := [key for key in homes if done[key] != homes[key]]:
+        graph.graph["notes"].append(f"leaves of one name get their groups': {listed(done[key] for key in several)}")
+    return done
+
+
+def _alike(homes: dict[str, str]) -> dict[str, list[str]]:
+    alike: dict[str, list[str]] = {}
+    for key, class_id in homes.items():
+        alike.setdefault(slug(class_id), []).append(key)
+    return alike
+
+
+def match(
+    graph: Tree, classes: Sequence[ClassEntry], *, drop_missing: bool = False
+) -> tuple[dict[str, int], tuple[ClassEntry, ...]]:
+    """Node → index of the class that it is, and the classes, with `drop_missing` without those that are no node. A
+    class's id, synset and name are looked for, in this order, among the
     nodes' ids and names; then both without case, blanks and punctuation; last the synset guessed from a plain name.
 
     Raises TaxonomyError for classes that are no node, or several, and for two classes of one node.
@@ -75,6 +107,10 @@ def match(graph: Tree, classes: Sequence[ClassEntry]) -> dict[str, int]:
             both = listed([classes[homes[key]].id, entry.id])
             raise TaxonomyError(f"classes {both} are the same node {quoted(title(graph, key))}", place=entry.place)
         homes[key] = i
+    if missing and drop_missing and homes:
+        graph.graph["notes"].append(f"left out, as the tree lacks them: {listed(entry.id for entry in missing)}")
+        kept = tuple(entry for entry in classes if entry not in missing)
+        return {key: kept.index(classes[i]) for key, i in homes.items()}, kept
     if missing:
         all_names = [*ids, *names]
         many = f"classes {listed(entry.id for entry in missing)} are" if len(missing) > 1 else "class "
@@ -82,8 +118,9 @@ def match(graph: Tree, classes: Sequence[ClassEntry]) -> dict[str, int]:
             f"{many if len(missing) > 1 else many + quoted(missing[0].id) + ' is'} not in {graph.graph['path']}",
             place=missing[0].place,
             nearest=nearest(missing[0].id, all_names) or nearest(missing[0].name, all_names),
+            hint="--drop-missing leaves them out",
         )
-    return homes
+    return homes, tuple(classes)
 
 
 def _one(graph: Tree, entry: ClassEntry, nodes: list[str]) -> str:
@@ -199,25 +236,33 @@ class _Leaves(Document):
         return self._places[key[1]] if len(key) > 1 and isinstance(key[1], int) else str(self.path)
 
 
-def own_leaves(graph: Tree) -> tuple[dict[str, int], tuple[ClassEntry, ...], dict[str, str]]:
-    """Leaf → class index, the classes as a taxonomy file with these ids has them, and what stands in its `synsets:`:
-    what an exported tree says of a class, where the id alone would mean something else."""
+@dataclass(frozen=True)
+class Leaves:
+    """The classes that a file's leaves are: `which` leaf has which index, `classes` as a taxonomy file with these ids
+    has them, and what stands in its `synsets:` and `kind-of:`, so that what an exported tree says is not guessed."""
+
+    which: dict[str, int]
+    classes: tuple[ClassEntry, ...]
+    synsets: dict[str, str]
+    kind_of: dict[str, str]
+
+
+def own_leaves(graph: Tree) -> Leaves:
+    """Raises TaxonomyError for fewer than two leaves, and as `own_classes` does."""
     ids = own_classes(graph, default())
     if len(ids) < 2:
         raise TaxonomyError(
             "a taxonomy needs at least two classes", place=graph.graph["path"], got="1 leaf" if ids else "none"
         )
     document = _Leaves(Path(graph.graph["path"]), [text(graph, key, "place") for key in ids])
-    stated = {given_id: text(graph, key, "synset") for key, given_id in ids.items()}
-    synsets = {
-        given_id: wnid
-        for given_id, wnid in stated.items()
-        if wnid and wnid != _meant(given_id) and default().resolve(wnid)
-    }
-    spec = Spec(name="imported", classes=list(ids.values()), synsets=synsets)
-    return {key: i for i, key in enumerate(ids)}, read_classes(spec, document, default(), fail), synsets
-
-
-def _meant(class_id: str) -> str | None:
-    """The synset of a class of which nothing but the id is known."""
-    return class_synset(class_id, class_id, default())[0]
+    synsets: dict[str, str] = {}
+    kind_of: dict[str, str] = {}
+    for key, given_id in ids.items():
+        stated = text(graph, key, "synset")
+        wnid = default().resolve(stated.lstrip(">"))
+        if wnid and wnid != default().resolve(given_id):
+            (kind_of if stated.startswith(">") else synsets)[given_id] = wnid
+    data = {"name": "imported", "classes": list(ids.values()), "synsets": synsets, "kind-of": kind_of}
+    spec = Spec.model_validate(data)
+    entries = read_classes(spec, document, default(), fail, guess=False)
+    return Leaves({key: i for i, key in enumerate(ids)}, entries, synsets, kind_of)

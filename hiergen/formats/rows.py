@@ -15,31 +15,69 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import networkx as nx
+
 from hiergen.errors import SpecError, TaxonomyError, quoted
 from hiergen.files import MAX_BYTES
-from hiergen.formats.tree import Tree, add, label, leaves, new_tree, root, text, top_down
+from hiergen.formats.tables import read_table
+from hiergen.formats.tree import Tree, label, leaves, new_tree, root, text, top_down
 from hiergen.taxonomy.tree import parent
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def read_isa(source: str, path: Path) -> Tree:
-    """A graph that may be no tree. Raises TaxonomyError with the line for one that has not two words."""
-    graph = new_tree(path, "isa")
+def read_pairs(source: str, path: Path) -> Tree:
+    """A graph that may be no tree, of pairs 'parent child', or rows 'parent child child …' with tabs or commas.
+
+    Pairs the other way round are seen by that: only then has each node one parent. Raises TaxonomyError with the line
+    for one that has not two words.
+    """
+    edges = list(_edges(source, path))
+    graph = _graph(edges, path)
+    several = sum(len(graph.pred[key]) > 1 for key in graph)
+    if several and max(len(graph.succ[key]) for key in graph) == 1 and nx.is_directed_acyclic_graph(graph):
+        graph = _graph([(b, a, place) for a, b, place in edges], path)
+        graph.graph.update(forest=True)
+        graph.graph["notes"].append("pairs are read as 'child parent': the other way round nodes had several parents")
+    return graph
+
+
+def read_child_parent(source: str, path: Path) -> Tree:
+    """As `read_pairs`, of pairs 'child parent'."""
+    graph = _graph([(parent, child, place) for child, parent, place in _edges(source, path)], path)
+    graph.graph.update(forest=True)
+    return graph
+
+
+def _edges(source: str, path: Path) -> Iterator[tuple[str, str, str]]:
     for number, line in enumerate(source.split("\n"), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
         place = f"{path}:{number}"
-        words = _words(line)
-        if len(words) != 2 or not all(words):
-            got = quoted(line) if len(words) == 2 else f"{len(words)} words in {quoted(line)}"
+        above, *below = _words(line)
+        if not below or not above or not all(below):
+            got = quoted(line) if len(below) == 1 else f"{1 + len(below)} words in {quoted(line)}"
             raise TaxonomyError("is no pair", place=place, expected="'parent child'", got=got)
-        for word in words:
+        if len(below) > 1 and not set(line) & {"\t", ","}:
+            raise TaxonomyError(
+                "is no pair",
+                place=place,
+                expected="'parent child'",
+                got=f"{1 + len(below)} words in {quoted(line)}",
+                hint="put a tab between them where they have blanks",
+            )
+        yield from ((above, child, place) for child in below)
+
+
+def _graph(edges: Iterable[tuple[str, str, str]], path: Path) -> Tree:
+    graph = new_tree(path, "isa")
+    for above, below, place in edges:
+        for word in (above, below):
             if word not in graph:
                 graph.add_node(word, id=word, name="", place=place)
-        graph.add_edge(*words)
+        graph.add_edge(above, below)
     if not graph:
         raise TaxonomyError("is empty", place=str(path), expected="'parent child' on each line")
     return graph
@@ -76,21 +114,17 @@ def isa_text(tree: Tree) -> str:
     return "".join(f"{seen[a]}\t{seen[b]}\n" for a in seen for b in tree.succ[a])
 
 
-TOP = "0"
 # What NumPy raises for a header that is none: it is a Python literal
 _DAMAGED = (OSError, ValueError, EOFError, SyntaxError, TypeError, tokenize.TokenError, OverflowError, MemoryError)
 _QUOTED = re.compile(r'"[^"]*"')
 
 
-def read_paths(source: str, path: Path, *, header: bool = False) -> Tree:
-    """The tree of a table in a text; its root has no name. With `header` the first row is left out.
+def read_paths(source: str, path: Path, *, header: bool | None = None, columns: Sequence[str] = ()) -> Tree:
+    """The tree of a table in a text; its root has no name. See `tables.read_table`.
 
-    Raises SpecError for what is no table, TaxonomyError for a row with an empty cell before a label.
+    Raises SpecError for what is no table.
     """
-    rows = _rows(source, path)
-    if header:
-        next(rows, None)
-    return _tree(rows, path)
+    return read_table(_rows(source, path), path, header=header, columns=columns)
 
 
 def read_path_array(path: Path) -> Tree:
@@ -120,7 +154,8 @@ def read_path_array(path: Path) -> Tree:
     if array.dtype.kind == "U" and _beyond_unicode(array):
         raise SpecError("has labels that are no text", place=str(path), expected="characters of Unicode")
     table = array.reshape(len(array), -1)
-    return _tree(((f"{path}:{i}", [str(cell) for cell in row]) for i, row in enumerate(table, 1)), path)
+    rows = ((f"{path}:{i}", [str(cell) for cell in row]) for i, row in enumerate(table, 1))
+    return read_table(rows, path, header=False)
 
 
 def _beyond_unicode(array: np.ndarray[Any, Any]) -> bool:
@@ -156,32 +191,6 @@ def _by_semicolons(source: str) -> bool:
     counts = {_QUOTED.sub("", row).count(";") for row in rows}
     starts = [row.partition(";")[0] for row in rows if ";" in _QUOTED.sub("", row)]
     return bool(starts) and (len(counts) == 1 or len(set(starts)) < len(starts))
-
-
-def _tree(rows: Iterable[tuple[str, Sequence[str]]], path: Path) -> Tree:
-    tree = new_tree(path, "paths")
-    add(tree, TOP, place=f"{path}:1")
-    below: dict[tuple[str, str], str] = {}
-    ends: dict[str, str] = {}
-    for place, row in rows:
-        labels = [cell.strip() for cell in row]
-        while labels and not labels[-1]:
-            labels.pop()
-        key = TOP
-        for column, name_here in enumerate(labels, 1):
-            if not name_here:
-                raise TaxonomyError(
-                    f"column {column} is empty before a label", place=place, expected="labels from the left"
-                )
-            if (key, name_here) not in below:
-                below[key, name_here] = add(tree, str(len(below) + 1), key, id=name_here, place=place)
-            key = below[key, name_here]
-        ends.setdefault(key, place)
-    if not below:
-        raise TaxonomyError("is empty", place=str(path), expected="rows of labels, from the root to a leaf")
-    short = [key for key in ends if key != TOP and tree.succ[key]]
-    tree.graph["notes"] += [f"a row ends at {quoted(text(tree, k, 'id'))}, which has more below it" for k in short]
-    return tree
 
 
 def paths_text(tree: Tree, mark: str = ",") -> str:

@@ -79,6 +79,24 @@ def top_down(tree: Tree) -> list[str]:
     return order
 
 
+def drop_alphabet(tree: Tree, top: str) -> None:
+    """Groups a, b, c … that only sort their members, as Places365's folders do, go; which is noted."""
+    letters = list(tree.succ[top])
+    if len(letters) < 2 or not all(_is_letter(tree, key) for key in letters):
+        return
+    for key in letters:
+        for child in list(tree.succ[key]):
+            tree.add_edge(top, child)
+        tree.remove_node(key)
+    tree.graph["notes"].append("folders of one letter, which sort the classes by the alphabet, are no groups")
+
+
+def _is_letter(tree: Tree, key: str) -> bool:
+    letter = text(tree, key, "id").lower()
+    names = [text(tree, child, "id").lower() for child in tree.succ[key]]
+    return len(letter) == 1 and bool(names) and all(name.startswith(letter) for name in names)
+
+
 JOINED = "\0root"  # no name of a file contains a NUL
 
 
@@ -87,8 +105,10 @@ def to_tree(graph: Tree, *, join_roots: bool = False) -> Tree:
     longest path to a root (as `hypernyms: {rule: deepest}`); ties fall to the one that the file has first. Each such
     choice is a note.
 
-    Raises TaxonomyError for a circle, and for several roots unless they are joined under one without a name.
+    Raises TaxonomyError for a circle, and for several roots unless they are joined under one without a name, as those
+    of a `forest` are.
     """
+    join_roots = join_roots or bool(graph.graph.get("forest"))
     depth = depths(graph)
     roots = [key for key in graph if not graph.pred[key]]
     if len(roots) > 1 and not join_roots:

@@ -116,10 +116,10 @@ def read_nestings(path: Path) -> dict[str, Nesting]:
             fields = _assigned(node.body)
             call = _resolve(fields.get("nesting"), constants)
             literals = call.args if isinstance(call, ast.Call) else [fields.get("taxonomy"), fields.get("classes")]
-            tree, classes, *synsets = (_value(literal, constants) for literal in literals)
+            tree, classes, *further = (_value(literal, constants) for literal in literals)
             if isinstance(tree, Mapping | list) and isinstance(classes, Mapping | list | tuple):
                 try:
-                    nestings[node.name] = Nesting.from_tree(tree, classes, *synsets)  # type: ignore[arg-type]
+                    nestings[node.name] = Nesting.from_tree(tree, classes, *further)  # type: ignore[arg-type]
                 except ValueError as error:
                     raise SpecError(f"model {node.name}: {error}", place=str(path)) from None
     return nestings

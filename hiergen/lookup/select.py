@@ -114,7 +114,7 @@ class Selector:
 
     def _find(self, term: object) -> _Meaning:
         if isinstance(term, str):
-            readings = (self._class_id, self._group, self._label, self._range, self._wordnet_term)
+            readings = (self._class_id, self._group, self._named, self._label, self._range, self._wordnet_term)
             return next((it for reading in readings if (it := reading(term))), None) or self._unknown(term)
         return self._class(self._position(term))
 
@@ -149,6 +149,14 @@ class Selector:
         classes = members.pop()
         why = f"group of level {node.level}: {'/'.join(self.nesting.path(node.level, node.branch))} → {_count(classes)}"
         return _Meaning(classes, (node,), why)
+
+    def _named(self, text: str) -> _Meaning | None:
+        """A group by hand that is none of this nesting."""
+        sets = [classes for name, classes in self.nesting.groups if key_of(name) == key_of(text)]
+        if not sets:
+            return None
+        nodes = self._exactly(sets[0]) or tuple(self._leaves[i] for i in sets[0])
+        return _Meaning(sets[0], nodes, f"group of the taxonomy file → {_count(sets[0])}")
 
     def _label(self, text: str) -> _Meaning | None:
         named = self._by_label.get(key_of(text), [])

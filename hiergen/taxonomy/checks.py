@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hiergen.console.terminal import command, one_line
 from hiergen.errors import HiergenError, listed, quoted
+from hiergen.files import user_path
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
-from hiergen.taxonomy.tree import depths
+from hiergen.taxonomy.senses import Sense, describe
+from hiergen.taxonomy.spec import ImageFolder
+from hiergen.taxonomy.tree import depths, info, leaves
+from hiergen.taxonomy.wordnet.nouns import WordNet
+from hiergen.taxonomy.yamlfile import scalar
 
 CHECKS = {
     "E001": "the file can be read, is YAML, and has the keys and values that a taxonomy file may have",
@@ -35,12 +41,19 @@ CHECKS = {
     "E504": "branches, levels and strides fit together",
     "E505": "the models have names of their own in code and in timm's registry",
     "W101": "a plain class name was given a WordNet sense by a rule",
+    "W102": "a class's id and its name are different things in WordNet",
+    "W103": "class folders have folders inside, or class names are paths",
     "W301": "a weaker source disagrees with a stronger one",
     "W302": "WordNet gives a synset of this taxonomy several hypernyms",
     "W401": "a group of a nesting has a single child",
     "W402": "a group of a nesting has more than max_children children",
+    "W403": "a group by hand is no group of a model's nesting",
+    "W404": "one group of a nesting holds nearly all classes",
     "W501": "a backbone's figures are not known yet, so that its models could not be checked",
 }
+
+EVEN = 0.75  # of the classes in one group of level 1 are a finding
+DOUBTFUL = 0.2  # of the senses chosen with more doubt one in … was wrong on names with known senses
 
 
 Check = Callable[[Taxonomy], "Iterator[Finding]"]
@@ -74,7 +87,7 @@ def check_file(path: str | Path, further: Sequence[Check] = ()) -> list[Finding]
         taxonomy = load_taxonomy(path, report)
     except HiergenError as error:  # nothing further can be read after this one
         report(error)
-    if taxonomy is not None and not findings:
+    if taxonomy is not None and all(finding.code == "E301" for finding in findings):
         findings += merged_findings(taxonomy, further)
     return sorted(findings, key=lambda f: not f.is_error)
 
@@ -84,6 +97,24 @@ def merged_findings(taxonomy: Taxonomy, further: Sequence[Check] = ()) -> list[F
     return [finding for check in (*_AFTER_MERGE, *further) for finding in check(taxonomy)]
 
 
+SHOWN = ("W102", "W103", "W403", "W404")  # what `show` and `build` say, too
+
+
+def remarks(taxonomy: Taxonomy, *, names: bool = True) -> list[str]:
+    """What to know of a taxonomy's networks: `names` that were guessed, groups that are lost, and the like."""
+    guessed = [c for c in taxonomy.classes if c.guess is not None and c.synset is not None]
+    doubtful = [c.id for c in guessed if c.guess is not None and c.guess.doubt >= DOUBTFUL]
+    lines = []
+    if guessed and names:
+        look = f", {len(doubtful)} doubtful: {listed(doubtful, 12)}" if doubtful else ""
+        path = one_line(taxonomy.path)
+        lines.append(f"{len(guessed)} names were read by WordNet{look} ('hiergen validate {path}' lists the senses)")
+    for finding in merged_findings(taxonomy):
+        if finding.code in SHOWN and (finding.code != "W403" or finding.message.startswith(f"{taxonomy.deepest}: ")):
+            lines.append(finding.message)
+    return lines
+
+
 def finding_of(error: HiergenError, path: str) -> Finding:
     """An error as a finding: its place apart from its sentence."""
     place = error.place or path
@@ -91,9 +122,55 @@ def finding_of(error: HiergenError, path: str) -> Finding:
 
 
 def _guessed_senses(taxonomy: Taxonomy) -> Iterator[Finding]:
+    """The likeliest mistakes first."""
+    guessed = [(c, c.guess) for c in taxonomy.classes if c.guess is not None and c.guess.is_doubtful]
+    for entry, sense in sorted(guessed, key=lambda pair: -pair[1].doubt):
+        called = f" ({quoted(entry.name)})" if entry.name != entry.id else ""
+        message = f"class {quoted(entry.id)}{called} is {describe(sense, taxonomy.wordnet)}"
+        lines = [message + ("; if another is meant, under 'synsets:'" if sense.others else "")]
+        lines += sense_lines(entry.id, sense, taxonomy.wordnet)
+        yield Finding("W101", entry.place, "\n".join(lines))
+
+
+def sense_lines(class_id: str, sense: Sense, wordnet: WordNet) -> Iterator[str]:
+    """The other senses, to be pasted under `synsets:`."""
+    for other in sense.others:
+        yield f"  {scalar(class_id)}: {wordnet.synset_name(other)}  # {wordnet.gloss(other)}"
+
+
+def _other_names(taxonomy: Taxonomy) -> Iterator[Finding]:
+    """A list of wnids whose names slipped by a line, say."""
+    wordnet = taxonomy.wordnet
     for entry in taxonomy.classes:
-        if entry.note:
-            yield Finding("W101", entry.place, f"class {quoted(entry.id)} {entry.note}; overrule it under 'synsets:'")
+        if entry.guess is not None or entry.synset is None or not entry.exact or entry.name == entry.id:
+            continue
+        senses = wordnet.senses(entry.name)
+        above = wordnet.closure([entry.synset])
+        if senses and all(s not in above and entry.synset not in wordnet.closure([s]) for s in senses):
+            other, mine = wordnet.synset_name(senses[0]), wordnet.synset_name(entry.synset)
+            text = f"is called {quoted(entry.name)}, which is {senses[0]} ({other}), but is {mine}"
+            yield Finding("W102", entry.place, f"class {quoted(entry.id)} {text}")
+
+
+def _paths(taxonomy: Taxonomy) -> Iterator[Finding]:
+    paths = [c for c in taxonomy.classes if c.path]
+    if paths:
+        groups = listed(dict.fromkeys(c.path[0] for c in paths))
+        text = f"{len(paths)} class names are read as paths, {quoted(paths[0].id)} and others: groups {groups}"
+        yield Finding("W103", paths[0].place, text)
+
+
+def _folders(taxonomy: Taxonomy) -> Iterator[Finding]:
+    classes = taxonomy.spec.classes
+    if not isinstance(classes, ImageFolder):
+        return
+    folder = taxonomy.path.parent / user_path(classes.imagefolder)
+    inside = [c.id for c in taxonomy.classes if any(p.is_dir() for p in (folder / c.id).iterdir())]
+    if inside:
+        place = taxonomy.document.place(("classes",))
+        offer = command(("hiergen", "init", classes.imagefolder, "-o", "NEW.yaml"))
+        text = f"{len(inside)} class folders have folders inside: {listed(inside)}; {offer} makes them groups"
+        yield Finding("W103", place, text)
 
 
 def _conflicts(taxonomy: Taxonomy) -> Iterator[Finding]:
@@ -115,6 +192,25 @@ def _levels(taxonomy: Taxonomy) -> Iterator[Finding]:
             yield Finding("E401", place, f"model {name} asks for {levels} levels, the merged tree has {deepest}")
             continue
         yield from _shape(taxonomy, name, place)
+        yield from _lost_groups(taxonomy, name, place)
+
+
+def _lost_groups(taxonomy: Taxonomy, name: str, place: str) -> Iterator[Finding]:
+    """Groups by hand that this model's nesting joins or skips."""
+    if taxonomy.written is None or taxonomy.levels[name] < 2:
+        return
+    written, order = taxonomy.written, taxonomy.written.graph["order"]
+    kept = {frozenset(members) for level in taxonomy.nesting(name).levels for members in level.members}
+    lost = []
+    for key in written:
+        node = info(written, key)
+        if node.kind == "group":
+            members = frozenset(order[leaf] for leaf in leaves(written, key))
+            if 1 < len(members) < len(taxonomy.classes) and members not in kept:
+                lost.append(node.name)
+    if lost:
+        text = f"{name}: {len(lost)} group{'s' * (len(lost) != 1)} of the file joined or skipped: {listed(lost)}"
+        yield Finding("W403", place, text)
 
 
 def _shape(taxonomy: Taxonomy, name: str, place: str) -> Iterator[Finding]:
@@ -126,8 +222,15 @@ def _shape(taxonomy: Taxonomy, name: str, place: str) -> Iterator[Finding]:
         large = [f"{group} ({children[i]})" for i, group in enumerate(nesting.names(level)) if children[i] > limit]
         if single:
             yield Finding("W401", place, f"{name}, level {level}: {len(single)} with one child: {listed(single)}")
+        uneven = max(nesting.levels[level - 1].sizes) if nesting.levels else 0
+        if level == 1 and len(nesting.names(1)) > 1 and uneven > EVEN * len(nesting.classes):
+            name_of = nesting.names(1)[nesting.levels[0].sizes.index(uneven)]
+            share = f"{uneven} of {len(nesting.classes)} classes are in {quoted(name_of)}"
+            yield Finding(
+                "W404", place, f"{name}, level 1: {share}; more levels, groups by hand or 'nesting:' even it out"
+            )
         if large:
             yield Finding("W402", place, f"{name}, level {level}: {len(large)} above {limit}: {listed(large)}")
 
 
-_AFTER_MERGE: tuple[Check, ...] = (_guessed_senses, _conflicts, _levels)
+_AFTER_MERGE: tuple[Check, ...] = (_guessed_senses, _other_names, _paths, _folders, _conflicts, _levels)

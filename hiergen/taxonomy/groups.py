@@ -23,7 +23,6 @@ from hiergen.taxonomy.tree import (
     ancestors,
     class_key,
     class_sizes,
-    contract,
     new_tree,
 )
 from hiergen.taxonomy.wordnet.nouns import WordNet
@@ -51,7 +50,8 @@ def groups_tree(
     wordnet: WordNet,
     report: Callable[[HiergenError], None],
 ) -> tuple[Tree, list[Conflict]]:
-    """One `groups:` block as root → groups → classes (classes that no group names are absent), and its conflicts.
+    """One `groups:` block as root → groups → classes, not contracted (classes that no group names are absent), and its
+    conflicts.
 
     Reports unknown members, classes or groups in two groups, groups that are empty or contain each other.
     """
@@ -106,7 +106,7 @@ def _build(
         if not sizes[f"group:{name}"] and name not in blamed:
             text = f"group {quoted(name)} ends up empty: closer groups took all its classes"
             report(TaxonomyError(text, place=group.place, code="E203"))
-    return contract(tree), conflicts
+    return tree, conflicts
 
 
 def _decide(

@@ -10,6 +10,7 @@ import networkx as nx
 from hiergen.errors import TaxonomyError
 from hiergen.taxonomy import relevel
 from hiergen.taxonomy.nesting import Group, Level, Nesting, leaves_of
+from hiergen.taxonomy.ranks import ranked_levels
 from hiergen.taxonomy.relevel import Cut
 from hiergen.taxonomy.spec import NestingOptions
 from hiergen.taxonomy.tree import ROOT, Tree, ancestors, contract, depths, info, parent, provenance
@@ -35,13 +36,18 @@ def nest_tree(
     *,
     base: Nesting | None = None,
     completed: Tree | None = None,
+    written: Tree | None = None,
 ) -> Nesting:
-    """The optimal nesting of a merged tree with `levels` levels.
+    """The nesting with `levels` levels: that of groups by hand which are ranks (`written`, not contracted), else the
+    optimal one of the merged tree.
 
     With `base`, a nesting with fewer levels, its groups are kept and the last of them split further, level by level.
     `completed` is `relevel.complete(tree)`, for callers that ask for several nestings of one tree.
     Raises `TaxonomyError` if the tree has fewer levels than asked for.
     """
+    ranked = None if written is None else ranked_levels(written, levels, options.max_children)
+    if ranked is not None:
+        return _nesting(tree, ranked)
     deepest = max(depths(tree).values())
     if levels > deepest:
         raise TaxonomyError(

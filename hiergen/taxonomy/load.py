@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,11 +20,12 @@ from hiergen.taxonomy.sources import open_wordnet, read_sources
 from hiergen.taxonomy.spec import Spec, model_levels
 from hiergen.taxonomy.specfile import read_spec
 from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
-from hiergen.taxonomy.tree import ROOT, Conflict, Tree
+from hiergen.taxonomy.tree import ROOT, Conflict, Node, Provenance, Tree, class_key, info, leaves
 from hiergen.taxonomy.wordnet.nouns import WordNet
 from hiergen.taxonomy.yamlfile import Document
 
 Report = Callable[[HiergenError], None]
+_MOST_NEAREST = 100  # names whose nearest words are looked for
 
 
 def fail(error: HiergenError) -> None:
@@ -61,6 +62,7 @@ class Taxonomy:
     classes: tuple[ClassEntry, ...]
     merged: Merged
     conflicts: tuple[Conflict, ...]
+    written: Tree | None = None  # groups by hand as they stand in the file, where they are its strongest source
     _nestings: dict[int, Nesting] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -97,12 +99,28 @@ class Taxonomy:
 
     @cached_property
     def _synsets(self) -> tuple[str | None, ...]:
-        """The synsets of classes whose ids do not say them."""
+        """The synsets of classes whose ids do not say them; ">" before one says "a kind of"."""
         names: list[str | None] = []
         for entry in self.classes:
-            says_it = not entry.exact or is_wnid(entry.id) or looks_like_synset(entry.id)
-            names.append(None if says_it or entry.synset is None else self.wordnet.synset_name(entry.synset))
+            says_it = entry.synset is None or is_wnid(entry.id) or looks_like_synset(entry.id)
+            name = None if says_it or entry.synset is None else self.wordnet.synset_name(entry.synset)
+            names.append(name if name is None or entry.exact else f">{name}")
         return tuple(names)
+
+    def _lost_groups(self, nesting: Nesting) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Groups by hand that are no groups of a nesting: what they are called stays theirs."""
+        if self.written is None:
+            return ()
+        names = {name for level in nesting.levels for name in level.names}
+        order = self.written.graph["order"]
+        groups = (info(self.written, key) for key in self.written)
+        lost = {node.name: f"group:{node.name}" for node in groups if node.kind == "group" and node.name not in names}
+        named = (
+            (name, tuple(order[leaf] for leaf in leaves(self.written, key)))
+            for name, key in lost.items()
+            if key in self.written
+        )
+        return tuple(sorted(named, key=lambda pair: (pair[1], pair[0])))
 
     @property
     def deepest(self) -> str:
@@ -144,12 +162,37 @@ class Taxonomy:
             options = self.spec.nesting
             shallower = [k for k in sorted(set(self.levels.values())) if 1 < k < levels]
             base = self.nesting_of(shallower[-1]) if options.refine and shallower else None
+            written = None if options.refine or self.written is None else self.written
             try:
-                nesting = nest_tree(self.tree, levels, options, self.wordnet, base=base, completed=self._completed)
-                self._nestings[levels] = replace(nesting, synsets=self._synsets)
+                nesting = nest_tree(
+                    self.tree, levels, options, self.wordnet, base=base, completed=self._completed, written=written
+                )
+                self._nestings[levels] = replace(nesting, synsets=self._synsets, groups=self._lost_groups(nesting))
             except TaxonomyError as error:
                 raise error.at(str(self.path)) from None
         return self._nestings[levels]
+
+
+def _hang_rest(written: Tree, classes: Sequence[ClassEntry]) -> None:
+    """The classes that no group has hang below the root."""
+    for entry in classes:
+        if (key := class_key(entry.id)) not in written:
+            written.add_node(key, info=Node("class", entry.id, entry.name, entry.synset))
+            written.add_edge(ROOT, key, why=Provenance("classes", entry.place))
+
+
+def _unplaced_error(unplaced: Sequence[str], classes: Sequence[ClassEntry], wordnet: WordNet) -> TaxonomyError:
+    """Names all of them, each with the words that it may be a slip of."""
+    many = len(unplaced) > 1
+    near = [(c, words) for c in unplaced[:_MOST_NEAREST] if (words := wordnet.nearest_names(c[:100]))]
+    offers = f"nearest: {'; '.join(f'{quoted(c)}: {words[0]}' for c, words in near)}; " if near else ""
+    return TaxonomyError(
+        f"{'classes' if many else 'class'} {listed(unplaced, len(unplaced))} {'are' if many else 'is'} in no group"
+        " and not in WordNet",
+        place=next(c for c in classes if c.id == unplaced[0]).place,
+        hint=f"{offers}say what they are under 'synsets:' or 'kind-of:', name them in a group, or add 'unplaced: root'",
+        code="E301",
+    )
 
 
 @_few_collections()
@@ -165,17 +208,15 @@ def load_taxonomy(source: str | Path | Mapping[str, Any], report: Report = fail)
     classes = read_classes(spec, document, wordnet, report)
     sources, inner = read_sources(spec, document, classes, wordnet, report)
     merged = merge(classes, sources)
-    if merged.unplaced and spec.unplaced == "error":
-        entry = next(c for c in classes if c.id == merged.unplaced[0])
-        many = len(merged.unplaced) > 1
-        report(
-            TaxonomyError(
-                f"{'classes' if many else 'class'} {listed(merged.unplaced)} {'are' if many else 'is'} in no group"
-                " and not in WordNet",
-                place=entry.place,
-                hint="name them in a group, say what they are under 'synsets:', or add 'unplaced: root'",
-                code="E301",
-            )
-        )
+    # what means nothing among the other classes, as Bombay among cats, is said (W101) and hangs below the root
+    missing = {c.id for c in classes if c.guess is None or not c.guess.others}
+    unplaced = [class_id for class_id in merged.unplaced if class_id in missing]
+    if unplaced and spec.unplaced == "error":
+        report(_unplaced_error(unplaced, classes, wordnet))
     conflicts = (*inner, *merged.conflicts)
-    return Taxonomy(document.path, spec, document, wordnet, classes, merged, conflicts)
+    written = sources[0].written if sources else None
+    if written is not None:  # groups by hand are not joined
+        merged.tree.graph["written"] = frozenset(key for key in written if key.startswith("group:"))
+        if len(sources) == 1:
+            _hang_rest(written, classes)
+    return Taxonomy(document.path, spec, document, wordnet, classes, merged, conflicts, written)

@@ -29,8 +29,10 @@ from hiergen.taxonomy.tree import (
     new_tree,
     parent,
     provenance,
+    sort_children,
 )
 
+_NEARLY_ALL = 0.75
 TWIN = "\0"  # one weak node under several strong ones gets several keys; no name of a user contains a NUL
 
 
@@ -57,7 +59,25 @@ def merge(classes: tuple[ClassEntry, ...], sources: list[SourceTree]) -> Merged:
         conflicts += refiner.conflicts
         placed.update(leaves(source.tree))
     unplaced = tuple(c.id for c in classes if class_key(c.id) not in placed)
-    return Merged(tree, tuple(conflicts), unplaced)
+    return Merged(_beside_unplaced(tree, unplaced), tuple(conflicts), unplaced)
+
+
+def _beside_unplaced(tree: Tree, unplaced: tuple[str, ...]) -> Tree:
+    """Where classes that no source knows stand beside a group of nearly all others, it says nothing: its children stand
+    beside them."""
+    while unplaced:
+        sizes = class_sizes(tree)
+        group = max(tree.succ[ROOT], key=sizes.__getitem__)
+        if sizes[group] < _NEARLY_ALL * (sizes[ROOT] - len(unplaced)) or group.startswith("group:"):
+            break
+        if not tree.succ[group]:
+            break
+        tree = tree.copy()
+        for child in list(tree.succ[group]):
+            tree.add_edge(ROOT, child, **tree.edges[group, child])
+        tree.remove_node(group)
+        tree = sort_children(tree)
+    return tree
 
 
 class _Refiner:

@@ -11,7 +11,7 @@ MAX_NAME = 200
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]*$"
 _RESERVED = {
     *("CLASSES", "ClassHeads", "HierarchicalNetwork"),
-    *("Nest", "Nesting", "SYNSETS", "Siblings", "Trunk"),
+    *("GROUPS", "Nest", "Nesting", "SYNSETS", "Siblings", "Trunk"),
     *("bool", "register", "super"),
 }
 

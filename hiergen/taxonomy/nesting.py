@@ -57,7 +57,8 @@ class Nesting:
     `classes` are ids in the order of the logits, `labels` what to show of them, `synsets` their WordNet synsets (None
     where there is none, or where nobody says). `levels` are the k - 1 levels of groups, coarse first; level k, the
     classes themselves, is not among them. `leaves` has the classes in the order of the branches of level k. Methods
-    count levels from 1 to k. `name` is what the user typed for it.
+    count levels from 1 to k. `name` is what the user typed for it; `groups` are named sets of classes that are none
+    here, as groups by hand of other levels.
 
     >>> cats = Nesting.from_tree({"cat": ["n1", "n3"], "dog": ["n2"]}, {"n1": "tabby", "n2": "pug", "n3": "siamese"})
     >>> cats.names(1), cats.parents(2), cats.heads, cats.counts
@@ -72,6 +73,7 @@ class Nesting:
     levels: tuple[Level, ...]
     leaves: tuple[int, ...]
     name: str = field(default="", compare=False)
+    groups: tuple[tuple[str, tuple[int, ...]], ...] = field(default=(), compare=False)
 
     @classmethod
     def from_tree(
@@ -79,6 +81,7 @@ class Nesting:
         tree: Mapping[str, Any] | Sequence[str],
         classes: Mapping[str, str] | Sequence[str],
         synsets: Mapping[str, str] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
         *,
         name: str = "",
     ) -> Nesting:
@@ -113,6 +116,11 @@ class Nesting:
             tuple(levels),
             tuple(order[path[-1]] for path in paths),
             name,
+            tuple(
+                (group, tuple(sorted(order[c] for c in inside)))
+                for group, inside in (groups or {}).items()
+                if not any(group in level.names for level in levels)
+            ),
         )
 
     @classmethod
@@ -257,6 +265,11 @@ class Nesting:
             synsets=tuple(self.synsets[c] for c in kept),
             levels=tuple(levels),
             leaves=tuple(position[c] for c in self.leaves if c in position),
+            groups=tuple(
+                (name, kept_here)
+                for name, inside in self.groups
+                if (kept_here := tuple(position[c] for c in inside if c in position))
+            ),
         )
 
     def renamed(self, names: Sequence[Sequence[str]]) -> Nesting:

@@ -74,7 +74,7 @@ def complete(tree: Tree) -> Tree:
     or, beside one group only, with that group's smallest child.
     """
     done = tree.copy()
-    sizes, classes = class_sizes(tree), tree.graph["order"]
+    sizes, classes, written = class_sizes(tree), tree.graph["order"], tree.graph.get("written", ())
     queue = [ROOT]
     for node in queue:
         children = list(done.succ[node])
@@ -86,7 +86,7 @@ def complete(tree: Tree) -> Tree:
                 home = groups[0]
                 inner = sorted(done.succ[home], key=lambda c: sizes[c])
                 loose += inner[:1] if len(inner) > 2 and inner[-1] not in classes else []
-            elif len(loose) == 1:
+            elif len(loose) == 1 and groups[0] not in written:
                 loose.append(groups[0])
             if len(loose) > 1:
                 _gather(done, node, home, loose)
@@ -212,7 +212,10 @@ class _Solver:
             self.cost = float(self._balance(np.array([self._size[top]]), 1)[0])
             return self._leaf_group(top, False, [top])
         steps = self._knapsack(top, levels - 1, trace=True)
-        table, rests = steps.closed(self._rest_cost(levels - 1))
+        rest_cost = self._rest_cost(levels - 1)
+        if top == ROOT and not self._tree.graph.get("written", frozenset()).isdisjoint(self._tree.succ[top]):
+            rest_cost = np.full_like(rest_cost, np.inf)  # groups by hand have no more in common than the root
+        table, rests = steps.closed(rest_cost)
         counts = np.arange(len(table))
         costs = table + self._balance(counts, levels) + np.where(counts == 1, self._single * self._size[top], 0.0)
         count = int(np.argmin(costs))

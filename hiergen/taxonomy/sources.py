@@ -28,10 +28,12 @@ _HINT = f"give the folder of a copy of s-kumano/imagenet-superclass, with {NUMBE
 
 @dataclass(frozen=True)
 class SourceTree:
-    """`tree`: root → groups → classes, contracted. Classes the source does not know are absent."""
+    """`tree`: root → groups → classes, contracted. Classes the source does not know are absent. `written`: groups by
+    hand as they stand in the file."""
 
     name: str
     tree: Tree
+    written: Tree | None = None
 
 
 def open_wordnet(spec: Spec, document: Document) -> WordNet:
@@ -55,11 +57,16 @@ def read_sources(
     conflicts: list[Conflict] = []
     closure = wordnet.closure(sorted({c.synset for c in classes if c.synset}))
     parents: dict[str, str] | None = None
+    if spec.sources and any(c.path for c in classes) and not any(isinstance(source, Groups) for source in spec.sources):
+        tree = _path_tree(classes)
+        trees.append(SourceTree("groups", contract(tree), tree))
+        if all(c.path for c in classes):
+            return trees, conflicts
     for i, source in enumerate(spec.sources):
         key = ("sources", i)
         if isinstance(source, Groups):
             tree, inner = groups_tree(source.groups, (*key, "groups"), document, classes, wordnet, report)
-            trees.append(SourceTree("groups", tree))
+            trees.append(SourceTree("groups", contract(tree), tree))
             conflicts += inner
             continue
         if parents is None:
@@ -71,18 +78,42 @@ def read_sources(
                 table = read_superclass_files(folder, wordnet)
             trees.append(SourceTree("superclass-files", _superclass_tree(table, classes, parents, wordnet)))
         elif source == "imagenet-superclass":
-            trees.append(SourceTree(source, _superclass_tree(_rederived(classes, wordnet), classes, parents, wordnet)))
+            trees.append(
+                SourceTree(source, _superclass_tree(_rederived(classes, parents, wordnet), classes, parents, wordnet))
+            )
         else:
             trees.append(SourceTree("wordnet", _wordnet_tree(classes, parents, wordnet)))
     return trees, conflicts
 
 
-def _rederived(classes: tuple[ClassEntry, ...], wordnet: WordNet) -> dict[str, tuple[str, str]]:
-    """class synset → (superclass, place), as imagenet-superclass has it or its rule would have it."""
+def _path_tree(classes: tuple[ClassEntry, ...]) -> Tree:
+    """The groups that the classes' names say."""
+    tree = new_tree({class_key(c.id): i for i, c in enumerate(classes)})
+    for entry in classes:
+        above = ROOT
+        for depth, name in enumerate(entry.path, 1):
+            key = f"group:{' / '.join(entry.path[:depth])}"
+            if key not in tree:
+                tree.add_node(key, info=Node("group", name, name))
+                tree.add_edge(above, key, why=Provenance("names", entry.place))
+            above = key
+        if entry.path:
+            tree.add_node(class_key(entry.id), info=Node("class", entry.id, entry.name, entry.synset))
+            tree.add_edge(above, class_key(entry.id), why=Provenance("names", entry.place))
+    return tree
+
+
+def _rederived(
+    classes: tuple[ClassEntry, ...], parents: dict[str, str], wordnet: WordNet
+) -> dict[str, tuple[str, str]]:
+    """class synset → (superclass, place): imagenet-superclass' own for ImageNet-1k's classes, else the hypernym that
+    counts in the whole file."""
+    recorded = set(class_list("imagenet1k"))
     table = {}
     for entry in classes:
         if entry.synset is not None:
-            above = superclass_of(wordnet, entry.synset) if entry.exact else entry.synset
+            higher = superclass_of(wordnet, entry.synset) if entry.synset in recorded else parents.get(entry.synset)
+            above = higher if entry.exact else entry.synset
             if above is not None:
                 table[entry.synset] = (above, wordnet.synset_name(above))
     return table

@@ -176,8 +176,15 @@ class Spec(Model):
     )
     synsets: dict[str, str] = Field(
         default={},
-        description="Class → what it is in WordNet, where a plain name means something else.",
-        examples=[{"crane": "crane.n.05"}],
+        description="Class → what it is in WordNet, where a plain name means something else: a synset, a wnid, or a "
+        "word that has one sense.",
+        examples=[{"crane": "crane.n.05", "bat": "baseball bat"}],
+    )
+    kind_of: dict[str, str] = Field(
+        default={},
+        alias="kind-of",
+        description="Class → what it is a kind of, where WordNet does not have it.",
+        examples=[{"stop_sign": "signboard.n.01"}],
     )
     names: dict[str, str] = Field(
         default={}, description="Class → how it is called.", examples=[{"n02012849": "crane (bird)"}]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hiergen.errors import quoted
+from hiergen.taxonomy.senses import Label, Sense, read_names
 
 if TYPE_CHECKING:
     from hiergen.taxonomy.nesting import Nesting
     from hiergen.taxonomy.wordnet.nouns import WordNet
-
-_PHYSICAL = "physical_entity.n.01"
 
 
 def is_wnid(text: str) -> bool:
@@ -23,57 +22,37 @@ def looks_like_synset(text: str) -> bool:
     return len(parts) == 3 and parts[1] == "n" and parts[2].isdecimal()
 
 
-def guess(name: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
-    """A plain name's synset: its most frequent sense that is a kind of thing one can photograph, else its first.
+def nesting_synsets(nesting: Nesting, wordnet: WordNet) -> list[tuple[str | None, bool]]:
+    """Every class's synset, and whether it is that synset itself.
 
-    A compound WordNet lacks goes below its head word: 'aquarium_fish' is a kind of 'fish'. With it: whether the name
-    is that synset itself, and a note on what was guessed.
+    The nesting's synsets decide, ">" before one says "a kind of". Where it has none, as in files of 0.1, names are read
+    as those of a taxonomy file.
     """
-    physical = wordnet.resolve(_PHYSICAL)  # a WordNet of one's own may have another wnid for it, or none
-    words = name.replace("_", " ").replace("-", " ").split()
-    for start in range(len(words)):
-        phrase = " ".join(words[start:])
-        if start and not any(c.isalpha() for c in phrase):
-            break  # 'Boeing 747' is no kind of number
-        senses = wordnet.senses(phrase)
-        if not senses:
-            continue
-        kinds = [s for s in senses if not wordnet.synset(s).instance_hypernyms()]
-        things = [s for s in kinds if physical is None or wordnet.is_ancestor(physical, s)]
-        chosen = (things or list(senses))[0]
-        synset = wordnet.synset_name(chosen)
-        if start:
-            return chosen, False, f"is not in WordNet: placed below its head word {synset}"
-        if len(senses) > 1:
-            return chosen, True, f"has {len(senses)} senses: taken as {synset} ({wordnet.gloss(chosen)[:60]})"
-        return chosen, True, None
-    return None, True, None
+    if any(nesting.synsets):
+        return [
+            (wordnet.resolve((synset or class_id).lstrip(">")), not (synset or "").startswith(">"))
+            for class_id, synset in zip(nesting.classes, nesting.synsets, strict=True)
+        ]
+    stated = (wordnet.resolve(i) if is_wnid(i) or looks_like_synset(i) else None for i in nesting.classes)
+    labels = [Label(i, synset) for i, synset in zip(nesting.classes, stated, strict=True)]
+    return [(sense.synset, sense.exact) for sense in guess_senses(labels, nesting.labels, wordnet)]
 
 
-def class_synset(class_id: str, name: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
-    """As `guess`, of a class of which id and display name are known.
+def guess_senses(labels: Sequence[Label], names: Sequence[str], wordnet: WordNet) -> list[Sense]:
+    """What classes are, of which ids (the labels' texts) and display names are known.
 
     The id decides. Where it says nothing, as "sku_17" does, the class is a kind of what its name says; others may be.
     """
-    by_id = _read(class_id, wordnet)
-    if by_id[0] is not None or name == class_id:
-        return by_id
-    synset, _, note = _read(name, wordnet)
-    return synset, synset is None, note and f"is called {quoted(name)}, which {note}"
-
-
-def _read(text: str, wordnet: WordNet) -> tuple[str | None, bool, str | None]:
-    if is_wnid(text) or looks_like_synset(text):
-        return wordnet.resolve(text), True, None
-    return guess(text, wordnet)
-
-
-def nesting_synsets(nesting: Nesting, wordnet: WordNet) -> list[tuple[str | None, bool]]:
-    """`class_synset` of every class of a nesting; the synset that it gives a class decides."""
-    return [
-        class_synset(synset or class_id, label, wordnet)[:2]
-        for class_id, label, synset in zip(nesting.classes, nesting.labels, nesting.synsets, strict=True)
-    ]
+    senses = read_names(labels, wordnet)
+    silent = [i for i, sense in enumerate(senses) if sense.synset is None and names[i] != labels[i].text]
+    if silent:
+        shown = [replace(label, synset=sense.synset) for label, sense in zip(labels, senses, strict=True)]
+        for i in silent:
+            shown[i] = replace(labels[i], text=names[i], is_kind=True)
+        by_name = read_names(shown, wordnet)
+        for i in silent:
+            senses[i] = by_name[i]
+    return senses
 
 
 class Coverage:

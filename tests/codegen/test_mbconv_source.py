@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import timm
@@ -20,6 +17,7 @@ from hiergen.nn.macs import count_params
 from hiergen.planning.from_network import plan_of
 from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy.load import load_taxonomy
+from tests.helpers import imported
 
 SPEC = """
 name: mobile
@@ -38,13 +36,6 @@ models:
     block: mbconv
     kernel: 5
 """
-
-
-def imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)

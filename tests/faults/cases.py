@@ -171,12 +171,6 @@ def _cutout(work: Path) -> None:
     cutout(f"{work / 't.py'}:N2HL", work / "cut", classes=["sky", "rust"], weights=work / "w.safetensors")
 
 
-def _matrix(work: Path) -> None:
-    taxonomy()(work)
-    rows = [[8, 1, 3, 0, 2], [1, 9, 0, 4, 1], [3, 0, 7, 1, 3], [0, 5, 1, 9, 0], [2, 1, 3, 0, 8]]
-    (work / "m.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows), "utf-8")
-
-
 # a training without the report's pictures and measured costs, which take seconds; they have a case of their own
 _LEAN = """
 import hiergen.training.report as report

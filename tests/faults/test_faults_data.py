@@ -56,11 +56,7 @@ def gone() -> None:
     shutil.move("images", "elsewhere")
 
 
-def emptied() -> None:
-    VICTIM.write_bytes(b"")
-
-
-HARM = (removed, garbage, cut_off, renamed, gone, emptied)
+HARM = (removed, cut_off, gone)
 
 
 def harmed_after_an_epoch(monkeypatch: pytest.MonkeyPatch, harm: Callable[[], None]) -> None:

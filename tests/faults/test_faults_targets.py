@@ -50,20 +50,6 @@ def test_nothing_in_dev_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert plain.is_file()
 
 
-def test_generated_source_where_no_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hiergen: Run) -> None:
-    """`build --check` opened them: a folder was a traceback, a pipe never ended."""
-    monkeypatch.chdir(tmp_path)
-    text = "name: t\nclasses: [dog, cat]\nmodels: {PHL: {levels: 1, trunk: {backbone: resnet18}}}\n"
-    Path("t.yaml").write_text(text, "utf-8")
-    Path("folder.py").mkdir()
-    os.mkfifo("pipe.py")
-    for name, said in (("folder.py", "is a directory; expected a file to write"), ("pipe.py", SAID)):
-        for flags in ((), ("--check",)):
-            ran = hiergen("build", "t.yaml", "-o", name, *flags)
-            assert ran.code == 2
-            assert f"error: {name}: {said}" in ran.err
-
-
 def test_permissions_where_a_disk_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAT and SMB refuse to change them; elsewhere they are the old file's, or as the user has set them."""
     path = tmp_path / "a.txt"

@@ -113,10 +113,3 @@ def test_a_training_killed_as_it_began_can_be_asked_for_again(left: tuple[str, .
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="is no folder of a training"):
         begin(folder, "x", asked, recipe)
-
-
-def test_a_recipe_of_the_users_own_is_no_training(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text("epochs: 1")
-    with pytest.raises(OutputError, match="is no folder of a training"):
-        begin(tmp_path, "x", Request(model="m.py:M", data="d"), load_recipe("digits"), force=True)
-    assert (tmp_path / "recipe.yaml").read_text() == "epochs: 1"

@@ -45,8 +45,8 @@ def test_what_is_no_tree(write: Write, monkeypatch: pytest.MonkeyPatch, source: 
 
 
 def test_roots_side_by_side(write: Write) -> None:
-    tree = formats.read(write("a b\nc d\n", "t.txt"), join_roots=True)
-    assert shape(tree) == ("", (("a", (("b", ()),)), ("c", (("d", ()),))))
+    tree = formats.read(write("a b\na e\nc d\n", "t.txt"), join_roots=True)
+    assert shape(tree) == ("", (("a", (("b", ()), ("e", ()))), ("c", (("d", ()),))))
     assert tree.graph["notes"] == ["roots put side by side: 'a', 'c'"]
 
 

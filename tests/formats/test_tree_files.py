@@ -133,7 +133,8 @@ def own(rows: str) -> str:
     ("name", "text", "problem"),
     [
         ("t.json", "{", "t.json:1:2: is not valid JSON"),
-        ("t.json", "[1]", "t.json: is no JSON object; expected {…}, got list"),
+        ("t.json", "3", "t.json: holds no class tree; expected groups in dictionaries"),
+        ("t.json", '{"a": 1.5}', "t.json:1: holds float where a class is due"),
         ("t.json", '{"a":' * 100_000, "t.json: is not JSON that can be read"),
         ("t.json", '{"nodes": 3}', "t.json: has no list of objects 'nodes'"),
         ("t.json", '{"format": "hiergen-tree", "version": 2}', "t.json: is no tree of hiergen"),
@@ -143,7 +144,6 @@ def own(rows: str) -> str:
         ("t.json", own('{"key": "0"},\n{"key": "1", "parent": "0", "id": [2]}'), "t.json:2: 'id' of a node or edge"),
         ("t.json", own(""), "t.json: has no nodes"),
         ("t.txt", "", "t.txt: is empty"),
-        ("t.dat", "what is this", "t.dat: cannot tell its format; expected --format nbdt|isa|paths|newick|json"),
         ("t.txt", b"n1 n2\nn1 n\xe93\n", "t.txt:2: is not UTF-8 text"),
         ("t.nwk", b"\xff\xfe(\x00a\x00", "t.nwk:1: is not UTF-8 text"),
     ],

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import io
-import json
 import os
 import signal
 import sys
@@ -14,7 +12,6 @@ import time
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from hypothesis import currently_in_test_context, note
 
 from hiergen import cli
 from hiergen.errors import HiergenError
+from tests.conftest import Ran
 from tests.fuzz.profiles import LONG
 
 SECONDS = 2.0  # CPU of one command on one hostile input
@@ -30,30 +28,8 @@ BYTES = 500_000_000  # memory that it may grow by, at its peak
 HANG = 20 * SECONDS  # in every mode
 LINES = 12  # of a sentence; typer's own box about an option has a few
 CHARACTERS = 9_000  # a path of 5,000 is named whole
-_LOG = os.environ.get("HIERGEN_FUZZ_LOG")
 _TIMERS = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, 10))  # CPU; waiting for ever
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-@dataclass(frozen=True)
-class Ran:
-    """Exit code and output of one command."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass
-class _Tally:
-    runs: int = 0
-    refused: int = 0
-    seconds: float = 0.0
-    slowest: tuple[float, str] = (0.0, "")
-    largest: tuple[int, str] = (0, "")
-
-
-TALLY: dict[str, _Tally] = {}
 
 
 class HangError(Exception):
@@ -99,7 +75,7 @@ def command(*arguments: object, allowed: tuple[int, ...] = (0, 2), seconds: floa
     old, sys.argv = sys.argv, ["hiergen", *args]
     code = 0
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), measured(args[0], seconds, args):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), measured(seconds):
             typer.main.get_command = _get_command
             try:
                 cli.main()
@@ -110,7 +86,6 @@ def command(*arguments: object, allowed: tuple[int, ...] = (0, 2), seconds: floa
         typer.main.get_command = _built
     ran = Ran(code, out.getvalue(), err.getvalue())
     _note(f"→ {code} {ran.err[:2000]}")
-    TALLY[args[0]].refused += code != 0
     assert code in allowed, ran
     plain(ran.out, "stdout")
     plain(ran.err, "stderr")
@@ -123,14 +98,13 @@ def command(*arguments: object, allowed: tuple[int, ...] = (0, 2), seconds: floa
     return ran
 
 
-def call(name: str, function: Callable[[], Any], *, seconds: float = SECONDS) -> Any:
+def call(function: Callable[[], Any], *, seconds: float = SECONDS) -> Any:
     """The same for a function of the public API; None where it refused."""
     try:
-        with measured(name, seconds, [name]):
+        with measured(seconds):
             return function()
     except HiergenError as error:
         _note(f"→ {error}"[:2000])
-        TALLY[name].refused += 1
         text = str(error)
         plain(text, "the error")
         sentence(f"error: {text}")
@@ -154,9 +128,8 @@ def plain(text: str, what: str) -> None:
 
 
 @contextlib.contextmanager
-def measured(name: str, seconds: float, args: list[str]) -> Iterator[None]:
-    """Count the run; in the long mode hold it to its limits, in all modes stop a hang."""
-    tally = TALLY.setdefault(name, _Tally())
+def measured(seconds: float) -> Iterator[None]:
+    """In the long mode hold the run to its limits, in all modes stop a hang."""
     _reset_peak()
     start_bytes, start = _memory("VmRSS"), time.process_time()
     for timer, number, factor in _TIMERS:
@@ -172,11 +145,6 @@ def measured(name: str, seconds: float, args: list[str]) -> Iterator[None]:
         for timer, _, _ in _TIMERS:
             signal.setitimer(timer, 0)
         spent, grown = time.process_time() - start, _memory("VmHWM") - start_bytes
-        tally.runs += 1
-        tally.seconds += spent
-        shown = " ".join(args)[:200]
-        tally.slowest = max(tally.slowest, (round(spent, 2), shown))
-        tally.largest = max(tally.largest, (grown, shown))
     if LONG:
         assert spent <= seconds, f"{spent:.2f} s of CPU"
         assert grown <= BYTES, f"{grown / 1e6:.0f} MB more"
@@ -212,13 +180,3 @@ def _files(folder: Path) -> dict[str, int]:
             status = os.lstat(path)
             found[os.path.relpath(path, folder)] = status.st_size if not os.path.isdir(path) else -1
     return found
-
-
-def _report() -> None:
-    if _LOG and TALLY:
-        rows = {name: [t.runs, t.refused, round(t.seconds, 1), t.slowest, t.largest] for name, t in TALLY.items()}
-        with open(_LOG, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(json.dumps(rows, ensure_ascii=True) + "\n")
-
-
-atexit.register(_report)

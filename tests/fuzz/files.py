@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hiergen.taxonomy import yamlfile as yamltext
 from hiergen.taxonomy.naming import bad_label, slug
-from hiergen.taxonomy.synsets import class_synset
+from hiergen.taxonomy.senses import Label, read_names
 from hiergen.taxonomy.wordnet.nouns import default
 from tests.fuzz.trees import Shape, shape_of
 
@@ -82,8 +82,8 @@ def class_lists(most: int = 14) -> st.SearchStrategy[list[str]]:
 @cache
 def _meaning(text: str) -> str:
     """The synset that the class is."""
-    synset, exact, _ = class_synset(text, text, default())
-    return synset if synset and exact else text
+    sense = read_names([Label(text)], default())[0]
+    return sense.synset if sense.synset and sense.exact else text
 
 
 @st.composite

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,16 +25,6 @@ from hiergen.taxonomy.tree import ROOT
 from tests.fuzz.files import Data, class_files, models, texts
 from tests.fuzz.profiles import examples
 from tests.fuzz.test_fuzz_nesting import check_levels
-
-WORKER = """
-import hashlib, sys
-from hiergen.planning.from_taxonomy import plan_models
-from hiergen.codegen.build import render
-from hiergen.taxonomy.load import load_taxonomy
-for line in sys.stdin:
-    source = render(plan_models(load_taxonomy(line.rstrip("\\n"))), "t.yaml")
-    print(hashlib.sha256(source.encode()).hexdigest(), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -185,41 +171,3 @@ def _shuffled(value: Any, rng: random.Random, key: str = "") -> Any:
             rng.shuffle(parts)
         return parts
     return value
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[list[subprocess.Popen[str]]]:
-    """The same in processes with other hash seeds."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        )
-        for seed in ("1", "77")
-    ]
-    yield running
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(60) == 0
-        process.stdout.close() if process.stdout else None
-
-
-@examples(10, 0.05)
-@given(st.data())
-def test_the_same_file_gives_the_same_bytes_under_every_hash_seed(
-    file: Path, workers: list[subprocess.Popen[str]], data: st.DataObject
-) -> None:
-    content = data.draw(valid_files(file))
-    file.write_text(data.draw(texts(content)), encoding="utf-8")
-    assume(refused(file) is None)
-    own = hashlib.sha256(built(file)[2].encode()).hexdigest()
-    for process in workers:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(f"{file}\n")
-        process.stdin.flush()
-        assert process.stdout.readline().strip() == own

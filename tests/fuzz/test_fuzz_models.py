@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from hypothesis import given, reject
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.codegen.build import build
 from hiergen.errors import HiergenError
@@ -24,6 +20,7 @@ from tests.fuzz.files import Data
 from tests.fuzz.profiles import examples
 from tests.fuzz.test_fuzz_files import valid_files
 from tests.fuzz.test_fuzz_networks import by_branch, close
+from tests.helpers import counted_macs, imported
 from tests.toy_networks import scrambled
 
 torch.set_num_threads(1)
@@ -32,16 +29,6 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("built")
-
-
-def imported(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def build_one(folder: Path, content: Data, *, standalone: bool = False) -> tuple[Plan, type[HierarchicalNetwork]]:
@@ -69,17 +56,6 @@ def build_or_give_up(folder: Path, content: Data) -> tuple[Plan, type[Hierarchic
         reject()
 
 
-def macs(network: HierarchicalNetwork) -> int:
-    """Of one image, by torch's own counter, on a copy without memory."""
-    twin = network.to("meta")
-    counts = []
-    for batch in (1, 2):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            twin(torch.empty(batch, *network.input_size, device="meta"))
-        counts.append(counter.get_total_flops() // 2)
-    return counts[1] - counts[0]
-
-
 @examples(6, 0.015)
 @given(st.data())
 def test_built_imported_and_run(folder: Path, data: st.DataObject) -> None:
@@ -100,8 +76,8 @@ def test_built_imported_and_run(folder: Path, data: st.DataObject) -> None:
     params, predicted = plan.cutout_cost(frozenset(some))
     assert plan_of(part, taxonomy="t", model="M").params == params
     assert sum(p.numel() for p in part.parameters()) == params
-    assert macs(part) == predicted
-    assert macs(network) == plan.macs
+    assert counted_macs(part.to("meta"), *part.input_size) == predicted
+    assert counted_macs(network.to("meta"), *network.input_size) == plan.macs
 
 
 @examples(3, 0.005)

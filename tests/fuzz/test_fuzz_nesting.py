@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from hiergen.taxonomy.levels import nest_tree
 from hiergen.taxonomy.nesting import Nesting
-from hiergen.taxonomy.relevel import OTHER, Cut, solve
 from hiergen.taxonomy.spec import NestingOptions as Options
 from hiergen.taxonomy.wordnet.nouns import default
 from tests.fuzz.profiles import examples
@@ -18,10 +17,8 @@ from tests.fuzz.trees import (
     classes_of,
     completed,
     depth_of,
-    groups_of,
     nodes_of,
     options,
-    shape_of,
     shapes,
     tree_of,
 )
@@ -79,41 +76,6 @@ def test_every_class_once_on_exactly_k_levels_in_nodes_and_rests(data: st.DataOb
     check_groups(nesting, shape)
 
 
-@examples(60, 0.08)
-@given(st.data())
-def test_one_rest_of_a_node_on_each_level(data: st.DataObject) -> None:
-    """The cut itself: what is whole is whole, a rest is some of a node's children, and there is one of each node."""
-    shape = data.draw(shapes(most=20))
-    k = data.draw(levels_below(shape))
-    tree = tree_of(shape)
-    cut = solve(tree, k, data.draw(options()))
-    layer = [cut]
-    for _ in range(k - 1):
-        layer = [child for group in layer for child in group.children]
-        assert len(rests := [group.node for group in layer if group.rest]) == len(set(rests))
-        for group in layer:
-            if not group.rest and not group.node.endswith(OTHER) and group.node in tree.graph["order"]:
-                assert held(group) == [group.node]
-
-
-def held(cut: Cut) -> list[str]:
-    return [*cut.classes, *(c for child in cut.children for c in held(child))]
-
-
-@examples(50, 0.08)
-@given(st.data())
-def test_refining_keeps_the_groups_above(data: st.DataObject) -> None:
-    shape = data.draw(shapes(least=3, most=20))
-    assume(depth_of(shape) > 1)
-    k = data.draw(st.integers(1, depth_of(shape) - 1))
-    more = data.draw(st.integers(k + 1, min(depth_of(shape), k + 3)))
-    tree, chosen = tree_of(shape), data.draw(options())
-    base = nest_tree(tree, k, chosen, default())
-    deeper = nest_tree(tree, more, chosen, default(), base=base)
-    assert deeper.levels[: k - 1] == base.levels
-    check_levels(deeper, len(classes_of(shape)), more)
-
-
 @examples(50, 0.09)
 @given(st.data())
 def test_nesting_a_nesting_again_is_the_identity(data: st.DataObject) -> None:
@@ -140,30 +102,3 @@ def nested(nesting: Nesting) -> Shape:
             gathered[group.parent].append(inner)
         below = gathered
     return below[0]
-
-
-@examples(40, 0.05)
-@given(st.data())
-def test_the_order_in_which_children_stand_is_nothing(data: st.DataObject) -> None:
-    shape = data.draw(shapes(most=16))
-    k = data.draw(levels_below(shape))
-    chosen = data.draw(options())
-
-    def turned(part: Shape | int) -> Shape | int:
-        return part if isinstance(part, int) else [turned(p) for p in data.draw(st.permutations(part))]
-
-    first, second = (nest_tree(tree_of(t), k, chosen, default()) for t in (shape, turned(shape)))
-    assert [[(g.classes, g.parent, g.kind) for g in groups] for groups in [v.groups for v in first.levels]] == [
-        [(g.classes, g.parent, g.kind) for g in groups] for groups in [v.groups for v in second.levels]
-    ]
-
-
-@examples(20, 0.01)
-@given(shapes(most=30, steps=9))
-def test_shapes_are_trees_without_single_children(shape: Shape) -> None:
-    """Of the strategy itself."""
-    assert Counter(c for node in nodes_of(shape) for c in node if isinstance(c, int)) == Counter(classes_of(shape))
-    assert all(len(node) > 1 for node in nodes_of(shape))
-    assert all(len(group) > 1 for group in groups_of(shape) | groups_of(completed(shape)))
-    assert classes_of(completed(shape)) == classes_of(shape)
-    assert shape_of([3, 4, 5], [0, 1]) == [3, [4, 5]]

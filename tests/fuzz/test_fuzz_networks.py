@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import torch
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from hiergen.nn import HierarchicalNetwork, Siblings
 from hiergen.nn.lowering import Lowering
-from hiergen.planning.blocks import stage_cost
-from hiergen.planning.plan import StagePlan
 from tests.fuzz.files import stages
-from tests.fuzz.networks import networks, recipe
+from tests.fuzz.networks import networks
 from tests.fuzz.profiles import examples
 
 torch.set_num_threads(1)
@@ -99,85 +93,3 @@ def test_a_cutout_is_a_slice_of_the_logits(network: HierarchicalNetwork, data: s
         for i in range(len(network.nesting.names(part.nesting.depth)))
     }
     assert {"/".join(part.nesting.path(part.nesting.depth, i)) for i in range(len(kept))} <= homes
-
-
-@examples(6, 0.015)
-@given(SMALL, st.data())
-def test_gain_1_changes_nothing_and_others_only_what_is_below(
-    network: HierarchicalNetwork, data: st.DataObject
-) -> None:
-    x = images(network)
-    nodes = network.nodes
-    node = data.draw(st.integers(0, len(nodes) - 1))
-    with torch.no_grad():
-        full = network(x)
-        with network.attend(torch.ones(len(nodes))):
-            assert torch.equal(network(x), full)
-        gains = torch.ones(len(nodes))
-        gains[node] = 1.7
-        with network.attend(gains):
-            steered = network(x)
-            first = network(x[:1])
-        below = set(network.nesting.members(nodes[node].level, nodes[node].branch))
-        others = [c for c in range(network.num_classes) if c not in below]
-        assert torch.equal(steered[:, others], full[:, others])
-        close(first, steered[:1])
-        by_sample = torch.stack([torch.ones(len(nodes)), gains])
-        with network.attend(by_sample):
-            both = network(x)
-        close(both, torch.stack([full[0], steered[1]]))
-
-
-class Counted:
-    """MACs of one sample through plain nn modules and Siblings' kernels, as torch's own counter sees them."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def macs(self, *shape: int) -> int:
-        counts = []
-        for batch in (1, 2):
-            with FlopCounterMode(display=False) as counter, torch.no_grad():
-                self.module(torch.empty(batch, *shape, device="meta"))
-            counts.append(counter.get_total_flops() // 2)
-        return counts[1] - counts[0]
-
-
-@examples(40, 0.055)
-@given(stages(small=False), st.integers(1, 40), st.integers(1, 33), st.integers(1, 33), st.integers(1, 4))
-def test_a_stage_costs_what_is_counted(said: dict[str, Any], channels: int, height: int, width: int, n: int) -> None:
-    act = said.get("act") or "silu"
-    said = said | ({"act": act} if said["block"] == "mbconv" else {})
-    plan = StagePlan(in_channels=channels, **said)
-    cost = stage_cost(plan, height, width)
-    assume(min(cost.height, cost.width) > 0)
-    siblings = Siblings(n, [recipe(channels, said)]).to("meta").eval()
-    assert sum(p.numel() for p in siblings.parameters()) == n * cost.params
-    assert Counted(siblings).macs(channels, height, width) == n * cost.macs
-    y = siblings(torch.empty(1, channels, height, width, device="meta"))
-    assert y.shape == (1, n, plan.out, cost.height, cost.width)
-
-
-@examples(6, 0.01)
-@given(SMALL, st.data())
-def test_training_is_the_same_in_every_lowering(network: HierarchicalNetwork, data: st.DataObject) -> None:
-    """Gradients and running statistics of one step in double precision: fused against one branch after the other."""
-    x = images(network, 3).double()
-    network = network.double().train()
-    before = {name: t.clone() for name, t in network.state_dict().items()}
-
-    def step(lowerings: list[Any]) -> list[Tensor]:
-        network.load_state_dict(before)
-        network.zero_grad()
-        for level, lowering in zip(network.levels, lowerings, strict=True):
-            level.lowering = lowering
-        torch.tanh(network(x)).sum().backward()
-        return [p.grad.clone() for p in network.parameters() if p.grad is not None] + [
-            b.clone() for b in network.buffers()
-        ]
-
-    k = len(network.levels)
-    plain = step([Lowering("loop")] * k)
-    fused = step([data.draw(LOWERINGS) for _ in range(k)])
-    for a, b in itertools.zip_longest(plain, fused):
-        assert (a - b).abs().max() <= 1e-7 * (1 + a.abs().max())

@@ -117,17 +117,6 @@ def test_a_confusion_that_no_float_holds(hiergen: Run, write: Write) -> None:
     refused(ran, "c.json", "is no count", "numbers from 0")
 
 
-def test_confusions_of_which_one_names_no_class(hiergen: Run, write: Write) -> None:
-    classes = ["tabby", "pug", "beagle", "minivan"]
-    entries = [{"id": c, "images": 9, "accuracy": 0.5, "confused_with": "pug", "confused": 3} for c in classes]
-    path, words = write(START + f"classes: {classes}\n"), ("--by", "confusions", "--groups", "2", "--confusions")
-    counts = write(json.dumps({"classes": entries}), "c.json")
-    assert hiergen("suggest", path, *words, counts, "-o", path.with_name("o.yaml")).code == 0
-    del entries[2]["id"]
-    counts = write(json.dumps({"classes": entries}), "c.json")
-    refused(hiergen("suggest", path, *words, counts), "c.json: says not which class is which")
-
-
 def test_a_checkpoint_of_the_old_format_with_a_wrong_storage(hiergen: Run, write: Write) -> None:
     out = io.BytesIO()
     torch.save({"w": torch.ones(2)}, out, _use_new_zipfile_serialization=False)

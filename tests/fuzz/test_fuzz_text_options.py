@@ -30,7 +30,9 @@ USUAL: dict[str, list[str]] = {
     "cue": ["cat", "t.yaml"],
     "explore": ["t.yaml", "-o", "o.html"],
     "draw": ["t.yaml", "-o", "o.svg"],
+    "init": ["t.txt", "-o", "o.yaml"],
     "import": ["t.txt", "-o", "o.yaml"],
+    "senses": ["cat", "t.yaml"],
     "suggest": ["t.yaml", "--by", "random", "-o", "o.yaml"],
     "search": ["t.yaml", "--steps", "2", "-o", "o.yaml"],
     "ask": ["t.yaml", "--answers", "none.json", "-o", "o.yaml"],
@@ -46,15 +48,7 @@ USUAL: dict[str, list[str]] = {
     "tune": ["none.py"],
 }
 PATHS = [
-    "folder",
-    "/dev/null",
-    "fifo",
-    "t.yaml",
-    "missing",
-    "missing/x",
-    "link",
-    "/proc/self/nope/x",
-    "empty.yaml",
+    *("folder", "/dev/null", "fifo", "t.yaml", "missing", "missing/x", "link", "/proc/self/nope/x", "empty.yaml"),
     "~no-such-user/x",
 ]
 # They do real work for as long as they are asked to: their own tests bound it.

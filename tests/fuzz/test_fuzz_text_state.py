@@ -15,7 +15,6 @@ from hypothesis import given
 from hiergen.data import feature_cache
 from hiergen.nestings.ask.answers import find_answers, read_answers
 from hiergen.nestings.ask.cache import read_cache
-from hiergen.nestings.ask.questions import Question
 from hiergen.nn import tuning
 from hiergen.nn.lowering import Lowering
 from hiergen.training.recipe import dump_recipe, load_recipe
@@ -60,7 +59,6 @@ TABLE = "\n".join(
 REPORT = "class,name,images,accuracy,confused_with,confused\n" + "\n".join(
     f"{c},{c},10,0.5,{IDS[i - 1]},3" for i, c in enumerate(IDS)
 )
-QUESTIONS: list[Question] = []
 ANSWERS = json.dumps({"answers": [{"item": c, "answer": "animal"} for c in IDS]})
 LINES = "\n".join(["Sure!", "```json", ANSWERS, "```", json.dumps({"item": "pug", "answer": "car"})])
 
@@ -110,12 +108,12 @@ def test_any_answer_of_a_language_model_is_read_or_refused(seed: int) -> None:
     rng = random.Random(seed)
     raw = almost(rng, ANSWERS.encode(), LINES.encode()) if rng.random() < 0.5 else _json(rng, json.loads(ANSWERS))
     text = raw.decode("utf-8", "replace")
-    found = call("find_answers", lambda: find_answers(text * rng.choice((1, 1, 3))))
+    found = call(lambda: find_answers(text * rng.choice((1, 1, 3))))
     assert all(one.answer is not None or one.problem for one in found)
     with folder() as here:
         (here / "a.txt").write_bytes(raw)
         (here / "t.yaml").write_text(TAXONOMY)
-        call("read_answers", lambda: read_answers(here / "a.txt"))
+        call(lambda: read_answers(here / "a.txt"))
         if rng.random() < 0.1:
             command("ask", "t.yaml", "--answers", "a.txt", "-o", "o.yaml")
 
@@ -134,7 +132,7 @@ def test_a_mutated_file_of_answers_is_read_or_refused(seed: int) -> None:
     rng = random.Random(seed)
     with folder() as here:
         (here / "a.json").write_bytes(_json(rng, CACHE))
-        found = call("read_cache", lambda: read_cache(here / "a.json"))
+        found = call(lambda: read_cache(here / "a.json"))
         if found is not None:
             found._dirty = True
             found.save()
@@ -159,7 +157,7 @@ def test_a_mutated_tuning_table_is_read_or_reported(seed: int) -> None:
                     warnings.filterwarnings("ignore", ".*is damaged and ignored", UserWarning)
                     return tuning._saved(here / "l.json")
 
-            found = call("tuning", read)
+            found = call(read)
         tuning._saved.cache_clear()
     for lowering in found.values():
         assert lowering.kind in {"loop", "matmul", "grouped"}
@@ -179,7 +177,7 @@ def test_a_mutated_run_folder_is_read_or_refused(seed: int) -> None:
         kind = rng.randrange(2)
         (here / "r/run.json").write_bytes(_json(rng, RUN) if kind else json.dumps(RUN).encode())
         (here / "r/recipe.yaml").write_bytes(recipe if kind else almost(rng, recipe))
-        call("recorded", lambda: recorded(here / "r", ("epochs=2",) if rng.random() < 0.5 else ()))
+        call(lambda: recorded(here / "r", ("epochs=2",) if rng.random() < 0.5 else ()))
 
 
 KEY = "0" * 32
@@ -208,4 +206,4 @@ def test_a_mutated_feature_cache_is_opened_or_begun_anew(seed: int) -> None:
             assert set(again.missing) <= {0, 1, 2}
             again.close()
 
-        call("feature cache", use)
+        call(use)

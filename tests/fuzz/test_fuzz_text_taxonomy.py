@@ -36,7 +36,7 @@ models:
   One: {single_branch: true, branches: [[{block: mbconv, width: 8, out: 8, kernel: 3, act: silu}]]}
 """
 TINY = b"name: t\nclasses: [a, b, c]\nunplaced: root\nsources: [groups: {g: [a, b]}]\nmodels: {PHL: {}}\n"
-TOY = (HOME / "tests/data/toy.yaml").read_bytes()
+TOY = (HOME / "tests/golden/toy.yaml").read_bytes()
 COMMANDS = [
     *(
         ["validate"],

@@ -15,7 +15,7 @@ from hiergen.models.export import export
 from hiergen.models.load import load_network
 from hiergen.models.weights import save_weights
 
-TOY = (Path(__file__).parent.parent / "data" / "toy.yaml").resolve()
+TOY = (Path(__file__).parent.parent / "golden" / "toy.yaml").resolve()
 
 
 @pytest.fixture(scope="module")

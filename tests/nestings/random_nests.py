@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Nesting
 
-WORDS = ["tabby", "beagle", "church", "tench", "golf ball", "parachute", "gas pump", "chain saw", "organ", "banana"]
-
 
 def file_text(
     ids: Sequence[str], extra: str = "", models: str = "models: {PHL: {}, N2HL: {}, N3HL: {}, N4HL: {}}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,14 +105,6 @@ def test_one_branch_for_all_is_never_cut(taxonomy: Taxonomy) -> None:
     assert plan.cutout_cost(frozenset([3, 4]))[1] == trunk.macs + level.branch_macs + 2 * level.channels
 
 
-def test_wordnet_groups_cost_less_than_random_ones_for_tasks_of_one_kind(taxonomy: Taxonomy) -> None:
-    current = nesting_of(taxonomy, "N3HL")
-    tasks = current.levels[0].members
-    even = [1.0] * len(tasks)
-    random = [expected(taxonomy, shuffled(current, seed), tasks, *even).macs for seed in range(2)]
-    assert expected(taxonomy, current, tasks, *even).macs < min(random)
-
-
 def test_what_does_not_fit_is_refused(taxonomy: Taxonomy) -> None:
     current = nesting_of(taxonomy, "N3HL")
     with pytest.raises(SpecError, match=r"no model 'N3HK'; expected one of PHLlateSP, .* nearest: N3HL"):
@@ -140,14 +130,6 @@ def test_a_backbone_never_measured_has_no_cost(tmp_path: Path, monkeypatch: pyte
     file.write_text("name: odd\nclasses: imagenet100\nmodels: {N2HL: {trunk: {backbone: resnet50}, input_size: 232}}\n")
     taxonomy = load_taxonomy(file)
     assert plan_nesting(taxonomy, nesting_of(taxonomy)) is None
-
-
-def test_torch_stays_out() -> None:
-    code = "import sys; from hiergen.planning.from_taxonomy import plan_nesting as p; "
-    code += "from hiergen.nestings.read import nesting_of as g; from hiergen.taxonomy.load import load_taxonomy; "
-    code += f"t = load_taxonomy({str(ROOT / 'taxonomies/imagenet100.yaml')!r}); assert p(t, g(t)); "
-    code += "sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_siblings_stand_side_by_side() -> None:

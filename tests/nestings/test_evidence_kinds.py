@@ -87,9 +87,12 @@ def test_classes_that_wordnet_has_not_stand_with_their_neighbours(load: Load) ->
         assert result[5, 4] == max(result[5, :5])
 
 
-def test_no_class_in_wordnet_is_no_error(load: Load) -> None:
+def test_wordnet_says_so_where_it_has_half_the_classes_or_fewer(load: Load) -> None:
+    with pytest.raises(HiergenError, match="says nothing of 4 of 4 classes"):
+        wordnet_evidence(load(file_text(["qqa", "qqb", "qqc", "qqd"])))
+    taxonomy = load(file_text(["qqa", "tabby", "pug", "qqd", "zebra"]))
+    assert (wordnet_evidence(taxonomy).similarity[0, 1:] == 0).all()
     taxonomy = load(file_text(["qqa", "qqb", "qqc", "qqd"]))
-    assert (wordnet_evidence(taxonomy).similarity[~np.eye(4, dtype=bool)] == 0).all()
     assert names_evidence(taxonomy).similarity.shape == (4, 4)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections import Counter
 from itertools import islice
 
@@ -15,7 +13,8 @@ from scipy.stats import chi2
 from hiergen.nestings.count import sample as module
 from hiergen.nestings.count.constraints import ClassTree, Constraints, UnsatisfiableError
 from hiergen.nestings.count.route import CountRoute, TooLargeError, plan_count
-from hiergen.nestings.count.sample import Stirling, sample_nesting, samples
+from hiergen.nestings.count.sample import sample_nesting, samples
+from tests.helpers import printed_twice
 
 Drawn = tuple[tuple[int, ...], ...]
 TREE = random_tree(random.Random(4), 6)
@@ -134,28 +133,6 @@ def test_large_ones_satisfy_their_constraints() -> None:
     assert all(above.setdefault(g, c) == c for g, c in zip(fine, coarse, strict=True))
 
 
-def test_the_mean_number_of_groups_is_the_counted_one() -> None:
-    """For n = 300: of k = 2, B(n + 1) / B(n) - 1 groups in the mean."""
-    from hiergen.nestings.count.count import count_nestings
-
-    expected = count_nestings(301, 2) / count_nestings(300, 2) - 1
-    drawn = [len(set(levels[0])) for levels in islice(samples(300, 2, seed=1), 60)]
-    mean = sum(drawn) / len(drawn)
-    spread = (sum((d - mean) ** 2 for d in drawn) / 59) ** 0.5
-    assert abs(mean - expected) < 4 * spread / 60**0.5
-
-
-def test_partitions_into_so_many_groups() -> None:
-    table, rng = Stirling(3), random.Random(0)
-    result = Counter(tuple(table.draw(5, 3, rng)) for _ in range(5000))
-    assert len({tuple(sorted(map(tuple, _groups(of)))) for of in result}) == 25  # S(5, 3)
-    assert table.row(5) == [0, 1, 15, 25]
-
-
-def _groups(of: tuple[int, ...]) -> list[list[int]]:
-    return [[i for i, g in enumerate(of) if g == group] for group in set(of)]
-
-
 @pytest.mark.parametrize("constraints", [Constraints(), Constraints(groups=((2, 3), (5, 9))), Constraints(tree=TREE)])
 def test_the_same_seed_gives_the_same_nesting(constraints: Constraints) -> None:
     n = 6 if constraints.tree else 12
@@ -170,13 +147,7 @@ def test_hash_seeds_do_not_matter() -> None:
         "from hiergen import sample_nesting, Constraints as C;"
         "print(sample_nesting(30, 3, C(groups=((3, 4), (8, 8)), cannot_link=((0, 1), (2, 3)), min_size=(2,)), 7))"
     )
-    outs = {
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
-        ).stdout
-        for seed in ("0", "1", "2")
-    }
-    assert len(outs) == 1
+    assert printed_twice(code)
 
 
 def test_what_cannot_be_drawn() -> None:

@@ -32,7 +32,7 @@ from hiergen.nestings.search.objectives import (
 )
 from hiergen.nestings.search.optimise import Neighbourhood, Step, climb, near, optimise, polish
 from hiergen.nestings.search.search import Chance, SearchResult, find_best
-from hiergen.nestings.search.space import MutableNesting, Space, space_of
+from hiergen.nestings.search.space import Space, space_of
 from hiergen.nestings.suggest.evidence import Evidence
 from hiergen.nestings.suggest.shape import Shape
 from hiergen.planning.from_taxonomy import plan_nesting
@@ -390,9 +390,3 @@ def test_what_cannot_be_searched_for(taxonomy: Taxonomy, start: Nesting) -> None
 def test_chance_that_does_not_vary_says_nothing() -> None:
     assert math.isnan(Chance(0.5, 0.0, 0.5).z(0.7, more=True))
     assert Chance(0.5, 0.1, 0.6).z(0.3, more=False) == pytest.approx(2.0)
-
-
-def test_a_nesting_in_place_is_the_one_it_was_made_of() -> None:
-    labels = [[0, 0, 1, 1, 1, 1], [0, 1, 2, 2, 3, 3]]
-    nest = MutableNesting(labels)
-    assert (nest.copy_labels(), nest.size, nest.children) == (labels, [[2, 4], [1, 1, 2, 2]], [[2, 2]])

@@ -106,13 +106,6 @@ def test_a_phl_has_no_correlation_and_resolves_nothing() -> None:
     assert triplet_distance(nest("ab"), nest("aa")) == 0
 
 
-def test_a_thousand_classes() -> None:
-    a, b = random_nest(1000, (10, 5), 0), random_nest(1000, (6, 3, 3), 1)
-    rng = np.random.default_rng(0)
-    drawn = [closest(a, *t) != closest(b, *t) for t in rng.integers(0, 1000, (4000, 3)).tolist() if len(set(t)) == 3]
-    assert triplet_distance(a, b) == pytest.approx(np.mean(drawn), abs=0.03)
-
-
 def test_classes_in_another_order_are_refused() -> None:
     a = nest("aabb")
     with pytest.raises(ValueError, match="different classes"):

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from hiergen.errors import HiergenError
 from hiergen.nn import HierarchicalNetwork, Siblings
 from hiergen.nn.coarse import CoarseFirst, within_budget, within_threshold
 from hiergen.nn.macs import network_macs
+from tests.helpers import counted_macs, message
 from tests.nn.network_cases import Tiny, TinyViT
 from tests.nn.steering_cases import Nested, lively
 
@@ -103,12 +102,7 @@ def test_skipped_branches_do_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", [Nested, Tiny])  # a transformer's attention has products without weights
 def test_macs_are_what_torch_counts(kind: type[HierarchicalNetwork]) -> None:
     network = kind().eval()
-    counts = []
-    for batch in (1, 2):
-        with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-            kind().eval()(torch.empty(batch, 3, 64, 64))
-        counts.append(counter.get_total_flops() // 2)
-    assert network_macs(network).total(network) == counts[1] - counts[0]
+    assert network_macs(network).total(network) == counted_macs(kind().to("meta").eval(), 3, 64, 64)
 
 
 def test_macs_of_a_group_are_what_its_cutout_spends() -> None:
@@ -216,11 +210,6 @@ def test_a_budget_is_kept_and_at_least_half_as_good_as_the_best_choice() -> None
 
 
 def test_bad_input(coarse: CoarseFirst) -> None:
-    def message(act: Any) -> str:
-        with pytest.raises(HiergenError) as caught:
-            act()
-        return str(caught.value)
-
     network = coarse.network
     assert "TinyViT has no groups" in message(lambda: CoarseFirst(TinyViT()))
     assert "no level of groups 3; expected 1..2" in message(lambda: CoarseFirst(network, 3))

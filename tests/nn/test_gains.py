@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hiergen.errors import HiergenError
 from hiergen.nn import ClassHeads, HierarchicalNetwork, Siblings
 from hiergen.nn.lowering import Run, Span, Stack
+from tests.helpers import message
 from tests.nn.network_cases import Tiny, TinyViT
 from tests.nn.steering_cases import lively
 
@@ -135,18 +136,6 @@ def test_nested_blocks_multiply_and_end(network: HierarchicalNetwork) -> None:
     assert torch.equal(network(X), plain)
 
 
-@torch.no_grad()
-def test_active_classes_masks_and_gains_together(network: HierarchicalNetwork) -> None:
-    masks = torch.tensor([[1, 0, 1, 0, 1], [0, 1, 0, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]], dtype=torch.bool)
-    gains = torch.rand(4, len(network.nodes), generator=torch.Generator().manual_seed(0)) * 2
-    with network.attend(gains):
-        full = network(X)
-        some = network(X, classes=masks)
-        few = network(X, classes=["pug", "van"])
-    torch.testing.assert_close(some, full.masked_fill(~masks, float("-inf")), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(few, full[:, [1, 4]], atol=1e-4, rtol=1e-4)
-
-
 def test_training_step_and_gradients_of_the_gains(network: HierarchicalNetwork) -> None:
     """In training mode gains act too, and can be learnt; a gain of 0 leaves nothing before it to learn."""
     network.train()
@@ -202,12 +191,6 @@ def test_gains_that_cannot_be(network: HierarchicalNetwork, bad: float) -> None:
         with pytest.raises(HiergenError) as caught, network.attend(gains):
             pass
         assert f"expected a finite number from 0 up, got {bad:g}" in str(caught.value)
-
-
-def message(act: Callable[[], object]) -> str:
-    with pytest.raises(HiergenError) as caught:
-        act()
-    return str(caught.value)
 
 
 def test_bad_input(network: HierarchicalNetwork) -> None:

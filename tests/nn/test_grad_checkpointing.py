@@ -75,11 +75,3 @@ def test_only_the_answer_of_a_level_is_kept(recipe: Bottlenecks | ConvNeXts) -> 
     rows = x.numel() * x.element_size()  # the input in the order that branches read
     assert saved_bytes(level, x) <= rows
     assert plain > 100 * rows
-
-
-def test_nothing_is_recomputed_where_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hiergen.nn.siblings.checkpoint", None)
-    level = Siblings(3, [Bottlenecks(8, 4, 16)])
-    level.grad_checkpointing = True
-    with torch.no_grad():
-        assert level(torch.randn(2, 8, 4, 4)).shape == (2, 3, 16, 4, 4)

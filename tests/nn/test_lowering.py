@@ -194,22 +194,6 @@ def test_the_callers_maps_are_left_alone(name: str) -> None:
 
 
 @EVAL_AND_TRAIN
-@pytest.mark.parametrize("name", LOWERINGS)
-def test_numeric_gradients(name: str, training: bool) -> None:
-    stages = [Bottlenecks(2, 2, 3, stride=2), ConvNeXts(3, 2, 3, stride=2, grn=True)]
-    siblings = randomized(Siblings(3, stages, parents=[0, 0, 1])).double().train(training)
-    siblings.lowering = LOWERINGS[name]
-    x = maps_for(siblings, 2, 4, 4).requires_grad_()
-    names = [name for name, _ in siblings.named_parameters()]
-
-    def call(x: Tensor, *weights: Tensor) -> Tensor:
-        return torch.func.functional_call(siblings, dict(zip(names, weights, strict=True)), (x,))
-
-    weights = [p.detach().clone().requires_grad_() for p in siblings.parameters()]
-    assert torch.autograd.gradcheck(call, (x, *weights), fast_mode=True)
-
-
-@EVAL_AND_TRAIN
 @pytest.mark.parametrize("tree", ["shared", "sorted"])
 @pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
 def test_autocast(stages: list, tree: str, training: bool) -> None:

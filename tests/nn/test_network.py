@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import pytest
 import timm
 import torch
 from network_cases import PHL, OneBranch, Tiny, TinyViT, Unsorted, lively
 from timm.data import resolve_model_data_config
 from timm.optim import create_optimizer_v2
-from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from hiergen.errors import HiergenError
-from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Siblings, Trunk
+from hiergen.nn import Siblings
 
 
 @pytest.fixture
@@ -53,22 +49,6 @@ def test_features_and_head_are_the_two_halves(net: Tiny) -> None:
     torch.testing.assert_close(net(x), torch.cat([net(one[None]) for one in x]), atol=1e-5, rtol=1e-4)
 
 
-def test_phl_has_the_papers_size() -> None:
-    """Kelm et al., Table 2: PHLlateSP on ResNet50, Imagenette's 10 classes, and the cutout of 5."""
-
-    class PHLlateSP(HierarchicalNetwork):
-        def __init__(self, classes: int) -> None:
-            super().__init__()
-            stages = [Bottlenecks(1024, 64, 96, depth=3, stride=2), Bottlenecks(96, 128, 512, depth=3)]
-            self.trunk = Trunk("resnet50", until="layer3")
-            self.level1 = Siblings(classes, stages)
-            self.head = ClassHeads(classes, 512)
-
-    with torch.device("meta"):
-        assert sum(p.numel() for p in PHLlateSP(10).parameters()) == 19_986_506
-        assert sum(p.numel() for p in PHLlateSP(5).parameters()) == 14_264_901
-
-
 def test_contract_attributes(net: Tiny) -> None:
     assert (net.num_classes, net.num_features, net.head_hidden_size) == (5, 10, 10)
     cfg = net.default_cfg
@@ -92,34 +72,6 @@ def test_resetting_the_classifier_is_refused_unless_nothing_changes(net: Tiny) -
         net.reset_classifier(5, "max")
 
 
-@pytest.mark.parametrize("layer_decay", [None, 0.75])
-def test_optimizer_decays_weights_only(net: Tiny, layer_decay: float | None) -> None:
-    optimizer = create_optimizer_v2(net, "adamw", lr=1e-3, weight_decay=0.05, layer_decay=layer_decay)
-    of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    assert len(of) == len(list(net.parameters()))
-    for name, p in net.named_parameters():
-        is_weight = p.ndim > 2 or name == "head.weight"
-        assert (of[id(p)]["weight_decay"] > 0) == is_weight, name
-    if layer_decay is None:
-        return
-    scales = [
-        of[id(net.get_parameter(name))]["lr_scale"]
-        for name in (
-            "trunk.model.conv1.weight",
-            "trunk.model.layer1.0.conv1.weight",
-            "level1.stages.0.0.conv1.weight",
-            "level2.stages.0.0.conv1.weight",
-            "level2.stages.1.blocks.0.conv_dw.weight",
-            "level3.stages.0.blocks.0.mlp.fc1.weight",
-            "head.weight",
-        )
-    ]
-    assert scales == sorted(set(scales))
-    assert scales[-1] == 1
-    coarse = net.group_matcher(coarse=True)
-    assert coarse("level2.stages.0.0.conv1.weight") == coarse("level2.stages.1.blocks.0.conv_dw.weight")
-
-
 def test_a_transformers_position_embedding_does_not_decay() -> None:
     net = TinyViT()
     assert "trunk.model.pos_embed" in net.no_weight_decay()
@@ -139,30 +91,3 @@ def test_one_step_trains_every_path_at_once(net: Tiny) -> None:
         rows = p.grad if name.startswith("level") else p.grad[None]
         assert (rows.flatten(1).abs().sum(1) > 0).all(), name
     assert net.level3.stages[0].blocks[0].norm.weight.grad is not None
-
-
-def test_ema_copies_and_the_state_dict_round_trip(net: Tiny) -> None:
-    x = torch.randn(2, 3, 64, 64)
-    want = net(x)
-    ema = ModelEmaV3(net, decay=0.5)
-    loaded = Tiny().eval()
-    loaded.load_state_dict(net.state_dict())
-    copies = [ema.module, loaded, copy.deepcopy(net), pickle.loads(pickle.dumps(net))]  # noqa: S301
-    for other in copies:
-        torch.testing.assert_close(other(x), want, atol=0, rtol=0)
-    old = net.head.weight.detach().clone()
-    with torch.no_grad():
-        net.head.weight.add_(1)
-    ema.update(net)
-    torch.testing.assert_close(ema.module.head.weight, old + 0.5)
-
-
-def test_gradient_checkpointing_changes_no_gradient(net: Tiny) -> None:
-    x = torch.randn(2, 3, 64, 64)
-    net(x).sum().backward()
-    want = net.trunk.model.conv1.weight.grad.clone()
-    net.zero_grad()
-    net.set_grad_checkpointing()
-    assert net.trunk.model.grad_checkpointing
-    net(x).sum().backward()
-    torch.testing.assert_close(net.trunk.model.conv1.weight.grad, want, atol=1e-4, rtol=1e-4)

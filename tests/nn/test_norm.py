@@ -92,18 +92,6 @@ def test_a_large_mean_does_not_eat_the_variance(layout: str) -> None:
     assert (y.double() - (exact - mean) / (var * 4095 / 4096 + 1e-5).sqrt()).abs().max() < 5e-3
 
 
-@pytest.mark.parametrize("layout", ["rows", "folded", "planes"])
-def test_numeric_gradients(layout: str) -> None:
-    x = LAYOUTS[layout](values((3, 2, 2), torch.float64)).detach().requires_grad_()
-    skip = values((3, 2, 2), torch.float64).flip(2).requires_grad_()
-    weight, bias = (torch.randn(N, C, dtype=torch.float64, requires_grad=True) for _ in range(2))
-
-    def call(x: Tensor, weight: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
-        return batch_norm(x, weight, bias, None, skip=skip, momentum=0.1, eps=1e-5, dims=(1, 2, 3), relu=True)
-
-    assert torch.autograd.gradcheck(call, (x, weight, bias, skip))
-
-
 @pytest.mark.parametrize("layout", ["rows", "folded"])
 @pytest.mark.parametrize("needed", range(1, 16))
 def test_only_the_gradients_that_are_needed(layout: str, needed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from timm.models import resolve_model_input_args
 
 from hiergen.errors import HiergenError
 from hiergen.nn import register
+from tests.helpers import imported
 
 SOURCE = """
 from network_cases import Tiny
@@ -27,14 +27,6 @@ class N3HL(Tiny):
 
 register(N3HL, "nn_test_n3hl")
 """
-
-
-def imported(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import torch
-from network_cases import LOWERINGS, RAGGED, STAGES, branch, randomized
+from network_cases import LOWERINGS, RAGGED, STAGES, randomized
 from timm.models.convnext import ConvNeXtStage
 from timm.models.convnext import LayerNorm as TimmLayerNorm
 from timm.models.convnext import LayerNorm2d as TimmLayerNorm2d
@@ -23,34 +23,6 @@ WAYS = ["loop", "matmul/2", "grouped/all", "auto"]
 def row(tensor: Tensor, index: int) -> Tensor:
     """One branch's tensor as timm has it: kernels are stored channels-last."""
     return tensor[index].permute(0, 3, 1, 2) if tensor.ndim == 5 else tensor[index]
-
-
-@pytest.mark.parametrize("parents", [None, RAGGED], ids=["shared", "ragged"])
-@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
-def test_fused_equals_a_loop_over_branches(stages: list, training: bool, parents: list[int] | None) -> None:
-    siblings = randomized(Siblings(5, stages, parents=parents)).train(training)
-    x = torch.randn(3, 6, 7, 6) if parents is None else torch.randn(3, 4, 6, 7, 6)
-    alone = [branch(siblings, i) for i in range(5)]
-    x1, x2 = x.clone().requires_grad_(), x.clone().requires_grad_()
-
-    fused = siblings(x1)
-    loop = torch.cat([one(x2 if parents is None else x2[:, parents[i]]) for i, one in enumerate(alone)], dim=1)
-    torch.testing.assert_close(fused, loop, atol=1e-5, rtol=1e-5)
-    assert siblings.map_size(7, 6) == tuple(fused.shape[-2:])
-
-    upstream = torch.randn_like(fused)
-    (fused * upstream).mean().backward()
-    (loop * upstream).mean().backward()
-    torch.testing.assert_close(x1.grad, x2.grad, atol=1e-5, rtol=1e-4)
-    for name, parameter in siblings.named_parameters():
-        rows = torch.cat([one.get_parameter(name).grad for one in alone])
-        torch.testing.assert_close(parameter.grad, rows, atol=1e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
-    for name, buffer in siblings.named_buffers():
-        if "gather" not in name:
-            rows = torch.cat([one.get_buffer(name) for one in alone])
-            torch.testing.assert_close(buffer, rows, atol=1e-5, rtol=1e-5)
-            assert not name.endswith("num_batches_tracked") or buffer.tolist() == [int(training)] * 5
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
@@ -95,43 +67,6 @@ def test_a_branch_is_a_timm_convnext_stage(name: str, channels: int, stride: int
         torch.testing.assert_close(siblings(x)[:, i], timm(x), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
-def test_eval_treats_samples_alone_and_keeps_their_order(stages: list) -> None:
-    siblings = randomized(Siblings(5, stages, parents=RAGGED)).eval()
-    x = torch.randn(4, 4, 6, 8, 8)
-    together = siblings(x)
-    torch.testing.assert_close(together, torch.cat([siblings(one[None]) for one in x]), atol=1e-5, rtol=1e-5)
-    order = torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(siblings(x[order]), together[order], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
-@pytest.mark.parametrize("parents", [None, RAGGED], ids=["shared", "ragged"])
-def test_channels_last_and_autocast(stages: list, parents: list[int] | None) -> None:
-    siblings = Siblings(5, stages, parents=parents).eval()
-    x = torch.randn(2, 6, 8, 8) if parents is None else torch.randn(2, 4, 6, 8, 8)
-    plain = siblings(x)
-    last = x.to(memory_format=torch.channels_last) if parents is None else x.permute(0, 1, 3, 4, 2).contiguous()
-    last = last if parents is None else last.permute(0, 1, 4, 2, 3)
-    torch.testing.assert_close(siblings(last), plain, atol=1e-5, rtol=1e-5)
-    with torch.autocast("cpu", torch.bfloat16):
-        half = siblings(x)
-    torch.testing.assert_close(half.float(), plain, atol=0.1, rtol=0.1)
-    half.float().mean().backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in siblings.parameters())
-
-
-@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES)
-def test_selecting_rows_is_a_cutout(stages: list) -> None:
-    full = randomized(Siblings(5, stages, parents=RAGGED)).eval()
-    keep = [4, 1]
-    small = Siblings(2, stages, parents=[RAGGED[i] for i in keep]).eval()
-    small.load_state_dict({k: v.index_select(0, torch.tensor(keep)) for k, v in full.state_dict().items()})
-    x = torch.randn(2, 4, 6, 8, 8)
-    torch.testing.assert_close(small(x), full(x)[:, keep], atol=1e-5, rtol=1e-5)
-    assert small(x).abs().sum() > 0
-
-
 @pytest.mark.parametrize("parents", [None, RAGGED], ids=["shared", "ragged"])
 @pytest.mark.parametrize("name", WAYS)
 def test_chosen_branches_read_their_own_parents(name: str, parents: list[int] | None) -> None:
@@ -173,15 +108,6 @@ def test_init_is_timms_and_differs_between_branches() -> None:
     assert stage.blocks[0].gamma.eq(1e-6).all()
     for weight in (block.conv1.weight, stage.blocks[0].conv_dw.weight, stage.downsample[1].weight):
         assert (weight[0] - weight[1]).abs().min() > 0
-
-
-def test_phl_late_sp_has_the_papers_parameters() -> None:
-    """Kelm et al., Table 2: 1,144,321 per class branch."""
-    stages = [Bottlenecks(1024, 64, 96, depth=3, stride=2), Bottlenecks(96, 128, 512, depth=3)]
-    with torch.device("meta"):
-        for classes in (1, 5, 10):
-            parts = (Siblings(classes, stages), ClassHeads(classes, 512))
-            assert sum(p.numel() for part in parts for p in part.parameters()) == classes * 1_144_321
 
 
 def test_every_tensor_has_one_row_per_branch() -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
 from network_cases import Tiny
-from PIL import Image
-from timm.data import create_transform, resolve_model_data_config
 from timm.layers import convert_sync_batchnorm
 from timm.models import load_checkpoint, model_parameters, resume_checkpoint
 from timm.optim import create_optimizer_v2
@@ -101,34 +97,12 @@ def test_ema_averages_parameters_and_statistics(net: Scripted, x: Tensor) -> Non
         assert not changes or not torch.equal(before[name], now), name
 
 
-def test_features_and_head(net: Scripted, x: Tensor) -> None:
-    features = net.forward_features(x)
-    pooled = net.forward_head(features, pre_logits=True)
-    assert pooled.shape == (4, net.num_classes, net.num_features)
-    torch.testing.assert_close(pooled, features.mean((3, 4)))
-    rows = net.head.parents or range(net.num_classes)
-    each = zip(rows, net.head.weight, net.head.bias, strict=True)
-    by_hand = torch.stack([pooled[:, row] @ weight + bias for row, weight, bias in each], 1)
-    torch.testing.assert_close(net(x), by_hand, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(net.forward_head(features), by_hand, atol=1e-5, rtol=1e-4)
-
-
 @pytest.mark.parametrize("options", [{"features_only": True}, {"features_only": True, "out_indices": (1, 2)}])
 def test_features_only_is_refused_with_what_works(options: dict) -> None:
     message = rf"{NAME}: features_only is not possible: .*forward_features.*model\.trunk"
     with pytest.raises(HiergenError, match=message):
         timm.create_model(NAME, **options)
     assert timm.create_model(NAME, features_only=False).num_classes == 5
-
-
-def test_images_are_prepared_as_the_backbone_wants(net: Scripted) -> None:
-    config = resolve_model_data_config(net)
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 80, 3), dtype=np.uint8)
-    image = create_transform(**config, is_training=False)(Image.fromarray(pixels))
-    backbone = resolve_model_data_config(timm.create_model("resnet18"))
-    want = create_transform(**{**backbone, "input_size": (3, 64, 64)}, is_training=False)(Image.fromarray(pixels))
-    assert image.shape == (3, 64, 64)
-    assert torch.equal(image, want)
 
 
 def test_only_weights_decay_and_deep_layers_less(net: Scripted) -> None:
@@ -205,18 +179,6 @@ def test_channels_last_and_bfloat16_as_the_benchmark_runs_them(net: Scripted, x:
     assert (half.float() - want).abs().max() / want.abs().max() < 0.05
 
 
-def test_a_training_step_under_autocast(net: Scripted, x: Tensor) -> None:
-    def gradients(precise: bool) -> Tensor:
-        net.train().zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
-            loss = torch.nn.functional.cross_entropy(net(x), torch.tensor([0, 1, 2, 3]))
-        loss.backward()
-        return torch.cat([p.grad.flatten() for name, p in net.named_parameters() if name.startswith("level3")])
-
-    want, low = gradients(True), gradients(False)
-    assert torch.nn.functional.cosine_similarity(want, low, dim=0) > 0.98
-
-
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
 def test_compiled_it_is_one_graph_with_the_same_logits(net: Scripted, x: Tensor) -> None:
     torch._dynamo.reset()
@@ -229,12 +191,3 @@ def test_compiled_it_is_one_graph_with_the_same_logits(net: Scripted, x: Tensor)
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(net, backend=backend, fullgraph=True)(x), net(x), atol=1e-5, rtol=1e-4)
     assert len(graphs) == 1
-
-
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
-@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
-def test_inductor_compiles_a_level(net: Scripted, x: Tensor) -> None:
-    torch._dynamo.reset()
-    with torch.no_grad():
-        maps = net.trunk(x)
-        torch.testing.assert_close(torch.compile(net.level1)(maps), net.level1(maps), atol=1e-5, rtol=1e-4)

@@ -20,7 +20,6 @@ import hiergen
 
 pytest.importorskip("hatchling", reason="hatchling builds the wheel")
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "hiergen"
 NEEDED = (
     "py.typed",
     "codegen/templates/module.py.j2",

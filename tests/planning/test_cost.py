@@ -6,8 +6,6 @@ import importlib
 
 import pytest
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.nn import Bottlenecks, ConvNeXts, InvertedResiduals, Siblings
 from hiergen.nn.macs import count_macs, count_params
@@ -17,18 +15,9 @@ from hiergen.planning.from_taxonomy import plan_models
 from hiergen.planning.measure import measure_backbone
 from hiergen.planning.plan import Plan, StagePlan
 from hiergen.taxonomy.load import load_taxonomy
+from tests.helpers import counted_macs
 
 TAXONOMIES = ("imagenette", "imagewoof", "imagenet100", "imagenet1k", "tiny-imagenet-100")
-
-
-def all_macs(module: nn.Module, *shape: int) -> int:
-    """MACs per image: what two images take beyond one, so that work on weights alone does not count."""
-    counts = []
-    for batch in (1, 2):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            module(torch.empty(batch, *shape, device="meta"))
-        counts.append(counter.get_total_flops() // 2)
-    return counts[1] - counts[0]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +47,7 @@ def test_stage_cost_is_what_torch_counts(stage: StagePlan, side: tuple[int, int]
         recipe = ConvNeXts(stage.in_channels, stage.width, stage.out, depth=stage.depth, stride=stage.stride, grn=grn)
     module = Siblings(3, [recipe]).to("meta")
     assert count_params(module) == 3 * cost.params
-    assert all_macs(module, stage.in_channels, *side) == 3 * cost.macs
+    assert counted_macs(module, stage.in_channels, *side) == 3 * cost.macs
     out = module(torch.empty(1, stage.in_channels, *side, device="meta"))
     assert out.shape == (1, 3, stage.out, cost.height, cost.width)
 
@@ -81,7 +70,7 @@ def test_shipped_models_cost_what_their_plans_say(plan: Plan) -> None:
     with torch.device("meta"):
         model = getattr(module, plan.model)().eval()
     assert count_params(model) == plan.params
-    assert all_macs(model, *plan.trunk.input_size) == plan.macs
+    assert counted_macs(model, *plan.trunk.input_size) == plan.macs
     x = torch.empty(1, *plan.trunk.input_size, device="meta")
     assert model.trunk(x).shape[1:] == (plan.trunk.channels, plan.trunk.height, plan.trunk.width)
     for level, built in zip(plan.levels, model.levels, strict=True):
@@ -101,22 +90,9 @@ def test_papers_phllatesp_and_its_cutout_of_five() -> None:
 
 
 FAMILIES = [
-    "resnet18",
-    "resnext50_32x4d",
-    "seresnet50",
-    "convnext_atto",
-    "convnextv2_atto",
-    "efficientnet_b0",
-    "tf_efficientnet_lite0",
-    "mobilenetv2_100",
-    "mobilenetv3_small_100",
-    "mobilenetv4_conv_small",
-    "regnetx_004",
-    "regnety_004",
-    "densenet121",
-    "ghostnet_100",
-    "vit_tiny_patch16_224",
-    "swin_tiny_patch4_window7_224",
+    *("resnet18", "resnext50_32x4d", "seresnet50", "convnext_atto", "convnextv2_atto", "efficientnet_b0"),
+    *("tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv4_conv_small", "regnetx_004"),
+    *("regnety_004", "densenet121", "ghostnet_100", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"),
 ]
 
 

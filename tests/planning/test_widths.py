@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from hiergen.errors import PlanError
-from hiergen.planning.budget import SMALLEST, WIDEST, BudgetCost, Widths, _Solver, solve_widths
+from hiergen.planning.budget import SMALLEST, WIDEST, BudgetCost, Widths, solve_widths
 
 Costs = Callable[[Widths], BudgetCost]
 
@@ -117,10 +117,3 @@ def test_budgets_are_filled_and_what_is_left_is_no_use() -> None:
                 assert not fits((*widths[:level], wider, *widths[level + 1 :])), (branches, ratio, widths, wider)
         assert calls < 6_000, calls
         assert min(map(min, widths)) >= SMALLEST
-
-
-def test_a_step_narrows_nothing() -> None:
-    solver = _Solver(network(0, 64, (5,)), 1, 0.25, 10**6, None, BudgetCost(0, 0, ()))
-    for width, out in ((96, 40), (96, 16), (8, 8), (400, 96)):
-        for ((wider, other),) in solver._wider(((width, out),), 0, 8):
-            assert (wider - width, other - out) in {(8, 0), (0, 8), (8, 8)}

@@ -125,6 +125,10 @@ def test_a_name_is_a_string_literal_and_nothing_else(name: str, write: Write, hi
     assert found.count(name) in (3, 4)  # its id and name, in a group, and perhaps in WordNet
     assert {f"{name[:190]} group", f"{name[:190]} 2"} <= set(found)
     assert all(c == "\n" or c.isprintable() for c in source)
+    for words in (["show"], ["show", "--merged"], ["show", "--conflicts"], ["show", "--json"], ["validate"]):
+        ran = hiergen(*words, "t.yaml")
+        assert (ran.code, ran.err) == (0, "")
+    assert name in hiergen("show", "t.yaml").out.replace("\n", "")
 
 
 @pytest.mark.parametrize("char", REFUSED, ids=ascii)

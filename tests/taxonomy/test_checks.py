@@ -73,9 +73,41 @@ CASES = {
         "same name",
         spec(models="{a-b: {levels: 1}, AB: {levels: 1}}"),
     ),
-    "W101": (spec(classes="[crane, beagle]"), "'crane' has", spec(classes="[crane.n.05, beagle.n.01]")),
+    "W101": (spec(classes="[crane, beagle]"), "'crane' is taken as", spec(classes="[crane.n.05, beagle.n.01]")),
+    "W102": (
+        spec("names: {n02123045: zebra}", classes="[n02123045, beagle.n.01]"),
+        "is called 'zebra', which is n02391049 (zebra.n.01), but is tabby.n.01",
+        spec("names: {n02123045: cat}", classes="[n02123045, beagle.n.01]"),
+    ),
+    "W103": (
+        spec(classes="[apple___scab, apple___rot, grape___rot, grape___mildew]"),
+        "4 class names are read as paths, 'apple___scab' and others: groups 'apple', 'grape'",
+        spec(classes="[beagle, tench, banjo, zebra]"),
+    ),
     "W301": (groups("{a: [tabby, beagle]}"), "lost to a stronger claim", groups("{a: [tabby, tiger cat]}")),
     "W302": (spec(), "set aside by the rule 'deepest'", spec("sources: [imagenet-superclass]", classes="[cock, hen]")),
+    "W403": (
+        spec(
+            "sources: [groups: {a: [{b: [tabby, tiger cat]}, beagle], c: [toucan, {d: [zebra, hen]}]}]",
+            classes="[tabby, tiger cat, beagle, toucan, zebra, hen]",
+            models="{N2HL: {}}",
+        ),
+        "N2HL: 2 groups of the file joined or skipped: ",
+        spec("sources: [groups: {a: [tabby, beagle], c: [toucan, zebra]}]", classes="[tabby, beagle, toucan, zebra]"),
+    ),
+    "W404": (
+        spec(
+            "sources: [groups: {a: [cat, beagle, zebra, hen, tench, lemon, banjo], b: [pug, toucan]}]",
+            classes="[cat, beagle, zebra, hen, tench, lemon, banjo, pug, toucan]",
+            models="{N2HL: {}}",
+        ),
+        "N2HL, level 1: 7 of 9 classes are in 'a'",
+        spec(
+            "sources: [groups: {a: [cat, beagle, zebra, hen, tench], b: [pug, toucan, lemon, banjo]}]",
+            classes="[cat, beagle, zebra, hen, tench, lemon, banjo, pug, toucan]",
+            models="{N2HL: {}}",
+        ),
+    ),
     "W501": (
         spec(models="{PHL: {trunk: {backbone: resnet10t}}}"),
         "never measured here",

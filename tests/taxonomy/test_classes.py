@@ -110,18 +110,19 @@ def test_plain_names_get_a_sense_and_a_warning(tmp_path: Path, write: Write) -> 
     assert senses == {
         "aquarium_fish": "fish.n.01",
         "cat": "cat.n.01",
-        "crane": "crane.n.04",
+        "crane": "crane.n.05",  # among animals
         "dog": "dog.n.01",
         "zebra": "zebra.n.01",
     }
     warned = {f.message.split("'")[1]: f.message for f in validate(path) if f.code == "W101"}
     assert set(warned) == {"aquarium_fish", "cat", "crane", "dog"}  # zebra has one sense
-    assert "placed below its head word fish.n.01" in warned["aquarium_fish"]
-    assert "has 5 senses: taken as crane.n.04 (lifts and moves heavy objects" in warned["crane"]
-    assert all("overrule it under 'synsets:'" in message for message in warned.values())
-    write(text("{imagefolder: images}", "synsets: {crane: crane.n.05, cat: n02121620}"))
+    assert "is taken as a kind of fish.n.01 (any of various mostly cold-blooded" in warned["aquarium_fish"]
+    assert "is taken as crane.n.05 (large long-necked wading bird" in warned["crane"]
+    assert "\n  crane: crane.n.04  # lifts and moves heavy objects" in warned["crane"]
+    assert all("if another is meant, under 'synsets:'" in message for message in warned.values())
+    write(text("{imagefolder: images}", "synsets: {crane: crane.n.04, cat: n02121620}"))
     taxonomy = load_taxonomy(path)
-    assert {c.id: c.synset for c in taxonomy.classes}["crane"] == wordnet.resolve("crane.n.05")
+    assert {c.id: c.synset for c in taxonomy.classes}["crane"] == wordnet.resolve("crane.n.04")
     assert {f.message.split("'")[1] for f in validate(path) if f.code == "W101"} == {"aquarium_fish", "dog"}
 
 
@@ -159,7 +160,7 @@ def test_a_name_says_what_an_id_does_not(load: Load) -> None:
 def test_a_guess_by_name_is_said(write: Write) -> None:
     path = write(text("[sku_1, tench]", "names: {sku_1: crane}"))
     (warning,) = [f.message for f in validate(path) if f.code == "W101"]
-    assert warning.startswith("class 'sku_1' is called 'crane', which has ")
+    assert warning.startswith("class 'sku_1' ('crane') is taken as a kind of crane.n.05 ")
 
 
 @pytest.mark.parametrize("name", ["digits", "imagenet100", "yard"])

@@ -160,15 +160,6 @@ def test_awkward_trees_are_cut_at_the_least_cost(text: str, options: NestingOpti
         check_exact(tree, levels, options)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_the_order_in_which_nodes_were_added_is_nothing(seed: int) -> None:
-    rng = random.Random(seed)
-    tree = contract(toy.tree_of(toy.random_text(rng, [f"c{i}" for i in range(20)])))
-    for levels in range(1, min(max(depths(tree).values()), 4) + 1):
-        cuts = [nest.solve(contract(toy.shuffled(rng, tree)), levels, NestingOptions(max_children=4)) for _ in range(3)]
-        assert cuts[0] == cuts[1] == cuts[2]
-
-
 # a contracted tree, and how `complete` gathers classes that stand beside groups
 COMPLETED = [
     ("a b", "a b"),

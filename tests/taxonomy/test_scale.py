@@ -17,10 +17,10 @@ from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy import knapsack
 from hiergen.taxonomy.levels import nest_tree
 from hiergen.taxonomy.load import load_taxonomy
-from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.spec import NestingOptions as Options
 from hiergen.taxonomy.tree import contract
 from hiergen.taxonomy.wordnet.nouns import default
+from tests.taxonomy.test_nesting import check_nesting
 
 
 def nouns(count: int) -> list[str]:
@@ -38,21 +38,12 @@ def spec(folder: Path, ids: list[str], more: str = "") -> Path:
     return file
 
 
-def check(nesting: Nesting, levels: int, classes: int) -> None:
-    assert nesting.depth == levels
-    for j, groups in enumerate([v.groups for v in nesting.levels]):
-        assert sorted(c for group in groups for c in group.classes) == list(range(classes))
-        assert len({group.name for group in groups}) == len(groups)
-        for group in groups:
-            assert j == 0 or set(group.classes) <= set(nesting.levels[j - 1].groups[group.parent].classes)
-
-
 def test_five_thousand_nouns_are_nested_planned_and_written(tmp_path: Path) -> None:
     ids = nouns(5000)
     taxonomy = load_taxonomy(spec(tmp_path, ids))
     assert [c.id for c in taxonomy.classes] == ids
     for levels in (2, 3):
-        check(taxonomy.nesting_of(levels), levels, 5000)
+        check_nesting(taxonomy.nesting_of(levels), levels, 5000)
     plans = plan_models(taxonomy)
     source = render(plans, "nouns.yaml")
     assert len(source) < 1e6
@@ -127,4 +118,4 @@ def test_a_refined_nesting_may_gather_leftovers_twice() -> None:
     )
     tree, options = contract(toy.tree_of(text)), Options(max_children=2)
     base = nest_tree(tree, 2, options, default())
-    check(nest_tree(tree, 4, options, default(), base=base), 4, 30)
+    check_nesting(nest_tree(tree, 4, options, default(), base=base), 4, 30)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import timm
 import torch
@@ -11,7 +9,6 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ClassHeads, ConvNeXts, HierarchicalNetwork, Siblings, Trunk
-from hiergen.training.blockcopy import sources
 from hiergen.training.initial import InitReport, init_branches
 
 PARENTS = (0, 0, 1, 1)
@@ -108,17 +105,6 @@ def test_full_width_is_the_backbones_own_stage_resnet(resnet: nn.Module, trainin
 
 
 @torch.no_grad()
-def test_layer4_at_32_px_of_resnet50() -> None:
-    model = seasoned("resnet50")
-    network = Net("resnet50", "layer3", [Bottlenecks(1024, 512, 2048, depth=3, stride=2)], [Bottlenecks(2048, 8, 8)])
-    report = init_branches(network.eval(), "backbone", pretrained_model=model)
-    assert report.levels[1].taken == ()
-    assert report.lines()[1] == "level 2: 4 branches start at random: the backbone has no more blocks after layer3"
-    x = torch.randn(2, 1024, 2, 2).relu()
-    close(network.level1(x)[:, 1], given(model, ["layer4"], x))
-
-
-@torch.no_grad()
 @pytest.mark.parametrize("backbone", ["convnext_atto_ols", "convnextv2_atto", "convnext_pico"])
 def test_full_width_is_the_backbones_own_stage_convnext(backbone: str) -> None:
     model = seasoned(backbone)
@@ -196,38 +182,6 @@ def test_projection_where_the_backbone_has_none_hands_channels_on(resnet: nn.Mod
         alive = after[:, branch].amax((0, 2, 3)) > 0  # dead channels are all alike
         assert int(alive.sum()) > 20
         assert len(distance.argmin(1)[alive].unique()) == int(alive.sum())
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("width", [16, 64])
-@pytest.mark.parametrize("training", [False, True])
-def test_variance_before_the_norms_is_the_backbones(resnet: nn.Module, width: int, training: bool) -> None:
-    network = small_resnet(width, 128)
-    report = init_branches(network, "backbone", pretrained_model=resnet, seed=2)
-    assert [level.taken for level in report.levels] == [("layer3.0", "layer3.1"), ("layer4.0", "layer4.1")]
-    torch.manual_seed(0)
-    x = given(resnet, ["conv1", "bn1", "act1", "maxpool", "layer1", "layer2"], torch.randn(8, 3, 96, 96))
-    flat = copy.deepcopy(resnet).train(training)
-    network.train(training)
-    seen: dict[str, float] = {}
-
-    def watch(name: str, module: nn.Module, dims: tuple[int, ...]) -> None:
-        module.register_forward_hook(lambda _m, _i, y: seen.update({name: float(y.var(dims).mean())}))
-
-    pairs = [(flat.layer3[0], network.level1.stages[0][0]), (flat.layer3[1], network.level1.stages[0][1])]
-    if training:  # deeper in, running means that do not fit add up
-        pairs += [(flat.layer4[0], network.level2.stages[0][0])]
-    for number, (theirs, ours) in enumerate(pairs):
-        for conv in ("conv1", "conv2", "conv3"):
-            watch(f"{number} {conv}", getattr(theirs, conv), (0, 2, 3))
-            watch(f"own {number} {conv}", getattr(ours, conv), (1, 2, 3))
-    network.set_lowering("matmul")  # calls each convolution once, for all branches
-    network.level2(network.level1(x))
-    given(flat, ["layer3", "layer4"], x)
-    ratios = {name: seen[f"own {name}"] / seen[name] for name in seen if not name.startswith("own")}
-    assert len(ratios) == 3 * len(pairs)
-    assert min(ratios.values()) > 0.5, ratios
-    assert max(ratios.values()) < 2, ratios
 
 
 def test_same_seed_same_weights_and_branches_differ(resnet: nn.Module) -> None:
@@ -337,15 +291,3 @@ def test_narrow_convnext_branches_see_the_backbones_variance(convnext: nn.Module
 def test_another_model_is_named(convnext: nn.Module) -> None:
     with pytest.raises(HiergenError, match="the model given is not the backbone 'resnet26'"):
         init_branches(small_resnet(), "backbone", pretrained_model=convnext)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "words"),
-    [("resnext50_32x4d", "grouped"), ("seresnet50", "with attention"), ("resnet26d", "projections")],
-)
-def test_blocks_that_look_alike_are_not_taken(backbone: str, words: str) -> None:
-    with torch.device("meta"):
-        model = timm.create_model(backbone)
-    stage = model.feature_info[-1]["module"]
-    with pytest.raises(TypeError, match=words):
-        list(sources(stage, model.get_submodule(stage)))

@@ -25,8 +25,8 @@ from hiergen.training import runfolder
 from hiergen.training.channelscores import score_batches
 from hiergen.training.loop import BEST, CHECKPOINT, LAST, Training
 from hiergen.training.recipe import load_recipe
-from hiergen.training.run import Trained, evaluate_network, resume, train
-from tests.training.own_images import CLASSES, FOLDERS, GROUPS, PLAIN, files, folders, source, tar
+from hiergen.training.run import Trained, resume, train
+from tests.training.own_images import CLASSES, FOLDERS, GROUPS, PLAIN, files, folders, source
 
 FROZEN = (*PLAIN, "trunk.mode=frozen", "trunk.cache_dtype=float32")
 
@@ -69,40 +69,6 @@ def test_labels_are_names_whatever_their_order(home: Path, trained: Trained) -> 
         assert len(rows) == 3
         assert [network.classes[i] for i in network(x).argmax(1).tolist()] == [name] * 3
     assert trained.metrics.top1 == 1
-
-
-def test_what_is_written_without_a_console(home: Path, trained: Trained) -> None:
-    rows = (home / "trained" / "history.csv").read_text().splitlines()
-    assert len(rows) == 5
-    assert len(trained.history) == 4
-    kept = json.loads((home / "trained" / "metrics.json").read_text())
-    assert kept["top1"] == trained.metrics.top1
-    assert f"{home / 'images'}: 30 images" in (home / "trained" / "card.md").read_text().replace("\\", "")
-    assert {BEST, LAST, CHECKPOINT, "run.json", "recipe.yaml"} <= {p.name for p in (home / "trained").iterdir()}
-
-
-def test_figures_again_are_those_of_the_training(home: Path, trained: Trained) -> None:
-    network = load_network(f"{home}/own.py:N2HL", home / "trained" / BEST)
-    evaluation = evaluate_network(network, open_data(home / "other", network, split="validation"), batch_size=4)
-    kept, again = json.loads((home / "trained" / "metrics.json").read_text()), evaluation.metrics.to_dict()
-    for name in ("top1", "top5", "level_accuracy", "lca_height", "groups", "classes"):
-        assert kept[name] == json.loads(json.dumps(again))[name]
-    assert again["nll"] == pytest.approx(kept["nll"], rel=1e-5)
-
-
-def test_a_tar_a_folder_and_a_folder_with_parts_are_the_same_images(home: Path, trained: Trained) -> None:
-    Path("both").mkdir()
-    (Path("both") / "train").symlink_to(home / "images")
-    (Path("both") / "val").symlink_to(home / "other")
-    packed = tar(home / "images").rename("images.tar")
-    base, *others = [
-        Samples(open_data(data, trained.network), eval_transform(trained.network), seed=0)
-        for data in (home / "images", packed, "both")
-    ]
-    assert len(base) == 30
-    for other in others:
-        assert other.images.targets == base.images.targets
-        assert all(torch.equal(other[(0, i)][0], base[(0, i)][0]) for i in range(30))
 
 
 # folders

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import log_loss
 from torch import Tensor
 
 from hiergen.errors import HiergenError
@@ -81,16 +80,6 @@ def test_gradients(name: str, soft: bool) -> None:
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits,))
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_mixed_target_is_the_mix_of_its_losses(name: str) -> None:
-    tree, _ = pair(2, 9, equal=name == "levels")
-    loss = make_loss(name, tree, smoothing=0.1, **OPTIONS[name])
-    logits = torch.randn(1, 9)
-    mixed = 0.3 * F.one_hot(torch.tensor([2]), 9) + 0.7 * F.one_hot(torch.tensor([8]), 9)
-    parts = 0.3 * loss(logits, torch.tensor([2])) + 0.7 * loss(logits, torch.tensor([8]))
-    torch.testing.assert_close(loss(logits, mixed), parts)
-
-
 @pytest.mark.parametrize("soft", [False, True])
 def test_limits_are_cross_entropy(soft: bool) -> None:
     tree, _ = pair(4, 15)
@@ -104,17 +93,6 @@ def test_limits_are_cross_entropy(soft: bool) -> None:
     torch.testing.assert_close(last(logits, targets), expected)
     flat = tree_of({str(i): "x" for i in range(15)}, [str(i) for i in range(15)])
     torch.testing.assert_close(make_loss("levels", flat, smoothing=0.1)(logits, targets), expected)
-
-
-def test_levels_equal_sklearns_log_loss_of_each_level() -> None:
-    tree, _ = pair(5, 14, equal=True)
-    logits, targets = torch.randn(40, 14, dtype=torch.float64), torch.randint(14, (40,))
-    p = logits.softmax(1)
-    expected = []
-    for level in tree.levels:
-        groups = torch.zeros(40, len(level.names), dtype=torch.float64).index_add(1, level.of_class, p)
-        expected.append(log_loss(level.of_class[targets], groups.numpy(), labels=range(len(level.names))))
-    assert float(make_loss("levels", tree)(logits, targets)) == pytest.approx(sum(expected) / 3, rel=1e-6)
 
 
 def test_hxe_by_hand() -> None:

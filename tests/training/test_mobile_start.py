@@ -141,6 +141,9 @@ def test_what_does_not_fit_stays_random(lite: nn.Module) -> None:
         ("mixnet_s", "blocks.1", "of other kernels"),
         ("mobilenetv3_small_050", "blocks.2", "other norms or activations|squeeze"),
         ("tf_efficientnet_lite0", "blocks.0", "DepthwiseSeparableConv"),
+        ("resnext50_32x4d", "layer4", "grouped"),
+        ("seresnet50", "layer4", "with attention"),
+        ("resnet26d", "layer4", "projections"),
     ],
 )
 def test_blocks_that_look_alike_are_not_taken(backbone: str, stage: str, words: str) -> None:

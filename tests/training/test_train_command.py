@@ -8,8 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -369,15 +367,3 @@ def test_wrong_evaluations_are_one_sentence(copied: Path, hiergen: Hiergen) -> N
     done = hiergen("eval", MODEL, "--data", "other", *given, "--classes", "present")
     assert done.code == 0
     assert done.err.startswith("left out: 1 folders ('gravel')")
-
-
-def test_help_and_recipes_need_no_torch() -> None:
-    code = "import sys; from hiergen.cli import main\ntry: main()\nexcept SystemExit: print('torch' in sys.modules)"
-    for option in ("--help", "--recipes"):
-        arguments = [sys.executable, "-c", code, "train", option]
-        done = subprocess.run(
-            arguments, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
-        if option == "--help":
-            assert done.stdout.splitlines()[-1] == "False"
-        assert "epochs" in done.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from hiergen.views.draw.canvas import fit, width
 from hiergen.views.draw.outline import Chosen, Outline, of_merged, of_nesting
 from hiergen.views.draw.radial import radial_picture
 from hiergen.views.draw.rows import rows_picture
+from tests.helpers import printed_twice
 
 ROOT = Path(__file__).parents[2]
 DRAW = {"rows": rows_picture, "radial": radial_picture}
@@ -145,16 +144,7 @@ def test_same_input_same_bytes_whatever_the_hash_seed() -> None:
         "import sys; sys.path.insert(0, 'tests/views'); from test_draw_tree import *\n"
         "sys.stdout.write(rows_picture(synthetic(60), {}, Chosen()) + radial_picture(synthetic(200), {}, Chosen()))"
     )
-    here = rows_picture(synthetic(60), {}, Chosen()) + radial_picture(synthetic(200), {}, Chosen())
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={"PYTHONHASHSEED": "7", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout == here
+    assert "<svg" in printed_twice(code)
 
 
 def test_both_schemes_or_one() -> None:

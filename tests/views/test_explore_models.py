@@ -22,7 +22,7 @@ from hiergen.views.explore.payload import payload
 from hiergen.views.explore.read import read_source
 from tests.views.page_cases import AWKWARD
 
-TOY = Path(__file__).parent.parent / "data" / "toy.yaml"
+TOY = Path(__file__).parent.parent / "golden" / "toy.yaml"
 
 
 def test_a_built_model_is_told_as_its_taxonomy_file_is(write: Callable[..., Path], tmp_path: Path) -> None:

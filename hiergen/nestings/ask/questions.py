@@ -144,7 +144,8 @@ def _spread(children: Sequence[Sequence[int]]) -> list[int]:
 def _class(taxonomy: Taxonomy, nesting: Nesting, c: int) -> dict[str, Any]:
     entry, label = taxonomy.classes[c], nesting.labels[c]
     shown: dict[str, Any] = {"name": label} if label != entry.id else {}
-    if entry.synset and entry.exact and entry.note is None:  # that of a wider synset, or a guessed one, would mislead
+    sure = entry.guess is None or not entry.guess.is_doubtful
+    if entry.synset and entry.exact and sure:  # that of a wider synset, or a doubtful one, would mislead
         gloss = taxonomy.wordnet.gloss(entry.synset)
         shown["gloss"] = gloss if len(gloss) <= _GLOSS else f"{gloss[: _GLOSS - 1]}…"
     return shown

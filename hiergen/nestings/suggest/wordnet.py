@@ -7,24 +7,40 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hiergen.errors import HiergenError
 from hiergen.nestings.compare.similarity import wordnet_homes, wordnet_similarity
 from hiergen.nestings.suggest.evidence import Evidence, Floats, symmetric
 from hiergen.taxonomy.load import Taxonomy
-from hiergen.taxonomy.tree import ROOT, depths, leaves
+from hiergen.taxonomy.tree import ROOT, class_key, depths, leaves
 from hiergen.taxonomy.wordnet.nouns import WordNet
 
 
 def wordnet_evidence(taxonomy: Taxonomy) -> Evidence:
     """Similarity of the classes' synsets: Lin's (ICML 1998), with the intrinsic information content of Seco, Veale and
     Hayes (ECAI 2004), for which no corpus is needed."""
+    _check(taxonomy)
     note = "Similarity: Lin's, with the intrinsic information content of WordNet's synsets (Seco et al. 2004)."
     return Evidence("wordnet", lin_similarity(taxonomy), (note,))
 
 
 def depth_evidence(taxonomy: Taxonomy) -> Evidence:
     """Similarity of the classes' synsets: Wu and Palmer's (ACL 1994)."""
+    _check(taxonomy)
     note = "Similarity: Wu–Palmer, by the depth of the lowest common hypernym."
     return Evidence("depth", symmetric(wordnet_similarity(taxonomy, "wu-palmer")), (note,))
+
+
+def _check(taxonomy: Taxonomy) -> None:
+    """Raises HiergenError where WordNet and the file's groups know nothing of half the classes: any cut is as good."""
+    loose = set(taxonomy.tree.succ[ROOT])
+    silent = [c for c in taxonomy.classes if c.synset is None and class_key(c.id) in loose]
+    if 2 * len(silent) >= len(taxonomy.classes):
+        raise HiergenError(
+            f"says nothing of {len(silent)} of {len(taxonomy.classes)} classes, which are not in WordNet",
+            place=str(taxonomy.path),
+            expected="evidence for most classes",
+            hint="name what they are under 'synsets:' or 'kind-of:', or suggest --by weights, confusion or features",
+        )
 
 
 def lin_similarity(taxonomy: Taxonomy) -> Floats:

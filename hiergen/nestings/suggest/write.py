@@ -128,7 +128,8 @@ def _ways(taxonomy: Taxonomy, nesting: Nesting) -> Iterator[tuple[str, bool]]:
 def _compared(new: Taxonomy, old: Taxonomy, wanted: Nesting) -> tuple[str, int, str | None]:
     """(model, number of classes grouped otherwise, what differs) of a file that has been read back."""
     for mine, theirs in zip(old.classes, new.classes, strict=True):
-        if (mine.id, mine.name, mine.synset, mine.exact) != (theirs.id, theirs.name, theirs.synset, theirs.exact):
+        same = (mine.id, mine.name, mine.synset, mine.exact) == (theirs.id, theirs.name, theirs.synset, theirs.exact)
+        if not same and mine.synset is not None:
             raise OutputError(f"class {quoted(mine.id)} would be another one: {quoted(theirs.name)}, {theirs.synset}")
     model = find_model(new, wanted.depth)
     assert model is not None  # `models_for` sees to it
@@ -178,8 +179,11 @@ def taxonomy_text(
     lines = [line for sentence in sentences for line in comment(sentence)]
     lines.append(f"name: {name or suggestion_name(taxonomy, by)}")
     lines.append(f"classes: {_classes(taxonomy, folder)}")
-    for key in ("synsets", "names"):
-        lines += table(key, data.get(key) or {})
+    # other groups are other company for names that are guessed: what they mean here stays
+    guessed = [(c, taxonomy.wordnet.synset_name(c.synset)) for c in taxonomy.classes if c.guess and c.synset]
+    for key, exact in (("synsets", True), ("kind-of", False)):
+        lines += table(key, (data.get(key) or {}) | {c.id: name for c, name in guessed if c.exact is exact})
+    lines += table("names", data.get("names") or {})
     if not nesting.levels:  # the groups are then still the old sources'
         lines += [f"{key}: {flow(data[key])}" for key in ("hypernyms", "unplaced") if data.get(key)]
     sources = list(_sources(taxonomy, nesting, marks or {}, folder, keep_wordnet))

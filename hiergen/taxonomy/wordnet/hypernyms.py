@@ -24,18 +24,23 @@ def choose_parents(
 ) -> tuple[dict[str, str], list[Conflict]]:
     """synset → its one hypernym (roots are absent), for every synset of the classes' ancestor closure.
 
-    Rules: `deepest` (longest path to the root), `shallowest`, `first` (as WordNet lists them), `most-classes` (of
-    this taxonomy). Ties fall to more classes, then to the one listed first. `choose` overrules the rule.
+    What a plain name was guessed to be is a physical thing, and stays one: where some of its hypernyms are physical,
+    the others are out. Then the rule: `deepest` (longest path to the root), `shallowest`, `first` (as WordNet lists
+    them), `most-classes` (of this taxonomy). Ties fall to more classes, then to the one listed first. `choose`
+    overrules all.
     """
     chosen_by_hand = _hand_choices(options, document, wordnet)
     rank = _rank(options, closure, classes, wordnet)
+    physical = _below(wordnet.resolve("physical_entity.n.01"), closure)
+    guessed = wordnet.closure(c.synset for c in classes if c.guess and c.synset)
     parents: dict[str, str] = {}
     conflicts: list[Conflict] = []
     for synset, above in closure.items():
         if not above:
             continue
         rule = f"hypernyms.rule: {options.rule}"
-        best = min(above, key=lambda a: (*rank(a), above.index(a)))
+        things = [a for a in above if a in physical and synset in guessed] or above
+        best = min(things, key=lambda a: (*rank(a), above.index(a)))
         if synset in chosen_by_hand:
             best, place = chosen_by_hand[synset]
             rule = f"hypernyms.choose ({place})"
@@ -54,6 +59,22 @@ def choose_parents(
                     )
                 )
     return parents, conflicts
+
+
+def _below(top: str | None, closure: Closure) -> set[str]:
+    """The synsets of the closure at or below `top`."""
+    children: dict[str, list[str]] = {}
+    for synset, above in closure.items():
+        for higher in above:
+            children.setdefault(higher, []).append(synset)
+    inside: set[str] = set()
+    stack = [top] if top in closure and top is not None else []
+    while stack:
+        synset = stack.pop()
+        if synset not in inside:
+            inside.add(synset)
+            stack += children.get(synset, ())
+    return inside
 
 
 def _hand_choices(options: Hypernyms, document: Document, wordnet: WordNet) -> dict[str, tuple[str, str]]:

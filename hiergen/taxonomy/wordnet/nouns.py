@@ -40,6 +40,7 @@ class WordNet:
         self._files = wordnet_files.shipped() if path is None else wordnet_files.read(path)
         self.reader = NounReader(self._files)  # nltk's reader
         self._hypernyms: dict[str, tuple[str, ...]] = {}
+        self._by_key: dict[tuple[bytes, bytes, bytes], str] | None = None
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return (default, ()) if self.path is None else (WordNet, (self.path,))
@@ -65,7 +66,7 @@ class WordNet:
         match = _SYNSET_NAME.fullmatch(name)
         if not match:
             return None
-        senses = self._senses_of_form(_lemma(match[1]))
+        senses = self.senses_of_form(_lemma(match[1]))
         number = int(match[2])
         return senses[number - 1] if 1 <= number <= len(senses) else None
 
@@ -76,7 +77,7 @@ class WordNet:
         senses that the form has itself: "glasses" are spectacles first.
         """
         forms = self.reader._morphy(_lemma(lemma), "n")
-        return tuple(dict.fromkeys(wnid for form in forms for wnid in self._senses_of_form(form)))
+        return tuple(dict.fromkeys(wnid for form in forms for wnid in self.senses_of_form(form)))
 
     def synset_name(self, wnid: str) -> str:
         """`tabby.n.01`: first lemma, number of the sense.
@@ -107,10 +108,24 @@ class WordNet:
         if not match:
             return tuple(lemma.replace("_", " ") for lemma in nearest_lemmas(index, text, n))
         lemma, number = _lemma(match[1]), int(match[2])
-        if senses := len(self._senses_of_form(lemma)):
+        if senses := len(self.senses_of_form(lemma)):
             return tuple(f"{lemma}.n.{sense:02d}" for sense in range(max(1, senses - n + 1), senses + 1))
-        counted = ((name, len(self._senses_of_form(name))) for name in nearest_lemmas(index, lemma, n))
+        counted = ((name, len(self.senses_of_form(name))) for name in nearest_lemmas(index, lemma, n))
         return tuple(f"{name}.n.{number if 1 <= number <= senses else 1:02d}" for name, senses in counted)
+
+    def of_3_0(self, wnid: str) -> str | None:
+        """The id here of a synset that WordNet 3.0 calls so, by the sense keys of its lemmas; None if there is none.
+
+        Releases number their synsets anew: n02123045, 3.0's tabby, is another one or none in 3.1.
+        """
+        if self.version in ("3.0", "") or not _WNID.fullmatch(wnid):
+            return wnid if self._line(wnid) is not None else None
+        line = default()._line(wnid)
+        keys = sense_keys(line) if line is not None else []
+        if self._by_key is None:
+            lines = (line for line in self._files.data.splitlines() if not line.startswith(b"  "))
+            self._by_key = {key: f"n{line[:8].decode()}" for line in lines for key in sense_keys(line)}
+        return next((self._by_key[key] for key in keys if key in self._by_key), None)
 
     # relations
 
@@ -190,7 +205,16 @@ class WordNet:
         relations = self._require(wnid).partition(b"|")[0]
         return tuple(dict.fromkeys(f"n{offset.decode()}" for offset in pattern.findall(relations)))
 
-    def _senses_of_form(self, lemma: str) -> list[str]:
+    def lexname(self, wnid: str) -> str:
+        """The lexicographers' file, as "noun.animal"."""
+        return str(self.synset(wnid).lexname())
+
+    def irregular(self, plural: str) -> tuple[str, ...]:
+        """The singulars of "geese" and others that no rule finds."""
+        return tuple(self.reader._exception_map["n"].get(plural, ()))
+
+    def senses_of_form(self, lemma: str) -> list[str]:
+        """The senses of exactly this lemma, as index.noun writes it; most frequent first."""
         offsets = self.reader.lemma_index.get(lemma, {}).get("n", [])
         return [f"n{offset:08d}" for offset in offsets]
 
@@ -202,6 +226,13 @@ def default() -> WordNet:
     """hiergen's own WordNet 3.0, opened once per process."""
     # no lock, which a fork could inherit locked; threads that race here open twice, but all get the same one
     return _shared.get("") or _shared.setdefault("", WordNet())
+
+
+def sense_keys(line: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """(lemma, lexicographers' file, number in it) of each lemma of a line of data.noun: what stays among releases."""
+    fields = line.split(b" | ", 1)[0].split()
+    count = int(fields[3], 16)
+    return [(fields[4 + 2 * i].lower(), fields[1], fields[5 + 2 * i]) for i in range(count)]
 
 
 def _lemma(text: str) -> str:

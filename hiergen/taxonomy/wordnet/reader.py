@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, NoReturn
 
 from nltk.corpus.reader.wordnet import POS_LIST, Synset, WordNetCorpusReader, WordNetError
@@ -159,6 +161,37 @@ class LemmaIndex(Mapping[str, dict[str, list[int]]]):
             yield lemma.decode()
             at = self._end(at)
 
+    @cached_property
+    def by_letters(self) -> dict[str, list[str]]:
+        """Letters alone → the lemmas that are so spelled: "redeye" → "red-eye", "redeye"."""
+        spellings: dict[str, list[str]] = {}
+        for line in self._text[self._start :].splitlines():
+            lemma = line[: line.find(b" ")]
+            spellings.setdefault(lemma.translate(None, b"_-'./").decode(), []).append(lemma.decode())
+        return spellings
+
+    @cached_property
+    def every(self) -> frozenset[str]:
+        """All lemmas."""
+        return frozenset(lemma for lemmas in self.by_letters.values() for lemma in lemmas)
+
+    @cached_property
+    def _sorted_letters(self) -> list[str]:
+        return sorted(self.by_letters)
+
+    def beginning_with(self, letters: str) -> Iterator[str]:
+        """The longer lemmas whose letters begin so."""
+        for i in range(bisect_right(self._sorted_letters, letters), len(self._sorted_letters)):
+            if not self._sorted_letters[i].startswith(letters):
+                return
+            yield from self.by_letters[self._sorted_letters[i]]
+
+    def counted(self, lemma: str) -> int:
+        """How many of a lemma's senses, the first ones, were met in the texts that WordNet counted."""
+        at = self._first_not_below(lemma.encode(errors="surrogatepass"))
+        fields = self._text[at : self._end(at)].split()
+        return int(fields[-int(fields[2]) - 1])
+
     def _first_not_below(self, key: bytes) -> int:
         """Where the first line starts whose lemma is not smaller than the key."""
         low, high = self._start, len(self._text)
@@ -186,7 +219,7 @@ def nearest_lemmas(index: LemmaIndex, text: str, count: int) -> list[str]:
     word = "_".join(text.lower().split()).encode("ascii", "ignore").decode()[:_LONGEST]
     if not word:
         return []
-    slips = {slip: len(index[slip]["n"]) for slip in _slips(word) if slip in index}
+    slips = {slip: len(index[slip]["n"]) for slip in _slips(word) if slip in index.every}
     ranked = sorted(slips, key=lambda slip: (slip != word, -slips[slip], slip))
     if len(ranked) < count:
         alike = (lemma for lemma in index.starting_with(word[:2]) if abs(len(lemma) - len(word)) <= 3)

@@ -11,6 +11,7 @@ from hiergen.errors import HiergenError
 from hiergen.lookup.select import key_of
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Group, Nesting
+from hiergen.taxonomy.senses import describe
 from hiergen.taxonomy.synsets import nesting_synsets
 from hiergen.taxonomy.tree import ROOT, Tree, bottom_up, class_key, class_sizes, depths, info, parent, provenance
 from hiergen.taxonomy.wordnet.nouns import WordNet, default
@@ -34,7 +35,8 @@ def class_table(source: Source) -> dict[str, Any]:
         number = {text: i for i, text in enumerate(texts)}
         table["origins"], table["origin"] = texts, [number[text] for text in origins]
         table["path"] = _paths(tree, source.ids)
-        table["notes"] = {i: c.note for i, c in enumerate(source.taxonomy.classes) if c.note}
+        guesses = ((i, c.guess) for i, c in enumerate(source.taxonomy.classes) if c.guess and c.guess.is_doubtful)
+        table["notes"] = {i: describe(sense, wordnet) for i, sense in guesses}
     return table
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
 COMMAND = [sys.executable, "-m", "hiergen"]
 
 

@@ -19,15 +19,15 @@ from PIL import Image
 from hiergen.data.imageclasses import match
 from hiergen.data.images import LabelledImages, batches, split
 from hiergen.data.sources import open_data
-from hiergen.errors import HiergenError
 from hiergen.nn import HierarchicalNetwork
 from hiergen.taxonomy.nesting import Nesting
 from tests.conftest import Ran
+from tests.helpers import message
 from tests.nn.steering_cases import Nested
 
 COLOURS = {"c0": 10, "c1": 60, "c2": 110, "c3": 160, "c4": 210}
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,6 @@ def packed(folder: Path, file: Path) -> Path:
     with tarfile.open(file, "w") as tar:
         tar.add(folder, arcname="data")
     return file
-
-
-def message(act: Callable[[], object]) -> str:
-    with pytest.raises(HiergenError) as caught:
-        act()
-    return str(caught.value)
 
 
 def greys(images: LabelledImages) -> list[tuple[int, int]]:
@@ -198,7 +192,7 @@ def test_folders_by_words_of_wordnet(tmp_path: Path) -> None:
     """Ids, names, lemmas, synset names and wnids of Imagewoof, in an order that is not the classes'."""
     from hiergen.models.load import load_network
 
-    model = load_network(Path(__file__).parents[1] / "generated/imagewoof.py:N2HL")
+    model = load_network(Path(__file__).parents[2] / "generated/imagewoof.py:N2HL")
     names = {
         "n02087394": "Rhodesian_ridgeback",
         "n02088364": "beagle.n.01",

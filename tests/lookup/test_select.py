@@ -6,7 +6,6 @@ import builtins
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ import pytest
 import torch
 
 from hiergen.assets import class_list
-from hiergen.errors import HiergenError
 from hiergen.lookup.select import Node, Selector
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.wordnet.nouns import default
+from tests.helpers import message
 
 TREE = {
     "animal": {
@@ -34,12 +33,6 @@ CLASSES = ["n03126707", "n02123045", "n01641577", "n02012849", "n03100240", "toy
 @pytest.fixture
 def select() -> Selector:
     return Selector(Nesting.from_tree(TREE, CLASSES))
-
-
-def message(act: Callable[[], object]) -> str:
-    with pytest.raises(HiergenError) as caught:
-        act()
-    return str(caught.value)
 
 
 def brute(word: str, ids: list[str]) -> set[int]:
@@ -373,22 +366,3 @@ print(sorted({"nltk", "pydantic", "hiergen.taxonomy.wordnet.nouns", "networkx"} 
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
-
-
-def test_nest_children_classes_and_paths() -> None:
-    nest = Nesting.from_tree(TREE, CLASSES)
-    assert nest.labels == ("crane", "tabby", "bullfrog", "crane", "convertible", "zorb", "Persian cat")
-    assert nest.children(1, 0) == (0, 1, 2)
-    assert nest.children(3, 0) == ()
-    for level in (1, 2, 3):
-        for branch, name in enumerate(nest.names(level)):
-            below: Any = TREE
-            for step in nest.path(level, branch):
-                below = below[step]
-            ids = [step for step in [name] if level == 3] or _ids(below)
-            assert nest.members(level, branch) == tuple(sorted(CLASSES.index(c) for c in ids))
-            assert all(nest.parents(level + 1)[child] == branch for child in nest.children(level, branch))
-
-
-def _ids(tree: Any) -> list[str]:
-    return [c for name, below in tree.items() for c in (_ids(below) if isinstance(below, dict) else [name])]

@@ -7,7 +7,6 @@ import json
 import pickle
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,9 @@ from torchvision import datasets
 
 from hiergen.data.sources import has_validation, open_data
 from hiergen.data.timmdata import _plain
-from hiergen.errors import HiergenError
 from hiergen.models.load import load_network
 from hiergen.nn import HierarchicalNetwork
+from tests.helpers import message
 from tests.nn.steering_cases import Nested
 
 ROOT = Path(__file__).parents[2]
@@ -33,12 +32,6 @@ def network() -> HierarchicalNetwork:
 @pytest.fixture(scope="module")
 def digits() -> HierarchicalNetwork:
     return load_network(ROOT / "generated/digits.py:PHL")
-
-
-def message(act: Callable[[], object]) -> str:
-    with pytest.raises(HiergenError) as caught:
-        act()
-    return str(caught.value)
 
 
 # torchvision

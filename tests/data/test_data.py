@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tarfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ import pytest
 from PIL import Image
 
 from hiergen.data.sources import has_validation, open_data
-from hiergen.errors import HiergenError
 from hiergen.models.load import load_network
 from hiergen.nn import HierarchicalNetwork
+from tests.helpers import message
 from tests.nn.steering_cases import Nested
 
 ROOT = Path(__file__).parents[2]
@@ -44,12 +43,6 @@ def packed(folder: Path, file: Path, arcname: str) -> Path:
     with tarfile.open(file, "w") as tar:
         tar.add(folder, arcname=arcname)
     return file
-
-
-def message(act: Callable[[], object]) -> str:
-    with pytest.raises(HiergenError) as caught:
-        act()
-    return str(caught.value)
 
 
 def test_digits_are_scikit_learns(digits: HierarchicalNetwork) -> None:

@@ -194,7 +194,7 @@ from pathlib import Path
 import torch
 warnings.simplefilter("error")
 from hiergen.data import feature_cache
-from tests.training.test_features import Shades, make_in, seeded_network
+from tests.data.test_features import Shades, make_in, seeded_network
 feature_cache._RESERVE = 0
 folder, log = map(Path, sys.argv[1:3])
 pause, rank, workers = float(sys.argv[3]), *map(int, sys.argv[4:])

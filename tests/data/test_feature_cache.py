@@ -90,7 +90,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from hiergen.data import feature_cache
-from tests.training.test_feature_cache import ROWS, fill, opened
+from tests.data.test_feature_cache import ROWS, fill, opened
 cache = opened(Path(sys.argv[1]))
 fill(cache, 0)
 calls, point = 0, sys.argv[2]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,16 +22,11 @@ from hiergen.lookup.vocabulary import vocabulary
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.wordnet.nouns import default
 from tests.conftest import Ran, Write
+from tests.helpers import message
 
 ROOT = Path(__file__).parents[2]
 CAT, DOG, HOG, OX, OWL, FROG = "n02123045", "n02110341", "n02395406", "n02403003", "n01622779", "n01641577"
 SMALL = [OX, CAT, DOG, HOG, OWL, FROG]
-
-
-def message(act: Callable[[], object]) -> str:
-    with pytest.raises(HiergenError) as caught:
-        act()
-    return str(caught.value)
 
 
 def below(synset: str, ids: tuple[str, ...] = class_list("imagenet1k")) -> tuple[str, ...]:
@@ -310,13 +303,3 @@ def test_command_sense_and_all(hiergen: Callable[..., Ran]) -> None:
     assert re.search(r"bell → 3 classes", hiergen("cue", "bell", "--all").out)
     assert re.search(r"bell → 1 class \(score", hiergen("cue", "bell", "--sense", "chime.n.01").out)
     assert "also 0." in hiergen("cue", "bell").out
-
-
-def test_command_imports_no_torch() -> None:
-    code = "import sys; from hiergen.cli import main; sys.argv = ['hiergen', 'cue', 'meow', *sys.argv[1:]]; main()"
-    for arguments in ([], ["taxonomies/imagenet1k.yaml"], ["generated/imagenet1k.py"]):
-        check = f"try:\n    {code}\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
-        source = check.replace("import sys; ", "").replace("try:", "import sys\ntry:")
-        run = subprocess.run([sys.executable, "-c", source, *arguments], capture_output=True, text=True, cwd=ROOT)
-        assert run.returncode == 0, run.stderr
-        assert "7 classes" in run.stdout

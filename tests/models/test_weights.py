@@ -24,6 +24,7 @@ from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
 from hiergen.models.weightsfile import CutoutProvenance, read_weights, write_tensors
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.nesting import Nesting
+from tests.helpers import printed_twice
 
 HOSTILE = ('it\'s "x"', "</script><b>", "\x1b[31mred", "a\nb", "{{ 7*7 }}", "\u202egnp", "x" * 5000)
 OURS = {
@@ -31,7 +32,7 @@ OURS = {
     "hiergen_version": hiergen.__version__,
     "model": "M",
     "taxonomy_sha256": "00ff" * 16,
-    "classes": json.dumps(["a", *HOSTILE]),
+    "classes": '["a", "b"]',
 }
 
 
@@ -93,11 +94,8 @@ def test_the_same_weights_are_the_same_bytes(saved: HierarchicalNetwork, tmp_pat
     code = "import sys; from hiergen.models.weightsfile import read_weights, write_tensors; from pathlib import Path;"
     code += "f = read_weights(sys.argv[1]); write_tensors(f.tensors, Path(sys.argv[2]), f.metadata)"
     save_weights(saved, tmp_path / "a.safetensors")
-    for seed in ("1", "2"):
-        out = tmp_path / f"{seed}.safetensors"
-        command = [sys.executable, "-c", code, tmp_path / "a.safetensors", out]
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
-        assert out.read_bytes() == (tmp_path / "a.safetensors").read_bytes()
+    printed_twice(code, tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    assert (tmp_path / "b.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
 
 
 def test_the_hash_sees_order_names_and_nesting(saved: HierarchicalNetwork) -> None:
@@ -227,9 +225,9 @@ def test_any_bit_flipped(tiny: Path) -> None:
 
 
 def test_metadata_of_somebody_who_means_harm(tiny: Path, net: HierarchicalNetwork) -> None:
-    file = read_weights(tiny)
-    assert file.classes == ("a", *HOSTILE)
     tensors = {"a": torch.ones(2)}
+    write_tensors(tensors, tiny, {**OURS, "classes": json.dumps(HOSTILE)})
+    assert read_weights(tiny).classes == HOSTILE
     deep = "[" * 100_000
     for changed in (
         {"model": HOSTILE[2], "classes": json.dumps(list(HOSTILE))},

@@ -27,9 +27,10 @@ from hiergen.models.weightsfile import read_weights
 from hiergen.nn.cutout import cut, difference
 from hiergen.planning.from_network import plan_of
 from hiergen.taxonomy.nesting import Nesting
+from tests.helpers import check_lint
 
 Run = Callable[..., Ran]
-GOLDEN = Path(__file__).parent / "data" / "toy_cutout.py.golden"
+GOLDEN = Path(__file__).parents[1] / "golden" / "toy_cutout.py.golden"
 QUOTED, CODE = 'it\'s "quoted"', '""" + exit() #'
 # One process writes the same cutout into several folders here, which timm's registry notices.
 pytestmark = pytest.mark.filterwarnings("ignore:Overwriting toycommand:UserWarning")
@@ -91,14 +92,9 @@ def test_golden_source(out: Path, hiergen: Run) -> None:
     source = (out / "model.py").read_text("utf-8")
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(source, "utf-8")
-    assert source == GOLDEN.read_text("utf-8"), "if this is right: UPDATE_GOLDEN=1 pytest tests/test_cutout_command.py"
+    assert source == GOLDEN.read_text("utf-8"), "if this is right: UPDATE_GOLDEN=1 pytest tests/models"
     assert read_weights(out / "model.safetensors").provenance.source_weights is None
-    for command in (("check",), ("format", "--check")):
-        config = ["--no-cache", "--config", str(Path(__file__).parents[1] / "pyproject.toml")]
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, *config, str(out / "model.py")], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    check_lint(out / "model.py")
 
 
 def test_names_stay_data(out: Path) -> None:
@@ -254,7 +250,7 @@ def test_the_proof_sees_any_weight_and_names_rounding_apart(monkeypatch: pytest.
         tensor = dict(wrong.named_parameters())[name]
         with torch.no_grad():
             tensor[-1] *= 1.5
-        assert min(_proof(full, wrong)) > 1e-4, name
+        assert min(_proof(full, wrong)) > 1e-5, name  # of the part as it is: 0
     for found in ([0.0, float("nan")], [float("inf"), 0.0]):
         monkeypatch.setattr(hiergen.models.cutout, "difference", lambda *_, found=found, **__: found.pop())
         with pytest.raises(HiergenError, match="logits are not finite"):
@@ -306,10 +302,3 @@ def test_convert_command(out: Path, hiergen: Run) -> None:
     load_weights(scrambled(network, seed=4), command[2])
     ran = hiergen("convert", out / "nothing_like.it", "-o", out / "d.safetensors")
     assert (ran.code, ran.err) == (2, f"error: {out / 'nothing_like.it'}: no such file\n")
-
-
-def test_help_imports_no_torch(hiergen: Run) -> None:
-    code = "import sys; import hiergen.cli; assert 'torch' not in sys.modules and 'timm' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    for command in ("cutout", "convert"):
-        assert hiergen(command, "--help").code == 0

@@ -14,7 +14,7 @@ from hiergen.models import load as models
 from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.macs import count_params
 
-DIGITS = Path(__file__).parent.parent / "generated" / "digits.py"
+DIGITS = Path(__file__).parents[2] / "generated" / "digits.py"
 
 
 @pytest.mark.parametrize("more", [[], ["--classes", "0,2"]])
