@@ -13,8 +13,7 @@ from hiergen.errors import TaxonomyError, nearest, quoted
 from hiergen.lookup.reference import names_classes, parse_reference, read_nesting, read_taxonomy
 from hiergen.taxonomy.naming import slug
 from hiergen.taxonomy.nesting import Nesting
-from hiergen.taxonomy.senses import Label
-from hiergen.taxonomy.synsets import Coverage, guess_senses, is_wnid, looks_like_synset, nesting_synsets
+from hiergen.taxonomy.synsets import Coverage, guess_senses, id_labels, nesting_synsets
 from hiergen.taxonomy.wordnet.nouns import WordNet, default
 
 if TYPE_CHECKING:
@@ -129,9 +128,8 @@ def _of_tree(tree: Mapping[str, Any], wordnet: WordNet) -> Vocabulary:
     if not order:
         raise TaxonomyError("there is no class to find", expected=_EXPECTED)
     index = {class_id: i for i, class_id in enumerate(order)}
-    stated = (wordnet.resolve(c) if is_wnid(c) or looks_like_synset(c) else None for c in order)
-    labels = [Label(c, synset) for c, synset in zip(order, stated, strict=True)]
-    synsets = tuple(sense.synset for sense in guess_senses(labels, [names[c] or c for c in order], wordnet))
+    senses = guess_senses(id_labels(order, wordnet), [names[c] or c for c in order], wordnet)
+    synsets = tuple(sense.synset for sense in senses)
     shown = (names[c] or (_lemma(c, synset, wordnet)) for c, synset in zip(order, synsets, strict=True))
     by_slug = {key: (name, tuple(sorted(index[c] for c in members))) for key, (name, members) in groups.items()}
     return Vocabulary(tuple(order), tuple(shown), synsets, by_slug, wordnet)

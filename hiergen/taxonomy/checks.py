@@ -14,10 +14,10 @@ from pathlib import Path
 from hiergen.console.terminal import command, one_line
 from hiergen.errors import HiergenError, listed, quoted
 from hiergen.files import user_path
-from hiergen.taxonomy.load import Taxonomy, load_taxonomy
+from hiergen.taxonomy.load import Taxonomy, load_taxonomy, unplaced_error
 from hiergen.taxonomy.senses import Sense, describe
 from hiergen.taxonomy.spec import ImageFolder
-from hiergen.taxonomy.tree import depths, info, leaves
+from hiergen.taxonomy.tree import depths
 from hiergen.taxonomy.wordnet.nouns import WordNet
 from hiergen.taxonomy.yamlfile import scalar
 
@@ -87,6 +87,11 @@ def check_file(path: str | Path, further: Sequence[Check] = ()) -> list[Finding]
         taxonomy = load_taxonomy(path, report)
     except HiergenError as error:  # nothing further can be read after this one
         report(error)
+    if taxonomy is not None and any(finding.code == "E301" for finding in findings):
+        everyone = unplaced_error(
+            taxonomy.missing, taxonomy.classes, taxonomy.wordnet, taxonomy.path, most=len(taxonomy.classes)
+        )
+        findings = [finding_of(everyone, str(path)) if f.code == "E301" else f for f in findings]
     if taxonomy is not None and all(finding.code == "E301" for finding in findings):
         findings += merged_findings(taxonomy, further)
     return sorted(findings, key=lambda f: not f.is_error)
@@ -197,18 +202,10 @@ def _levels(taxonomy: Taxonomy) -> Iterator[Finding]:
 
 def _lost_groups(taxonomy: Taxonomy, name: str, place: str) -> Iterator[Finding]:
     """Groups by hand that this model's nesting joins or skips."""
-    if taxonomy.written is None or taxonomy.levels[name] < 2:
-        return
-    written, order = taxonomy.written, taxonomy.written.graph["order"]
-    kept = {frozenset(members) for level in taxonomy.nesting(name).levels for members in level.members}
-    lost = []
-    for key in written:
-        node = info(written, key)
-        if node.kind == "group":
-            members = frozenset(order[leaf] for leaf in leaves(written, key))
-            if 1 < len(members) < len(taxonomy.classes) and members not in kept:
-                lost.append(node.name)
-    if lost:
+    nesting, count = taxonomy.nesting(name), len(taxonomy.classes)
+    kept = {members for level in nesting.levels for members in level.members}
+    lost = [group for group, members in nesting.groups if 1 < len(members) < count and members not in kept]
+    if lost and nesting.levels:
         text = f"{name}: {len(lost)} group{'s' * (len(lost) != 1)} of the file joined or skipped: {listed(lost)}"
         yield Finding("W403", place, text)
 

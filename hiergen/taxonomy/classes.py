@@ -210,10 +210,8 @@ def resolve_synset(text: str, wordnet: WordNet, place: str) -> str:
     if len(senses) == 1:
         return senses[0]
     if senses:
-        lines = "".join(f"\n  {wordnet.synset_name(s)}  # {wordnet.gloss(s)}" for s in senses)
-        raise TaxonomyError(
-            f"{quoted(text)} has {len(senses)} senses", place=place, expected=f"one of{lines}", code="E101"
-        )
+        names = " or ".join(f"{wordnet.synset_name(s)} ({wordnet.gloss(s)})" for s in senses)
+        raise TaxonomyError(f"{quoted(text)} has {len(senses)} senses", place=place, expected=names, code="E101")
     raise TaxonomyError(
         f"no {kind} {quoted(text)} in WordNet {wordnet.version or 'of your own'}",
         place=place,

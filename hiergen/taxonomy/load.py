@@ -10,13 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hiergen.console.terminal import command
 from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, nearest, quoted
 from hiergen.taxonomy.classes import ClassEntry, read_classes
 from hiergen.taxonomy.levels import nest_tree
 from hiergen.taxonomy.merge import Merged, merge
+from hiergen.taxonomy.naming import slug
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.relevel import complete
-from hiergen.taxonomy.sources import open_wordnet, read_sources
+from hiergen.taxonomy.sources import SourceTree, open_wordnet, read_sources
 from hiergen.taxonomy.spec import Spec, model_levels
 from hiergen.taxonomy.specfile import read_spec
 from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
@@ -123,6 +125,11 @@ class Taxonomy:
         return tuple(sorted(named, key=lambda pair: (pair[1], pair[0])))
 
     @property
+    def missing(self) -> list[str]:
+        """Classes in no group that WordNet does not have."""
+        return _missing(self.merged, self.classes)
+
+    @property
     def deepest(self) -> str:
         """The model with the most levels, the first of them."""
         return max(self.levels, key=self.levels.__getitem__)
@@ -173,6 +180,18 @@ class Taxonomy:
         return self._nestings[levels]
 
 
+def _keep_names(tree: Tree, sources: Sequence[SourceTree], wordnet: WordNet) -> None:
+    """A group by hand that is called food means its members: WordNet's food gets another of its names."""
+    by_hand = [source.written for source in sources if source.written is not None]
+    nodes = [info(written, key) for written in by_hand for key in written]
+    taken = {slug(node.name) for node in nodes if node.kind == "group"}
+    for key in tree if taken else ():
+        node = info(tree, key)
+        if node.kind == "group" and node.synset is not None and slug(node.name) in taken:
+            names = (*wordnet.lemmas(node.synset), wordnet.synset_name(node.synset))
+            tree.nodes[key]["info"] = replace(node, name=next((n for n in names if slug(n) not in taken), node.name))
+
+
 def _hang_rest(written: Tree, classes: Sequence[ClassEntry]) -> None:
     """The classes that no group has hang below the root."""
     for entry in classes:
@@ -181,16 +200,27 @@ def _hang_rest(written: Tree, classes: Sequence[ClassEntry]) -> None:
             written.add_edge(ROOT, key, why=Provenance("classes", entry.place))
 
 
-def _unplaced_error(unplaced: Sequence[str], classes: Sequence[ClassEntry], wordnet: WordNet) -> TaxonomyError:
-    """Names all of them, each with the words that it may be a slip of."""
-    many = len(unplaced) > 1
-    near = [(c, words) for c in unplaced[:_MOST_NEAREST] if (words := wordnet.nearest_names(c[:100]))]
+def _missing(merged: Merged, classes: Sequence[ClassEntry]) -> list[str]:
+    """The unplaced classes that WordNet does not have. One that means nothing among the others, as Bombay among cats,
+    hangs below the root, which W101 says."""
+    missing = {c.id for c in classes if c.guess is None or not c.guess.others}
+    return [class_id for class_id in merged.unplaced if class_id in missing]
+
+
+def unplaced_error(
+    unplaced: Sequence[str], classes: Sequence[ClassEntry], wordnet: WordNet, path: Path, *, most: int = 12
+) -> TaxonomyError:
+    """Names `most` of them, each with the word that it may be a slip of."""
+    many, shown = len(unplaced) > 1, unplaced[:most]
+    near = [(c, words) for c in shown[:_MOST_NEAREST] if (words := wordnet.nearest_names(c[:100]))]
     offers = f"nearest: {'; '.join(f'{quoted(c)}: {words[0]}' for c, words in near)}; " if near else ""
+    rest = f"{command(('hiergen', 'validate', path))} lists them all; " if len(shown) < len(unplaced) else ""
     return TaxonomyError(
-        f"{'classes' if many else 'class'} {listed(unplaced, len(unplaced))} {'are' if many else 'is'} in no group"
+        f"{'classes' if many else 'class'} {listed(unplaced, most)} {'are' if many else 'is'} in no group"
         " and not in WordNet",
         place=next(c for c in classes if c.id == unplaced[0]).place,
-        hint=f"{offers}say what they are under 'synsets:' or 'kind-of:', name them in a group, or add 'unplaced: root'",
+        hint=f"{offers}{rest}say what they are under 'synsets:' or 'kind-of:', name them in a group, or add"
+        " 'unplaced: root'",
         code="E301",
     )
 
@@ -208,12 +238,10 @@ def load_taxonomy(source: str | Path | Mapping[str, Any], report: Report = fail)
     classes = read_classes(spec, document, wordnet, report)
     sources, inner = read_sources(spec, document, classes, wordnet, report)
     merged = merge(classes, sources)
-    # what means nothing among the other classes, as Bombay among cats, is said (W101) and hangs below the root
-    missing = {c.id for c in classes if c.guess is None or not c.guess.others}
-    unplaced = [class_id for class_id in merged.unplaced if class_id in missing]
-    if unplaced and spec.unplaced == "error":
-        report(_unplaced_error(unplaced, classes, wordnet))
+    if spec.unplaced == "error" and (unplaced := _missing(merged, classes)):
+        report(unplaced_error(unplaced, classes, wordnet, document.path))
     conflicts = (*inner, *merged.conflicts)
+    _keep_names(merged.tree, sources, wordnet)
     written = sources[0].written if sources else None
     if written is not None:  # groups by hand are not joined
         merged.tree.graph["written"] = frozenset(key for key in written if key.startswith("group:"))

@@ -40,15 +40,6 @@ def ranked_levels(tree: Tree, levels: int, max_children: int) -> tuple[Level, ..
     return tuple(done)
 
 
-def skipped_ranks(tree: Tree, levels: int, max_children: int) -> list[int]:
-    """Numbers, from 1, of the ranks that a nesting with so many levels leaves out."""
-    paths = _paths(tree)
-    if paths is None or len(paths[0]) < levels - 1 or levels < 2:
-        return []
-    kept = _kept_ranks(paths, levels, max_children)
-    return [r + 1 for r in range(len(paths[0])) if r not in kept]
-
-
 def _paths(tree: Tree) -> list[_Path] | None:
     """Of each class the groups above it, outermost first, all equally many. A class beside the groups, or alone in one
     that others of its rank divide, is a group itself."""

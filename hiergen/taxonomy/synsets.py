@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,13 @@ def nesting_synsets(nesting: Nesting, wordnet: WordNet) -> list[tuple[str | None
             (wordnet.resolve((synset or class_id).lstrip(">")), not (synset or "").startswith(">"))
             for class_id, synset in zip(nesting.classes, nesting.synsets, strict=True)
         ]
-    stated = (wordnet.resolve(i) if is_wnid(i) or looks_like_synset(i) else None for i in nesting.classes)
-    labels = [Label(i, synset) for i, synset in zip(nesting.classes, stated, strict=True)]
-    return [(sense.synset, sense.exact) for sense in guess_senses(labels, nesting.labels, wordnet)]
+    senses = guess_senses(id_labels(nesting.classes, wordnet), nesting.labels, wordnet)
+    return [(sense.synset, sense.exact) for sense in senses]
+
+
+def id_labels(ids: Iterable[str], wordnet: WordNet) -> list[Label]:
+    """What ids alone say: wnids and names of synsets are given, others are to be read."""
+    return [Label(i, wordnet.resolve(i) if is_wnid(i) or looks_like_synset(i) else None) for i in ids]
 
 
 def guess_senses(labels: Sequence[Label], names: Sequence[str], wordnet: WordNet) -> list[Sense]:

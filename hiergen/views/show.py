@@ -128,15 +128,26 @@ def merged_tree(taxonomy: Taxonomy) -> RichTree:
         children = list(tree.succ[key])
         classes = [info(tree, c).name for c in children if c in tree.graph["order"]]
         inner = []
+        names = _told_apart(taxonomy, [child for child in children if child not in tree.graph["order"]])
         for child in children:
             if child not in tree.graph["order"]:
-                text = Text(info(tree, child).name, style="cyan")
+                text = Text(names[child], style="cyan")
                 text.append(f"  {sizes[child]} classes  {provenance(tree, child)}", style="dim")
                 inner.append((child, node.add(text)))
         if classes:
             node.add(Text(", ".join(classes)))
         stack.extend(reversed(inner))
     return root
+
+
+def _told_apart(taxonomy: Taxonomy, groups: list[str]) -> dict[str, str]:
+    """Names of siblings; two of one name, such as WordNet's foods, are called by their synsets."""
+    nodes = {key: info(taxonomy.tree, key) for key in groups}
+    count = Counter(node.name for node in nodes.values())
+    return {
+        key: taxonomy.wordnet.synset_name(node.synset) if count[node.name] > 1 and node.synset else node.name
+        for key, node in nodes.items()
+    }
 
 
 def _source_names(taxonomy: Taxonomy) -> list[str]:

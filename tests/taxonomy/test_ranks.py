@@ -75,3 +75,17 @@ def test_a_group_by_hand_means_its_members_whatever_the_levels_did(write: Callab
             part = nesting.keep((2, 3, 5))
             assert Selector(part).classes("food") == (0, 1)
             assert vocabulary(nesting).groups["food"] == ("food", (0, 1, 2, 3, 4))
+
+
+def test_no_group_of_wordnet_takes_the_name_of_one_by_hand(write: Callable[..., Path]) -> None:
+    """WordNet's own food stood beside the food by hand, and took its name."""
+    text = (
+        "name: t\nclasses: [apple, banana, broccoli, pizza, sandwich, cake, bread, knife, fork]\n"
+        "sources: [groups: {food: [apple, banana, broccoli, pizza, cake]}, wordnet]\n"
+        "models: {N2HL: {}, N3HL: {}}\n"
+    )
+    taxonomy = load_taxonomy(write(text))
+    members = (0, 1, 2, 3, 5)
+    assert vocabulary(taxonomy).groups["food"] == ("food", members)
+    for model in taxonomy.levels:
+        assert Selector(taxonomy.nesting(model)).classes("food") == members

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hiergen.planning.from_taxonomy import validate
+from hiergen.taxonomy.candidates import photographs
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
-from hiergen.taxonomy.senses import Label, Sense, photographs, read_names
+from hiergen.taxonomy.senses import Label, Sense, read_names
 from hiergen.taxonomy.wordnet.nouns import default, sense_keys
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "senses"

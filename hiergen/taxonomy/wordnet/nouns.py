@@ -209,6 +209,11 @@ class WordNet:
         """The lexicographers' file, as "noun.animal"."""
         return str(self.synset(wnid).lexname())
 
+    @property
+    def plural_endings(self) -> list[tuple[str, str]]:
+        """nltk's rules from plurals to singulars: ("ies", "y")."""
+        return list(self.reader.MORPHOLOGICAL_SUBSTITUTIONS["n"])
+
     def irregular(self, plural: str) -> tuple[str, ...]:
         """The singulars of "geese" and others that no rule finds."""
         return tuple(self.reader._exception_map["n"].get(plural, ()))
