@@ -10,6 +10,7 @@ from hiergen.taxonomy import spec as taxonomy
 from hiergen.training import recipe
 
 Schema = dict[str, Any]
+_TYPES = {"amount": "number, as 25M", "input size": "integer from 8 to 8,192, or 2 or 3 of them"}
 EDITORS = """Editors with the YAML language server (VS Code, Neovim, JetBrains, …) complete keys and values, and mark
 mistakes while you type, once `hiergen schema{option} -o {file}` has been run and the file begins with
 
@@ -101,8 +102,8 @@ def _type(value: Schema, named: Schema) -> str:
         part = named[value["$ref"].rsplit("/", 1)[1]]
         anchor = part["title"].lower().replace(" ", "-").replace("'", "")
         return f"[{part['title']}](#{anchor})"
-    if value.get("title") == "amount":
-        return "number, as 25M"
+    if value.get("title") in _TYPES:
+        return _TYPES[value["title"]]
     for kind in ("anyOf", "oneOf"):
         if kind in value:
             inner = [_type(option, named) for option in value[kind] if option != {"type": "null"}]

@@ -222,9 +222,10 @@ def _summary(plan: Plan) -> str:
 
 def _costs(plan: Plan) -> str:
     flat = f"{plan.trunk.flat_params:,} params, {giga(plan.trunk.flat_macs)} GMACs"
+    channels, height, width = plan.trunk.input_size
+    size = width if (channels, height) == (3, width) else f"{channels} × {height} × {width}"
     return (
-        f"{plan.params:,} params and {giga(plan.macs)} GMACs at {plan.trunk.input_size[-1]} px; "
-        f"flat {_plain(plan.trunk.backbone)}: {flat}."
+        f"{plan.params:,} params and {giga(plan.macs)} GMACs at {size} px; flat {_plain(plan.trunk.backbone)}: {flat}."
     )
 
 

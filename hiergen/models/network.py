@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,7 +33,8 @@ def network(
     until: str | None = None,
     block: str | None = None,
     budget: Mapping[str, Any] | None = None,
-    input_size: int | None = None,
+    input_size: int | str | Sequence[int] | None = None,
+    in_chans: int | None = None,
     pretrained: bool = False,
 ) -> HierarchicalNetwork:
     """Build a network at once: the one whose source `build` would write, kept as its attribute `source`.
@@ -41,8 +42,9 @@ def network(
     `taxonomy` is a list of class names or ids, a mapping of id → name, or whatever `load_taxonomy` takes. `groups` are
     groups by hand (name → members) for a list of classes; WordNet groups the rest. `levels` is k: 1 gives a PHL, 2 an
     N2HL. `backbone` is a timm name, or a timm model whose weights the trunk then starts from; `until` its last stage
-    in the trunk; `block` and `budget` ({"params": "25M", "macs": "4.2G"}) are those of a taxonomy file, `input_size` is
-    in px. The network maps `(B, 3, H, W)` to `(B, classes)`, in training mode as any new module.
+    in the trunk; `block`, `budget` ({"params": "25M", "macs": "4.2G"}), `input_size` (64, (32, 64), …) and `in_chans`
+    (default: 3) are those of a taxonomy file. The network maps `(B, in_chans, H, W)` to `(B, classes)`, in training mode
+    as any new module.
     Raises HiergenError for classes, groups, a backbone or a budget that cannot be.
 
     >>> pets = network(["cat", "dog", "hen", "goose"], backbone="resnet18", groups={"bird": ["hen", "goose"]})
@@ -56,6 +58,7 @@ def network(
         "block": block,
         "budget": budget,
         "input_size": input_size,
+        **({} if in_chans is None else {"in_chans": in_chans}),
     }
     try:
         spec = ModelSpec.model_validate(model)

@@ -88,6 +88,7 @@ class TimmContract(nn.Module):
         names = [name for name in names if name in modules]
         return {
             **{key: backbone[key] for key in _FROM_BACKBONE if key in backbone},
+            **{key: self._by_channel(backbone[key]) for key in ("mean", "std") if backbone.get(key)},
             "architecture": type(self).__name__,
             "url": "",
             "input_size": tuple(self.trunk.input_size),
@@ -101,6 +102,13 @@ class TimmContract(nn.Module):
     def default_cfg(self) -> dict[str, Any]:
         """timm's older name of `pretrained_cfg`."""
         return self.pretrained_cfg
+
+    def _by_channel(self, values: Sequence[float]) -> tuple[float, ...]:
+        """A backbone's mean or std for the network's channels: those beyond red, green and blue, or instead of them,
+        have the three's average."""
+        channels = self.trunk.input_size[0]
+        kept = tuple(values)[: channels if channels >= len(values) else 0]
+        return kept + (sum(values) / len(values),) * (channels - len(kept))
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Keep less for the backward pass and compute it once more there: the trunk as timm does it, of the levels only

@@ -16,7 +16,7 @@ __all__ = ["Stage", "Trunk", "stages", "trunk_model"]
 
 
 class Trunk(nn.Module):
-    """A timm backbone up to and with the stage `until`: images `(B, 3, H, W)` to maps `(B, C, H', W')`.
+    """A timm backbone up to and with the stage `until`: images `(B, channels, H, W)` to maps `(B, C, H', W')`.
 
     `out_channels` and `reduction` (input px per map px) are timm's; `map_size` is the map's true (H', W') for
     `input_size`. Parameters that the map does not depend on, of the few backbones that cannot be cut clean (hrnet,
@@ -207,7 +207,7 @@ def _create(backbone: str, input_size: Size, *, pretrained: bool, **options: Any
             hint="offline, pretrained=False works, and so does loading a local file with load_state_dict",
         ) from error
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        if "img_size" not in options:
+        if not options.keys() & {"img_size", "in_chans"}:
             raise
         raise PlanError(
             f"backbone {quoted(backbone)} does not take input_size {tuple(input_size)}",

@@ -57,27 +57,30 @@ class BackboneFacts(BaseModel):
         )
 
 
-def facts(backbone: str, input_size: int | None = None, *, measure: bool = True) -> BackboneFacts | None:
-    """Facts of a backbone; `input_size` in px (None: timm's own for it).
+def facts(
+    backbone: str, size: tuple[int, int] | None = None, in_chans: int = 3, *, measure: bool = True
+) -> BackboneFacts | None:
+    """Facts of a backbone for images of this height and width, px (None: timm's own for it), and so many channels.
 
     Looks in the shipped table, then in the user's cache, then measures (`measure=False`: returns None instead).
     Raises `PlanError` for an unknown backbone, one without feature stages, or a size it cannot take.
     """
     name = backbone.split(".")[0]  # a pretrained tag changes weights, not shapes
     table = shipped()
-    key = f"{name}@{input_size}" if input_size else table["default"].get(name, "")
+    shape = _shape(size, in_chans)
+    key = table["default"].get(name, "") if shape == "default" else f"{name}@{shape}"
     if key in table["facts"]:
         return BackboneFacts.model_validate(table["facts"][key])
     with suppress(OutputError):  # no home: measured each time
-        if (cached := _read_cache(_cache_file(backbone, input_size))) is not None:
+        if (cached := _read_cache(_cache_file(backbone, shape))) is not None:
             return cached
     if not measure:
         return None
     from hiergen.planning.measure import measure_backbone
 
-    measured = measure_backbone(backbone, input_size)
+    measured = measure_backbone(backbone, size, in_chans)
     with suppress(OutputError):  # a read-only home: measured again next time
-        _write_cache(_cache_file(backbone, input_size), measured)
+        _write_cache(_cache_file(backbone, shape), measured)
     return measured
 
 
@@ -89,11 +92,19 @@ def shipped() -> dict[str, Any]:
     return table
 
 
-def _cache_file(backbone: str, input_size: int | None) -> Path:
+def _shape(size: tuple[int, int] | None, in_chans: int) -> str:
+    """What a key says of the images: "64" of a square in RGB, else "1x32x64"."""
+    sides = "x".join(map(str, size or ())) or "default"
+    if in_chans == 3 and (size is None or size[0] == size[1]):
+        return sides.partition("x")[0]
+    return f"{in_chans}x{sides}"
+
+
+def _cache_file(backbone: str, shape: str) -> Path:
     from importlib.metadata import version
 
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in backbone)[:100]
-    return io.cache_home() / f"timm-{version('timm')}" / f"{safe}@{input_size or 'default'}.json"
+    return io.cache_home() / f"timm-{version('timm')}" / f"{safe}@{shape}.json"
 
 
 def _write_cache(path: Path, measured: BackboneFacts) -> None:

@@ -15,8 +15,8 @@ from hiergen.planning.plan import Plan, StagePlan, TrunkPlan
 def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
     """The plan of a network, of a cutout as well; `taxonomy` and `model` name it.
 
-    Raises PlanError for a network that generated code cannot look like: blocks of its own, branches in another order
-    than its taxonomy's, or an input size that is not square.
+    Raises PlanError for a network that generated code cannot look like: blocks of its own, or branches in another order
+    than its taxonomy's.
     """
     nesting, heads = network.nesting, network.head.parents or tuple(range(network.num_classes))
     single = network.levels[-1].branches < network.num_classes
@@ -47,11 +47,7 @@ def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
 def _trunk(network: HierarchicalNetwork) -> TrunkPlan:
     trunk = network.trunk
     channels, height, width = trunk.input_size
-    if height != width or channels != 3:
-        raise PlanError(
-            f"{type(network).__name__}: its input size {trunk.input_size} cannot be planned", expected="(3, N, N)"
-        )
-    backbone_facts = facts(trunk.backbone, height)
+    backbone_facts = facts(trunk.backbone, (height, width), channels)
     assert backbone_facts is not None
     cut = find_stage(backbone_facts, trunk.until)
     return trunk_plan(trunk.backbone, backbone_facts, cut, network.num_classes)

@@ -52,7 +52,7 @@ def plan_nesting(
         spec = spec.model_copy(update={"single_branch": False})
     if spec.branches != "auto" and len(spec.branches) != nesting.depth:
         spec = spec.model_copy(update={"branches": "auto"})
-    backbone = facts(spec.trunk.backbone, spec.input_size, measure=measure)
+    backbone = facts(spec.trunk.backbone, spec.input_size, spec.in_chans, measure=measure)
     if backbone is None:
         return None
     nesting = replace(nesting.in_tree_order(), labels=tuple(c.name for c in taxonomy.classes))
@@ -106,7 +106,7 @@ def _plan_findings(taxonomy: Taxonomy) -> Iterator[Finding]:
 def _facts(taxonomy: Taxonomy, model: str, *, measure: bool) -> BackboneFacts | None:
     spec = taxonomy.spec.models[model]
     try:
-        return facts(spec.trunk.backbone, spec.input_size, measure=measure)
+        return facts(spec.trunk.backbone, spec.input_size, spec.in_chans, measure=measure)
     except HiergenError as error:
         raise error.at(taxonomy.document.place(("models", model, "trunk", "backbone"))) from None
 

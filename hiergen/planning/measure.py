@@ -41,8 +41,8 @@ SIZES = {
 }
 
 
-def measure_backbone(backbone: str, input_size: int | None = None) -> BackboneFacts:
-    """Facts of one timm backbone at `input_size` px (None: timm's own size for it).
+def measure_backbone(backbone: str, size: tuple[int, int] | None = None, in_chans: int = 3) -> BackboneFacts:
+    """Facts of one timm backbone for images of this height and width, px (None: timm's own), and so many channels.
 
     Raises `PlanError` for an unknown backbone, one without feature stages, or a size it cannot take.
     """
@@ -52,13 +52,13 @@ def measure_backbone(backbone: str, input_size: int | None = None) -> BackboneFa
         error.code = "E501"
         raise
     cfg = timm.get_pretrained_cfg(backbone)
-    side = input_size or (cfg.input_size[-1] if cfg else 224)
-    size = (3, side, side)
-    image = torch.empty(1, *size, device="meta")
+    height, width = size or (cfg.input_size[-2:] if cfg else (224, 224))
+    shape = (in_chans, height, width)
+    image = torch.empty(1, *shape, device="meta")
     measured = []
     with torch.device("meta"):
         for stage in all_stages:
-            trunk = Trunk(backbone, until=stage.name, input_size=size).eval()
+            trunk = Trunk(backbone, until=stage.name, input_size=shape).eval()
             height, width = trunk.map_size
             measured.append(
                 StageFacts(
@@ -71,12 +71,12 @@ def measure_backbone(backbone: str, input_size: int | None = None) -> BackboneFa
                     macs=count_macs(trunk, image),
                 )
             )
-        flats = [flat_network(backbone, classes, size) for classes in (10, 20)]
+        flats = [flat_network(backbone, classes, shape) for classes in (10, 20)]
         params, macs = [count_params(flat) for flat in flats], [count_macs(flat, image) for flat in flats]
     per_class = [(b - a) // 10 for a, b in (params, macs)]
     return BackboneFacts(
         backbone=backbone.split(".")[0],
-        input_size=size,
+        input_size=shape,
         stages=tuple(measured),
         params_fixed=params[0] - 10 * per_class[0],
         params_per_class=per_class[0],
@@ -106,14 +106,14 @@ def write_table(path: Path = TABLE) -> None:
     default: dict[str, str] = {}
     facts: dict[str, object] = {}
     for backbone in BACKBONES:
-        for size in (None, *SIZES.get(backbone, ())):
+        for side in (None, *SIZES.get(backbone, ())):
             try:
-                measured = measure_backbone(backbone, size)
+                measured = measure_backbone(backbone, (side, side) if side else None)
             except PlanError as error:
                 print(f"left out {quoted(backbone)}: {error}", file=sys.stderr)
                 break
             key = f"{backbone}@{measured.input_size[-1]}"
-            if size is None:
+            if side is None:
                 default[backbone] = key
             facts[key] = measured.model_dump()
     table |= {"default": default, "facts": facts}

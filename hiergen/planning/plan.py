@@ -40,7 +40,7 @@ class StagePlan(_Frozen):
 
 
 class TrunkPlan(_Frozen):
-    """timm's `backbone` cut after `until`: (B, 3, input_size) → (B, channels, height, width).
+    """timm's `backbone` cut after `until`: (B, *input_size) → (B, channels, height, width).
 
     `flat_*`: the whole backbone with a classifier for the same number of classes.
     """

@@ -6,6 +6,7 @@ The descriptions here are what docs/taxonomy-reference.md and editors show.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,10 +18,15 @@ from pydantic import (
     Field,
     PositiveInt,
     Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     field_validator,
     model_validator,
 )
+
+from hiergen.errors import unquoted
 
 _SUFFIX = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -189,6 +195,39 @@ class Budget(Model):
         return self
 
 
+Side = Annotated[PositiveInt, Field(ge=8, le=8192)]
+_MOST_CHANNELS = 1024
+Channels = Annotated[PositiveInt, Field(le=_MOST_CHANNELS)]
+
+
+def _height_and_width(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """32 → (32, 32)."""
+    if not isinstance(value, list):
+        return 2 * validate((value, 8))[:1]  # the 8 is any side: of a wrong number one complaint is enough
+    with suppress(ValidationError):
+        return validate(value)
+    got = unquoted("x".join(map(str, value)))
+    raise ValueError(f"expected 64, 32x64, [height, width] or [channels, height, width], in px from 8; got {got}")
+
+
+_SIDE: dict[str, Any] = {"type": "integer", "minimum": 8, "maximum": 8192}
+_CHANNELS: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": _MOST_CHANNELS}
+InputSize = Annotated[
+    tuple[Side, Side],
+    WrapValidator(_height_and_width),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _SIDE,
+                {"type": "string", "pattern": r"^([1-9][0-9]{0,3}x)?([89]|[1-9][0-9]{1,3})x([89]|[1-9][0-9]{1,3})$"},
+                {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2},
+                {"type": "array", "prefixItems": [_CHANNELS, _SIDE, _SIDE], "minItems": 3, "maxItems": 3},
+            ],
+            "title": "input size",
+        }
+    ),
+]
+
 Levels = Annotated[list[Annotated[list[Stage], Field(json_schema_extra={"minItems": 1})]], Tag("<list>")]
 Branches = Annotated[Annotated[Literal["auto"], Tag("<text>")] | Levels, by_shape()]
 
@@ -254,9 +293,32 @@ class ModelSpec(Model):
         default=False,
         description="One sequential branch with all classes as outputs: the control PHL1branch. Has one level.",
     )
-    input_size: Annotated[PositiveInt, Field(ge=8, le=8192)] | None = Field(
-        default=None, description="px, square. Default: the backbone's.", examples=[128]
+    input_size: InputSize | None = Field(
+        default=None,
+        description="px: of a square, `HEIGHTxWIDTH`, `[height, width]` or `[channels, height, width]`. Default: the "
+        "backbone's.",
+        examples=[128, "32x64", [1, 32, 64]],
     )
+    in_chans: Channels = Field(
+        default=3, description="Channels of an image: 1 for greyscale, 3 for RGB, 4 for RGBA.", examples=[1]
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _channels_apart(cls, data: Any) -> Any:
+        """`input_size: [1, 32, 64]` or 1x32x64 → `input_size: [32, 64]` and `in_chans: 1`."""
+        if not isinstance(data, dict):
+            return data
+        size = data.get("input_size")
+        if isinstance(size, str) and "x" in size:
+            size = size.split("x")
+        size = list(size) if isinstance(size, tuple) else size
+        if not isinstance(size, list) or len(size) != 3 or str(size[0]) not in map(str, range(1, _MOST_CHANNELS + 1)):
+            return {**data, "input_size": size}
+        channels, *sides = size
+        if str(other := data.get("in_chans", channels)) != str(channels):
+            raise ValueError(f"'in_chans: {unquoted(other)}' but the channels in 'input_size' are {channels}")
+        return {**data, "input_size": sides, "in_chans": channels}
 
     @field_validator("kernel", mode="before")
     @classmethod

@@ -59,6 +59,11 @@ PAIRS = [
     ),
     ("models: {PHL: {branches: auto}}", "models: {PHL: {branches: automatic}}"),
     ("models: {PHL: {input_size: 128}}", "models: {PHL: {input_size: 4}}"),
+    ("models: {PHL: {input_size: 32x64}}", "models: {PHL: {input_size: 32x4}}"),
+    ("models: {PHL: {input_size: [32, 64]}}", "models: {PHL: {input_size: [32]}}"),
+    ("models: {PHL: {input_size: [1, 32, 64]}}", "models: {PHL: {input_size: [0, 32, 64]}}"),
+    ("models: {PHL: {input_size: 13x32x64}}", "models: {PHL: {input_size: [1, 1, 32, 64]}}"),
+    ("models: {PHL: {in_chans: 13}}", "models: {PHL: {in_chans: 0}}"),
     ("sources: [imagenet-superclass, wordnet]", "sources: [wordnett]"),
     ("sources: [wordnet]", "sources: wordnet"),
     ("sources: [{wordnet: copy}]", "sources: [wordnet, {wordnet: copy}]"),
@@ -176,7 +181,7 @@ ALL = {
     "models": {
         "N2HL": {"trunk": {"backbone": "x", "until": "y"}, "budget": {"params": "2M", "macs": 7}, "block": "mbconv"},
         "PHL": {"single_branch": True, "branches": [[{"width": 8, "out": 8, "stride": 2, "block": "mbconv"}]]},
-        "Other": {"levels": 3, "depth": 2},
+        "Other": {"levels": 3, "depth": 2, "input_size": [1, 32, 64]},
     },
 }
 VALUES: list[Any] = [

@@ -71,8 +71,8 @@ def test_stages() -> None:
 
 
 def test_other_sizes_than_the_recorded_ones_are_measured(cache: Path) -> None:
-    assert facts("resnet18", 96, measure=False) is None
-    small, usual = facts("resnet18", 96), facts("resnet18")
+    assert facts("resnet18", (96, 96), measure=False) is None
+    small, usual = facts("resnet18", (96, 96)), facts("resnet18")
     assert small is not None
     assert usual is not None
     assert small.stages[-1].height == 3

@@ -90,7 +90,8 @@ def of_network(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Su
 
 def flat_costs(plan: Plan, chosen: Chosen) -> dict[int, tuple[int, int]]:
     """(params, MACs) of the flat backbone for all classes and for those that a cutout keeps, where they are known."""
-    backbone_facts = facts(plan.trunk.backbone, plan.trunk.input_size[1], measure=False)
+    channels, height, width = plan.trunk.input_size
+    backbone_facts = facts(plan.trunk.backbone, (height, width), channels, measure=False)
     if backbone_facts is None:
         return {}
     counts = {len(plan.classes), len(chosen.kept) if chosen.kept is not None else len(plan.classes)}

@@ -38,7 +38,8 @@ class ExploredModel:
         if self.plan is None:
             return None
         trunk = self.plan.trunk
-        return facts(trunk.backbone, trunk.input_size[1], measure=False) or facts(trunk.backbone, trunk.input_size[1])
+        channels, height, width = trunk.input_size
+        return facts(trunk.backbone, (height, width), channels)
 
 
 @dataclass(frozen=True)
