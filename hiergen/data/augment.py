@@ -30,13 +30,17 @@ _FINAL = 2  # to a tensor, normalised
 
 
 def train_transform(network: HierarchicalNetwork, augment: Augment) -> Transform:
-    """PIL image → `(3, H, W)` for training: crop, flip, colours or auto-augment, normalised, random erasing.
+    """PIL image → `(channels, H, W)` for training: crop, flip, colours or auto-augment, normalised, random erasing.
 
     The size and the image statistics are the network's; erased boxes hold noise. With `auto_augment`, colour jitter is
     off unless that is "3a" (timm's rule). All draws come from Python's, numpy's and torch's global generators.
-    Raises HiergenError for an `auto_augment` that timm does not know.
+    Raises HiergenError for an `auto_augment` that timm does not know, and for one of RGBA images.
     """
     config = timm.data.resolve_model_data_config(network)
+    if augment.auto_augment and config["input_size"][0] == 4:
+        raise HiergenError(
+            "augment.auto_augment knows no images with an alpha channel", hint="--set augment.auto_augment=null"
+        )
     try:
         whole = timm.data.create_transform(
             input_size=config["input_size"],

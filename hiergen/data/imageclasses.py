@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from hiergen.data.images import LabelledImages, PictureRows, RowImages, Transform, eval_transform
+from hiergen.data.images import LabelledImages, PictureRows, RowImages, Transform, eval_transform, image_mode
 from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.lookup.vocabulary import Lexicon
 from hiergen.nn.network import HierarchicalNetwork
@@ -186,6 +186,7 @@ def label_images(
         transform=request.transform or eval_transform(request.network),
         left_out=left_out,
         note=note,
+        mode=image_mode(request.network),
     )
 
 
@@ -209,4 +210,5 @@ def label_rows(
         transform=request.transform or eval_transform(request.network),
         left_out=left_out,
         note=note,
+        mode=image_mode(request.network),
     )

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
+import numpy as np
 import timm
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -43,10 +44,11 @@ _BROKEN = (
     Image.DecompressionBombWarning,
 )
 _AHEAD = 2  # batches read ahead
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class ImageSet(Dataset[tuple[Tensor, int]], ABC):
-    """Images with their classes. Item i is `transform(picture(i))`, `(3, H, W)`, and `targets[i]`.
+    """Images with their classes. Item i is `transform(picture(i))`, `(channels, H, W)`, and `targets[i]`.
 
     `targets` are indices of the network's logits, `left_out` the folders or classes that are not read, and `note` is
     what a user should be told about how the images were labelled ("" mostly). `in_memory`: reading takes no file.
@@ -60,7 +62,8 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
 
     @abstractmethod
     def picture(self, index: int) -> Image.Image:
-        """Image i in RGB, as timm reads it (an animation's first frame; EXIF rotation is not applied).
+        """Image i in PIL's mode for the network's channels, as timm reads it (an animation's first frame; EXIF rotation
+        is not applied).
 
         Raises HiergenError with its place for one that cannot be read.
         """
@@ -99,11 +102,12 @@ class LabelledImages(ImageSet):
     transform: Transform
     left_out: tuple[str, ...] = ()
     note: str = ""
+    mode: str = "RGB"
 
     def picture(self, index: int) -> Image.Image:
         place = self.places[index]
         try:
-            return rgb(place.read())
+            return converted(place.read(), self.mode)
         except _BROKEN as error:
             raise broken(error, str(place)) from None
 
@@ -157,6 +161,7 @@ class RowImages(ImageSet):
     transform: Transform
     left_out: tuple[str, ...] = ()
     note: str = ""
+    mode: str = "RGB"
 
     @property
     def in_memory(self) -> bool:  # type: ignore[override]
@@ -164,7 +169,7 @@ class RowImages(ImageSet):
 
     def picture(self, index: int) -> Image.Image:
         try:
-            return rgb(self.source.picture(self.rows[index]))
+            return converted(self.source.picture(self.rows[index]), self.mode)
         except _BROKEN as error:
             raise broken(error, self.place(index)) from None
 
@@ -183,6 +188,18 @@ def eval_transform(network: HierarchicalNetwork) -> Transform:
     """timm's transform for the network's input size and image statistics, without augmentation."""
     config = timm.data.resolve_model_data_config(network)
     return timm.data.create_transform(**config, is_training=False)  # type: ignore[no-any-return]
+
+
+def image_mode(network: HierarchicalNetwork) -> str:
+    """PIL's mode of images with the network's channels. Raises HiergenError where there is none."""
+    channels, height, width = network.input_size
+    if channels not in _MODES:
+        raise HiergenError(
+            f"pictures of {channels} channels cannot be read from image files",
+            expected="a network of 1 (greyscale), 3 (RGB) or 4 channels (RGBA)",
+            hint=f"this one takes tensors (B, {channels}, {height}, {width}): train and test it in a loop of your own",
+        )
+    return _MODES[channels]
 
 
 def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[int], list[int]]:
@@ -213,7 +230,7 @@ def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[
 
 
 def batches(images: Dataset[tuple[Tensor, int]], size: int, *, workers: int | None = None) -> Iterator[Batch]:
-    """Images `(B, 3, H, W)` and targets `(B,)` in their order, read ahead by so many threads, as PIL frees the GIL
+    """Images `(B, C, H, W)` and targets `(B,)` in their order, read ahead by so many threads, as PIL frees the GIL
     (default: the cores but one)."""
     count = len(images)  # type: ignore[arg-type]
     with ThreadPoolExecutor(max_workers=max(cores() - 1 if workers is None else workers, 1)) as pool:
@@ -237,17 +254,19 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def rgb(image: Image.Image | bytes) -> Image.Image:
-    """An RGB copy, as timm makes it. Raises what PIL does for bytes that are no image."""
+def converted(image: Image.Image | bytes, mode: str) -> Image.Image:
+    """A copy in this mode, as timm makes it. Raises what PIL does for bytes that are no image."""
     if isinstance(image, bytes):
         with Image.open(io.BytesIO(image), formats=_formats()) as opened:
-            return rgb(opened)
+            return converted(opened, mode)
     most = Image.MAX_IMAGE_PIXELS  # PIL warns there, and refuses twice as many
     if most is not None and image.width * image.height > most:
         raise ValueError(f"{image.width:,} × {image.height:,} pixels, more than PIL.Image.MAX_IMAGE_PIXELS, {most:,}")
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.convert("RGBA")  # the same colours; PIL would warn
-    return image.convert("RGB")
+    if mode == "L" and image.mode.startswith("I;16"):  # PIL would make all above 255 white
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert(mode)
 
 
 @cache

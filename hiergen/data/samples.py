@@ -121,7 +121,7 @@ def in_order(count: int, batch_size: int, *, rank: int = 0, world: int = 1) -> E
 
 
 def loader(samples: Samples, order: EpochOrder, *, workers: int, skip_broken: bool = False) -> Iterator[Loaded]:
-    """Images `(B, 3, H, W)`, targets `(B,)` and the names of broken images, batch by batch; read ahead by `workers`
+    """Images `(B, C, H, W)`, targets `(B,)` and the names of broken images, batch by batch; read ahead by `workers`
     processes, or here and now for 0.
 
     A broken image is a HiergenError with its place; with `skip_broken` the batch goes without it. A batch of which

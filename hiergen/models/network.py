@@ -43,8 +43,8 @@ def network(
     groups by hand (name → members) for a list of classes; WordNet groups the rest. `levels` is k: 1 gives a PHL, 2 an
     N2HL. `backbone` is a timm name, or a timm model whose weights the trunk then starts from; `until` its last stage
     in the trunk; `block`, `budget` ({"params": "25M", "macs": "4.2G"}), `input_size` (64, (32, 64), …) and `in_chans`
-    (default: 3) are those of a taxonomy file. The network maps `(B, in_chans, H, W)` to `(B, classes)`, in training mode
-    as any new module.
+    (default: 3) are those of a taxonomy file. The network maps `(B, in_chans, H, W)` to `(B, classes)`, in training
+    mode as any new module.
     Raises HiergenError for classes, groups, a backbone or a budget that cannot be.
 
     >>> pets = network(["cat", "dog", "hen", "goose"], backbone="resnet18", groups={"bird": ["hen", "goose"]})

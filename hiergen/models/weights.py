@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from hiergen._version import __version__
@@ -131,7 +133,8 @@ _PREFIXES = ("", "trunk.model.", "model.", "module.", "backbone.")
 
 
 def load_trunk(network: HierarchicalNetwork, path: str | Path) -> None:
-    """Copy the trunk's part of a flat backbone's weights (safetensors, timm's names), or of a network's of ours.
+    """Copy the trunk's part of a flat backbone's weights (safetensors, timm's names), or of a network's of ours; those
+    for RGB are made to fit the network's channels, as timm does it.
 
     Raises HiergenError for a file without the trunk's tensors, or with other shapes; then nothing is copied.
     """
@@ -159,6 +162,17 @@ def _load(model: nn.Module, path: str | Path, backbone: str) -> None:
     _copy(model, file.tensors, backbone, unquoted(file.path))
 
 
+def _first_convs(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The first convolutions' weights of a model for RGB made to fit another number of channels, as timm does it."""
+    names = cast("dict[str, Any]", model.pretrained_cfg).get("first_conv") or ()
+    state, fitting = model.state_dict(), {}
+    for name in (names,) if isinstance(names, str) else names:
+        ours, other = state.get(f"{name}.weight"), tensors.get(f"{prefix}{name}.weight")
+        if ours is not None and other is not None and other.ndim == 4 and ours.shape[1] != other.shape[1] == 3:
+            fitting[f"{prefix}{name}.weight"] = adapt_input_conv(ours.shape[1], other)
+    return fitting
+
+
 def _copy(model: nn.Module, tensors: Mapping[str, Tensor], backbone: str, place: str) -> None:
     state = model.state_dict()
     # batch counters are no weights, and some files lack them
@@ -172,6 +186,7 @@ def _copy(model: nn.Module, tensors: Mapping[str, Tensor], backbone: str, place:
             expected=f"timm's names, such as {quoted(missing[0])}",
             got=f"{len(missing)} of {len(needed)} tensors missing",
         )
+    tensors = {**tensors, **_first_convs(model, tensors, prefix)}
     for name in needed:
         if state[name].shape != (shape := tensors[f"{prefix}{name}"].shape):
             raise HiergenError(

@@ -22,6 +22,7 @@ import timm
 import torch
 
 from hiergen._version import __version__
+from hiergen.data.images import image_mode
 from hiergen.errors import printable
 from hiergen.models.weights import taxonomy_hash
 from hiergen.nn.network import HierarchicalNetwork
@@ -47,7 +48,7 @@ from hiergen.models.load import load_network
 from hiergen.data.augment import eval_transform
 
 network = load_network({model}, {weights!r})
-transform = eval_transform(network)  # PIL image -> (3, H, W)
+transform = eval_transform(network)  # PIL image in mode {mode} -> {size}
 logits = network(transform(image)[None])  # (1, classes), in the order of network.classes"""
 
 
@@ -91,7 +92,9 @@ def card_text(facts: CardFacts) -> str:
         version=__version__,
         versions=f"hiergen {__version__}, torch {torch.__version__}, timm {timm.__version__}, "
         f"Python {platform.python_version()}",
-        loading=_LOADING.format(model=ascii(request.model), weights=BEST),
+        loading=_LOADING.format(
+            model=ascii(request.model), weights=BEST, mode=image_mode(network), size=network.input_size
+        ),
         tables=["\n".join(from_rich(shown)) for shown in tables],
         times=() if facts.cost is None else facts.cost.rows[0].times,
         cost_rows="" if facts.cost is None else _cost_rows(facts.cost),

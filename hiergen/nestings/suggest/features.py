@@ -147,6 +147,7 @@ def _images(taxonomy: Taxonomy, data: str, config: Mapping[str, Any]) -> ImageSe
     ids, labels = (tuple(getattr(c, part) for c in taxonomy.classes) for part in ("id", "name"))
     # labelling reads these of a network only
     nesting = Nesting.from_levels(ids, [], labels=labels)
-    classes = SimpleNamespace(classes=ids, num_classes=len(ids), nesting=nesting)
+    size = tuple(config["input_size"])
+    classes = SimpleNamespace(classes=ids, num_classes=len(ids), nesting=nesting, input_size=size)
     transform = timm.data.create_transform(**config, is_training=False)
     return open_data(data, cast("HierarchicalNetwork", classes), transform=transform)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiergen.data.images import LabelledImages, eval_transform
+from hiergen.data.images import LabelledImages, eval_transform, image_mode
 from hiergen.errors import HiergenError, nearest, quoted, unquoted
 from hiergen.lookup.choose import find_terms, read_term
 from hiergen.lookup.select import Node
@@ -134,7 +134,7 @@ class Shown:
 
 
 def read_image(path: Path, network: HierarchicalNetwork) -> Tensor:
-    """An image file as the network sees it, `(1, 3, H, W)`. Raises HiergenError for what is no image."""
+    """An image file as the network sees it, `(1, C, H, W)`. Raises HiergenError for what is no image."""
     place = unquoted(path)
     try:
         there = path.is_file()
@@ -145,7 +145,7 @@ def read_image(path: Path, network: HierarchicalNetwork) -> Tensor:
         names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
         close = tuple(str(folder / name) for name in nearest(path.name, sorted(names)))
         raise HiergenError("no such image file", place=place, nearest=close)
-    one = LabelledImages((ImagePlace(path),), (0,), eval_transform(network))
+    one = LabelledImages((ImagePlace(path),), (0,), eval_transform(network), mode=image_mode(network))
     device = network.head.weight.device
     return one[0][0][None].to(device)
 
@@ -277,7 +277,8 @@ def _heading(network: HierarchicalNetwork, maps: BranchMaps) -> str:
 
 
 def _picture(network: HierarchicalNetwork, image: Tensor) -> Any:
-    """The image as the network sees it, `(H, W, 3)` in 0 … 1."""
+    """The image as the network sees it, `(H, W, 3)` in 0 … 1; of RGBA without its alpha."""
     config = network.pretrained_cfg
-    mean, std = (torch.tensor(config[key]).view(3, 1, 1) for key in ("mean", "std"))
-    return (image[0].cpu() * std + mean).clamp(0, 1).permute(1, 2, 0).numpy()
+    mean, std = (torch.tensor(config[key]).view(-1, 1, 1) for key in ("mean", "std"))
+    seen = (image[0].cpu() * std + mean).clamp(0, 1)
+    return seen[:3].expand(3, -1, -1).permute(1, 2, 0).numpy()
