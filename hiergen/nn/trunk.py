@@ -211,6 +211,6 @@ def _create(backbone: str, input_size: Size, *, pretrained: bool, **options: Any
             raise
         raise PlanError(
             f"backbone {quoted(backbone)} does not take input_size {tuple(input_size)}",
-            expected=f"{tuple(cfg.input_size)}",
+            expected=f"{tuple(cfg.input_size)}" if cfg is not None else None,
             hint=f"timm says: {error}",
         ) from error
