@@ -49,7 +49,6 @@ class Bottleneck(nn.Module):
         assert self.downsample is not None
         conv, norm = self.downsample
         assert isinstance(conv, BranchConv2d)
-        assert isinstance(norm, BranchBatchNorm2d)
         return convolve_normed(conv, norm, x, run)
 
 

@@ -156,7 +156,7 @@ class Run:
             x = self.expand(x)
         groups = x.shape[0] * (channels if depthwise else 1)
         folded = x.permute(1, 0, 4, 2, 3).flatten(1, 2)
-        if folded.shape[0] == 1 and groups > 1:
+        if not torch.jit.is_tracing() and folded.shape[0] == 1 and groups > 1:
             # one image's stride is whatever the fold left, and then torch 2.15's CPU gradients of the kernels are wrong
             folded = folded.as_strided(folded.shape, (folded.numel(), *folded.stride()[1:]))
         kernels = weight.flatten(0, 1).permute(0, 3, 1, 2)
@@ -209,11 +209,12 @@ def select_maps(x: Tensor, maps: tuple[int, ...], unbound: list[Tensor] | None =
 
 
 def is_traced() -> bool:
-    """Whether torch.compile or torch.export is looking: then a level is one run, so that its graph stays small."""
-    return bool(torch.compiler.is_compiling())
+    """Whether torch.compile, torch.export or torch.jit.trace is looking: then a level is one run, so that its graph
+    stays small."""
+    return bool(torch.compiler.is_compiling()) or torch.jit.is_tracing()
 
 
 def is_exported() -> bool:
-    """Whether torch.export is looking."""
+    """Whether torch.export or torch.jit.trace is looking."""
     exporting: Any = getattr(torch.compiler, "is_exporting", None)
-    return bool(exporting()) if exporting else False
+    return torch.jit.is_tracing() or bool(exporting and exporting())

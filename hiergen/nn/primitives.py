@@ -7,10 +7,13 @@ Every parameter and buffer has the branches first, so that a cutout is an `index
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hiergen.nn.lowering import Run, is_traced
 from hiergen.nn.norm import ProcessGroup, batch_norm, is_recomputing
@@ -75,16 +78,17 @@ class BranchLinear(nn.Module):
         return f"{branches} x ({in_features} -> {out})"
 
 
-class BranchBatchNorm2d(nn.Module):
-    """N batch norms over rows `(n, B, H, W, C)`: channels and branches never mix, so this equals a loop."""
+class BranchBatchNorm2d(nn.BatchNorm2d):
+    """N batch norms over rows `(n, B, H, W, C)`: channels and branches never mix, so this equals a loop.
 
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
+    It is torch's, with stacked tensors: what torch, timm and others do to batch norms holds for it. They may put
+    classes of their own in its place, which `normed` runs.
+    """
 
-    def __init__(self, branches: int, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
+    def __init__(self, branches: int, channels: int, *, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        nn.Module.__init__(self)  # torch's own makes tensors of one branch
+        self.num_features, self.eps, self.momentum = channels, eps, momentum
+        self.affine = self.track_running_stats = True
         self.group: ProcessGroup | None = None  # processes that share their statistics in training
         self.weight = nn.Parameter(torch.ones(branches, channels))
         self.bias = nn.Parameter(torch.zeros(branches, channels))
@@ -93,46 +97,11 @@ class BranchBatchNorm2d(nn.Module):
         # one per branch, not a scalar: a cutout selects rows of every tensor
         self.register_buffer("num_batches_tracked", torch.zeros(branches, dtype=torch.long))
 
-    def affine(self, run: Run) -> tuple[Tensor, Tensor]:
-        """Scale and shift `(n, C)` that this norm amounts to in eval mode."""
-        scale, shift = run.memo(self, self._affine)
-        return scale, shift
-
-    def _affine(self) -> tuple[Tensor, Tensor]:
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        return scale, torch.addcmul(self.bias, self.running_mean, scale, value=-1)
-
-    def forward(
+    def forward(  # type: ignore[override]
         self, x: Tensor, run: Run, *, skip: Tensor | None = None, relu: bool = False, cap: float | None = None
     ) -> Tensor:
         """The normed rows, plus `skip`, through a `relu` that ends at `cap`."""
-        if not self.training:
-            scale, shift = self.affine(run)
-            return finished(torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype), skip, relu, cap)
-        weight, bias = run.pick(self.weight), run.pick(self.bias)
-        running = None
-        if is_traced() or not is_recomputing():
-            run.pick(self.num_batches_tracked).add_(1)
-            running = run.pick(self.running_mean), run.pick(self.running_var)
-            if is_traced() and self.group is None:
-                return finished(self._traced(x, *running, weight, bias), skip, relu, cap)
-        options = {"momentum": self.momentum, "eps": self.eps, "dims": (1, 2, 3), "group": self.group}
-        y: Tensor = batch_norm(x, weight, bias, running, skip=skip, relu=relu, cap=cap, **options)
-        return y
-
-    def _traced(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Operations that compilers see through."""
-        count = x.shape[1] * x.shape[2] * x.shape[3]
-        if count == 1:
-            raise ValueError(f"expected more than one value per channel when training, got {tuple(x.shape)}")
-        exact = x.to(torch.promote_types(x.dtype, torch.float32))
-        batch_var, batch_mean = torch.var_mean(exact, (1, 2, 3), correction=0)
-        with torch.no_grad():
-            mean.lerp_(batch_mean.to(mean.dtype), self.momentum)
-            var.lerp_((batch_var * (count / (count - 1))).to(var.dtype), self.momentum)
-        scale = weight * torch.rsqrt(batch_var + self.eps)
-        shift = bias - batch_mean * scale
-        return torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype)
+        return normed(self, x, run, skip=skip, relu=relu, cap=cap)
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]} x {self.weight.shape[1]}, eps={self.eps}, momentum={self.momentum}"
@@ -161,7 +130,7 @@ class BranchLayerNorm(nn.Module):
 
 def convolve_normed(
     conv: BranchConv2d,
-    norm: BranchBatchNorm2d,
+    norm: nn.Module,
     x: Tensor,
     run: Run,
     *,
@@ -174,9 +143,95 @@ def convolve_normed(
     scaled instead."""
     fan_in = conv.weight[0, 0].numel()
     px = x.shape[1] * x.shape[2] * x.shape[3] // conv.stride**2
-    if run.kind != "matmul" and not norm.training and (is_traced() or fan_in <= 2 * px):
-        return finished(conv(x, run, norm.affine(run)), skip, relu, cap)
+    if run.kind != "matmul" and not has_batch_statistics(norm) and (is_traced() or fan_in <= 2 * px):
+        return finished(conv(x, run, scale_and_shift(norm, run)), skip, relu, cap)
+    if type(norm) is nn.BatchNorm2d:
+        restore_(norm)
+    if not isinstance(norm, BranchBatchNorm2d):
+        return normed(norm, conv(x, run), run, skip=skip, relu=relu, cap=cap)
     return norm(conv(x, run), run, skip=skip, relu=relu, cap=cap)  # type: ignore[no-any-return]
+
+
+def normed(
+    norm: Any, x: Tensor, run: Run, *, skip: Tensor | None = None, relu: bool = False, cap: float | None = None
+) -> Tensor:
+    """What a `BranchBatchNorm2d` computes, of the tensors of any batch norm that has taken its place: torchvision's
+    frozen one, torch's SyncBatchNorm."""
+    if not has_batch_statistics(norm):
+        scale, shift = scale_and_shift(norm, run)
+        return finished(torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype), skip, relu, cap)
+    weight, bias, group = run.pick(norm.weight), run.pick(norm.bias), _group(norm)
+    running: tuple[Tensor, Tensor] | None = None
+    factor: Tensor | None = None
+    tracks = norm.training and norm.track_running_stats and norm.running_mean is not None
+    if tracks and (is_traced() or not is_recomputing()):
+        count = run.pick(norm.num_batches_tracked).add_(1)
+        running = run.pick(norm.running_mean), run.pick(norm.running_var)
+        factor = None if norm.momentum is not None else count.reciprocal().to(norm.running_mean.dtype)[:, None]
+    if is_traced() and group is None:
+        momentum = norm.momentum if factor is None else factor
+        return finished(_traced(x, running, weight, bias, norm.eps, momentum), skip, relu, cap)
+    momentum = norm.momentum or 0.0
+    moved = running
+    if running is not None and factor is not None:  # an average of all batches, which branches may have had more of
+        moved, momentum = (torch.zeros_like(running[0]), torch.zeros_like(running[1])), 1.0
+    options = {"momentum": momentum, "eps": norm.eps, "dims": (1, 2, 3), "group": group}
+    y: Tensor = batch_norm(x, weight, bias, moved, skip=skip, relu=relu, cap=cap, **options)
+    if running is not None and factor is not None and moved is not None:
+        for old, new in zip(running, moved, strict=True):
+            old.lerp_(new, factor)
+    return y
+
+
+def has_batch_statistics(norm: Any) -> bool:
+    """Whether a norm's statistics are those of the batch, as in training."""
+    return isinstance(norm, _BatchNorm) and (norm.training or norm.running_mean is None)
+
+
+def scale_and_shift(norm: Any, run: Run) -> tuple[Tensor, Tensor]:
+    """What a norm with running statistics amounts to, `(n, C)` each."""
+
+    def compute() -> tuple[Tensor, Tensor]:
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        return scale, torch.addcmul(norm.bias, norm.running_mean, scale, value=-1)
+
+    scale, shift = run.memo(norm, compute)
+    return scale, shift
+
+
+def restore_(norm: nn.BatchNorm2d) -> None:
+    """Make of torch's norm, which timm's `unfreeze` puts in a branch norm's place, a branch norm again."""
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.data = norm.num_batches_tracked.repeat(norm.weight.shape[0])
+    norm.group = None
+    norm.__class__ = BranchBatchNorm2d
+
+
+def _group(norm: Any) -> ProcessGroup | None:
+    """The processes that a norm shares its statistics with."""
+    if not isinstance(norm, nn.SyncBatchNorm):
+        return norm.group  # type: ignore[no-any-return]
+    alone = not (norm.training and torch.distributed.is_available() and torch.distributed.is_initialized())
+    return None if alone else ProcessGroup(norm.process_group)
+
+
+def _traced(
+    x: Tensor, running: tuple[Tensor, Tensor] | None, weight: Tensor, bias: Tensor, eps: float, momentum: Any
+) -> Tensor:
+    """A norm by operations that compilers see through."""
+    count = x.shape[1] * x.shape[2] * x.shape[3]
+    if count == 1:
+        raise ValueError(f"expected more than one value per channel when training, got {tuple(x.shape)}")
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    batch_var, batch_mean = torch.var_mean(exact, (1, 2, 3), correction=0)
+    if running is not None:
+        mean, var = running
+        with torch.no_grad():
+            mean.lerp_(batch_mean.to(mean.dtype), momentum)
+            var.lerp_((batch_var * (count / (count - 1))).to(var.dtype), momentum)
+    scale = weight * torch.rsqrt(batch_var + eps)
+    shift = bias - batch_mean * scale
+    return torch.addcmul(per_branch(shift), x, per_branch(scale)).to(x.dtype)
 
 
 def finished(y: Tensor, skip: Tensor | None, relu: bool, cap: float | None = None) -> Tensor:

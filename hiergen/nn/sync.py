@@ -20,8 +20,8 @@ def sync_norms(network: nn.Module, group: Any = None) -> None:
     `group` is a process group of torch.distributed (default: all processes). Running statistics, and the gradients by
     input and (averaged by DistributedDataParallel) by weight, are then those of one process with all samples. Weights,
     state dict, hooks and optimizers stay as they are. It holds for the branches' norms, and the trunk's
-    `nn.BatchNorm1d`, `2d`, `3d` and timm's `BatchNormAct2d`; torch's SyncBatchNorm and timm's conversion to it leave
-    out the branches. Every process must run the same norms in the same order.
+    `nn.BatchNorm1d`, `2d`, `3d` and timm's `BatchNormAct2d`; torch's and timm's conversion to SyncBatchNorm does the
+    same on GPUs. Every process must run the same norms in the same order.
     Raises HiergenError without a running process group, or for a batch norm of another class.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
@@ -30,8 +30,9 @@ def sync_norms(network: nn.Module, group: Any = None) -> None:
             place="sync_norms",
             hint="call torch.distributed.init_process_group first, or run under torchrun or accelerate launch",
         )
+    known = (BranchBatchNorm2d, nn.SyncBatchNorm, *_SYNCED, *_SYNCED.values())
     for name, module in network.named_modules():
-        if isinstance(module, _BatchNorm) and type(module) not in (*_SYNCED, *_SYNCED.values(), nn.SyncBatchNorm):
+        if isinstance(module, _BatchNorm) and type(module) not in known:
             raise HiergenError(
                 "a batch norm of this class cannot share its statistics",
                 place=name or "sync_norms",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -153,16 +154,43 @@ def test_a_frozen_trunk_keeps_its_statistics(net: Scripted, x: Tensor) -> None:
     assert not torch.equal(net.trunk.model.bn1.running_mean, before["trunk.model.bn1.running_mean"])
 
 
-def test_synchronized_batch_norm_is_the_trunks_only(net: Scripted, x: Tensor) -> None:
-    """timm converts torch's batch norms; a branch's stay per process, and DistributedDataParallel broadcasts them."""
+def test_a_frozen_level_keeps_its_statistics_and_thaws(net: Scripted, x: Tensor) -> None:
+    want, before = net(x), {name: value.clone() for name, value in net.state_dict().items()}
+    freeze(net, ["trunk", "level1"])
+    torch.testing.assert_close(net(x), want)
+    optimizer = create_optimizer_v2([p for p in net.parameters() if p.requires_grad], "sgd", lr=0.1)
+    step(net, optimizer, x)
+    for name, now in net.state_dict().items():
+        assert torch.equal(now, before[name]) == name.startswith(("trunk", "level1")), name
+    unfreeze(net, ["trunk", "level1"])
+    step(net, create_optimizer_v2(net, "sgd", lr=0.1), x)
+    for name in ("level1.stages.0.0.conv1.weight", "level1.stages.0.0.bn1.weight", "level1.stages.0.0.bn1.running_mean"):
+        assert not torch.equal(net.state_dict()[name], before[name]), name
+    assert all(isinstance(m, BranchBatchNorm2d) for n, m in net.level1.named_modules() if n.endswith(("bn1", "bn3")))
+    timm.create_model(NAME).load_state_dict(net.state_dict())
+    assert net.level1.stages[0][0].bn1.num_batches_tracked.tolist() == [1, 1]
+
+
+def test_a_norm_frozen_by_itself_and_one_that_thaws_in_eval_mode(net: Scripted, x: Tensor) -> None:
     want = net(x)
-    own = [module for module in net.modules() if isinstance(module, BranchBatchNorm2d)]
-    converted = convert_sync_batchnorm(net)
+    freeze(net, ["level1.stages.0.0.bn1", "level2"])
+    torch.testing.assert_close(net(x), want)
+    unfreeze(net, ["level1.stages.0.0.bn1", "level2"])
+    torch.testing.assert_close(net.eval()(x), want)  # timm's norms are new, in training mode
+
+
+@pytest.mark.parametrize("convert", [convert_sync_batchnorm, torch.nn.SyncBatchNorm.convert_sync_batchnorm])
+def test_synchronized_batch_norm_is_the_branches_too(net: Scripted, x: Tensor, convert: Callable) -> None:
+    plain, names = copy.deepcopy(net), list(net.state_dict())
+    want = net(x)
+    converted = convert(net)
     assert torch.equal(converted(x), want)
-    assert not [m for m in converted.modules() if type(m) is torch.nn.BatchNorm2d]
-    assert isinstance(converted.trunk.model.bn1, torch.nn.SyncBatchNorm)
-    assert [module for module in converted.modules() if isinstance(module, BranchBatchNorm2d)] == own
-    assert own
+    assert not [m for m in converted.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert type(converted.level1.stages[0][0].bn1) is torch.nn.SyncBatchNorm
+    assert list(converted.state_dict()) == names
+    for network in (plain, converted):  # without processes it trains as before
+        step(network, create_optimizer_v2(network, "sgd", lr=0.1), x)
+    torch.testing.assert_close(dict(converted.state_dict()), dict(plain.state_dict()))
 
 
 def test_channels_last_and_bfloat16_as_the_benchmark_runs_them(net: Scripted, x: Tensor) -> None:
