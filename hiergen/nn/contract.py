@@ -89,7 +89,7 @@ class TimmContract(nn.Module):
         return {
             **{key: backbone[key] for key in _FROM_BACKBONE if key in backbone},
             **{key: self._by_channel(backbone[key]) for key in ("mean", "std") if backbone.get(key)},
-            "architecture": type(self).__name__,
+            "architecture": vars(type(self)).get("timm_name", type(self).__name__),
             "url": "",
             "input_size": tuple(self.trunk.input_size),
             "num_classes": self.num_classes,

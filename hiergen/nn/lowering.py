@@ -156,7 +156,7 @@ class Run:
             x = self.expand(x)
         groups = x.shape[0] * (channels if depthwise else 1)
         folded = x.permute(1, 0, 4, 2, 3).flatten(1, 2)
-        if not torch.jit.is_tracing() and folded.shape[0] == 1 and groups > 1:
+        if not is_jit_traced() and folded.shape[0] == 1 and groups > 1:
             # one image's stride is whatever the fold left, and then torch 2.15's CPU gradients of the kernels are wrong
             folded = folded.as_strided(folded.shape, (folded.numel(), *folded.stride()[1:]))
         kernels = weight.flatten(0, 1).permute(0, 3, 1, 2)
@@ -211,10 +211,16 @@ def select_maps(x: Tensor, maps: tuple[int, ...], unbound: list[Tensor] | None =
 def is_traced() -> bool:
     """Whether torch.compile, torch.export or torch.jit.trace is looking: then a level is one run, so that its graph
     stays small."""
-    return bool(torch.compiler.is_compiling()) or torch.jit.is_tracing()
+    return bool(torch.compiler.is_compiling()) or is_jit_traced()
 
 
 def is_exported() -> bool:
     """Whether torch.export or torch.jit.trace is looking."""
     exporting: Any = getattr(torch.compiler, "is_exporting", None)
-    return torch.jit.is_tracing() or bool(exporting and exporting())
+    return is_jit_traced() or bool(exporting and exporting())
+
+
+def is_jit_traced() -> bool:
+    """Whether torch.jit.trace is looking, as TensorBoard's graphs and torch's older ONNX exporter do."""
+    jit: Any = torch.jit
+    return bool(jit.is_tracing())

@@ -203,7 +203,7 @@ def restore_(norm: nn.BatchNorm2d) -> None:
     """Make of torch's norm, which timm's `unfreeze` puts in a branch norm's place, a branch norm again."""
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.data = norm.num_batches_tracked.repeat(norm.weight.shape[0])
-    norm.group = None
+    norm.group = None  # type: ignore[assignment]
     norm.__class__ = BranchBatchNorm2d
 
 

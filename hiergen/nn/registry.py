@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import timm
+from timm.models import load_pretrained
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.nn.network import HierarchicalNetwork
 
 C = TypeVar("C", bound="NetworkClass")
+_SAVED = ("local-dir", "hf-hub")  # where timm's save_for_hf and push_to_hf_hub put a whole network
 _WEIGHT_SOURCES = ("url", "file", "state_dict", "hf_hub_id", "source")
 
 
@@ -24,6 +26,7 @@ class NetworkClass(Protocol):
     nesting: Any
     classes: Any
     input_size: Any
+    timm_name: str
 
     def __call__(self, pretrained: bool = False) -> HierarchicalNetwork: ...
 
@@ -64,6 +67,7 @@ def _register(cls: NetworkClass, name: str) -> None:
     if old is not None and not hasattr(old, "hiergen_source"):
         raise HiergenError(f"timm has a model {quoted(name)} already", hint="choose another name")
 
+    cls.timm_name = name
     had_all = hasattr(module, "__all__")
     setattr(module, name, entry)  # timm puts the name into the module's __all__
     if old is not None and _is_copy(old, entry) and not old.hiergen_standalone:
@@ -102,6 +106,7 @@ def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwo
         *,
         pretrained_cfg: object = None,
         pretrained_cfg_overlay: Mapping[str, object] | None = None,
+        pretrained_model_args: object = None,  # the other options once more, as timm saved them
         cache_dir: object = None,
         num_classes: int | None = None,
         in_chans: int | None = None,
@@ -136,13 +141,19 @@ def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwo
             )
         if pretrained:
             _same(name, "cache_dir", cache_dir, None, "set HF_HOME instead")
-        _no_weights(name, pretrained_cfg)
         _no_weights(name, pretrained_cfg_overlay)
-        return cls(pretrained=pretrained)
+        saved = _fields(pretrained_cfg)
+        if saved.get("source") not in _SAVED:
+            _no_weights(name, pretrained_cfg)
+            return cls(pretrained=pretrained)
+        network = cls()
+        if pretrained:
+            load_pretrained(network, saved, num_classes=len(cls.classes), in_chans=channels)
+        return network
 
     entrypoint.__name__ = entrypoint.__qualname__ = name
     entrypoint.__module__ = cls.__module__
-    entrypoint.__doc__ = f"timm's entry point of `{cls.__name__}`; `pretrained` is about its trunk."
+    entrypoint.__doc__ = f"timm's entry point of `{cls.__name__}`; `pretrained` is about its trunk, or a saved folder."
     return entrypoint
 
 
@@ -153,12 +164,16 @@ def _same(name: str, option: str, value: object, built: object, why: str) -> Non
         raise HiergenError(f"{name}: {option} cannot be changed", expected=expected, got=repr(value), hint=why)
 
 
+def _fields(cfg: object) -> dict[str, Any]:
+    """What a pretrained_cfg says."""
+    return {} if not cfg or isinstance(cfg, str) else dict(cfg if isinstance(cfg, Mapping) else vars(cfg))
+
+
 def _no_weights(name: str, cfg: object) -> None:
     """HiergenError if a timm pretrained_cfg asks for weights: a generated network has none to fetch."""
     if isinstance(cfg, str):
         raise HiergenError(f"{name}: has no pretrained tag {quoted(cfg)}", hint=f"create {quoted(name)}")
-    fields = cfg if isinstance(cfg, Mapping) else vars(cfg) if cfg else {}
-    named = [source for source in _WEIGHT_SOURCES if fields.get(source)]
+    named = [source for source in _WEIGHT_SOURCES if _fields(cfg).get(source)]
     if named:
         raise HiergenError(
             f"{name}: pretrained_cfg cannot name its weights ({', '.join(named)})", hint="use checkpoint_path"

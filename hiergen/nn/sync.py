@@ -21,7 +21,7 @@ def sync_norms(network: nn.Module, group: Any = None) -> None:
     input and (averaged by DistributedDataParallel) by weight, are then those of one process with all samples. Weights,
     state dict, hooks and optimizers stay as they are. It holds for the branches' norms, and the trunk's
     `nn.BatchNorm1d`, `2d`, `3d` and timm's `BatchNormAct2d`; torch's and timm's conversion to SyncBatchNorm does the
-    same on GPUs. Every process must run the same norms in the same order.
+    same on GPUs only. Every process must run the same norms in the same order.
     Raises HiergenError without a running process group, or for a batch norm of another class.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

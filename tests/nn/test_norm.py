@@ -207,3 +207,55 @@ def test_a_convolution_with_norm_skip_and_relu(kind: Any) -> None:
             maps = F.batch_norm(maps, mean, var, state["weight"][i], state["bias"][i], training)
             want = (maps.permute(0, 2, 3, 1) + skip[i]).relu()
             torch.testing.assert_close(y[i], want, atol=1e-4, rtol=1e-4)
+
+
+def ones_of(norm: BranchBatchNorm2d) -> list[nn.BatchNorm2d]:
+    """torch's own norm of each branch."""
+    ones = [nn.BatchNorm2d(C, momentum=norm.momentum, dtype=norm.weight.dtype) for _ in range(len(norm.weight))]
+    for i, one in enumerate(ones):
+        one.load_state_dict({name: tensor[i] for name, tensor in norm.state_dict().items()})
+    return ones
+
+
+def assert_alike(norm: BranchBatchNorm2d, ones: list[nn.BatchNorm2d]) -> None:
+    for i, one in enumerate(ones):
+        torch.testing.assert_close({n: t[i] for n, t in norm.state_dict().items()}, dict(one.state_dict()))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_cumulative_average_counts_each_branchs_batches(traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hiergen.nn.primitives.is_traced", lambda: traced)
+    norm = randomized(BranchBatchNorm2d(N, C, momentum=None)).double()
+    norm.reset_running_stats()
+    ones, x = ones_of(norm), values((4, 3, 3), torch.float64)
+    for scale, (lo, hi) in enumerate([(0, 3), (1, 3), (2, 3), (0, 2)], start=1):  # as `active` classes would
+        run = Run("grouped", Span(lo, hi, tuple(range(hi - lo)), (1,) * (hi - lo)), Stack(()))
+        run.stack.spans = (run.span,)
+        y = norm(x[lo:hi] * scale, run)
+        for i in range(lo, hi):
+            want = ones[i](x[i].permute(0, 3, 1, 2) * scale).permute(0, 2, 3, 1)
+            torch.testing.assert_close(y[i - lo], want)
+    assert norm.num_batches_tracked.tolist() == [2, 3, 3]
+    assert_alike(norm, ones)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("gone", [True, False])
+def test_statistics_that_are_not_tracked(
+    gone: bool, training: bool, traced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As test-time adaptation leaves norms: without running statistics, or with some that do not move."""
+    monkeypatch.setattr("hiergen.nn.primitives.is_traced", lambda: traced)
+    conv, norm = randomized(BranchConv2d(N, C, C, 1)).double(), randomized(BranchBatchNorm2d(N, C)).double()
+    ones, x = ones_of(norm), values((4, 3, 3), torch.float64)
+    for one in (norm, *ones):
+        one.train(training)
+        one.track_running_stats = False
+        if gone:
+            one.running_mean = one.running_var = None
+    y = convolve_normed(conv, norm, x, run_of(N))
+    for i, one in enumerate(ones):
+        maps = F.conv2d(x[i].permute(0, 3, 1, 2), conv.weight[i].permute(0, 3, 1, 2))
+        torch.testing.assert_close(y[i], one(maps).permute(0, 2, 3, 1))
+    assert_alike(norm, ones)

@@ -164,7 +164,11 @@ def test_a_frozen_level_keeps_its_statistics_and_thaws(net: Scripted, x: Tensor)
         assert torch.equal(now, before[name]) == name.startswith(("trunk", "level1")), name
     unfreeze(net, ["trunk", "level1"])
     step(net, create_optimizer_v2(net, "sgd", lr=0.1), x)
-    for name in ("level1.stages.0.0.conv1.weight", "level1.stages.0.0.bn1.weight", "level1.stages.0.0.bn1.running_mean"):
+    for name in (
+        "level1.stages.0.0.conv1.weight",
+        "level1.stages.0.0.bn1.weight",
+        "level1.stages.0.0.bn1.running_mean",
+    ):
         assert not torch.equal(net.state_dict()[name], before[name]), name
     assert all(isinstance(m, BranchBatchNorm2d) for n, m in net.level1.named_modules() if n.endswith(("bn1", "bn3")))
     timm.create_model(NAME).load_state_dict(net.state_dict())
