@@ -6,7 +6,7 @@ import copy
 import operator
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,7 @@ from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
 
-M = TypeVar("M", bound=nn.Module)
 LOOP = Lowering("loop")  # one branch at a time: what a branch computes does not depend on how many there are
-_SETTINGS = ("eps", "momentum")  # of norms; timm's scripts may change them on a built network
 
 
 def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwork:
@@ -27,7 +25,7 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
 
     All weights are copies, nothing is shared. The result is of the network's own class, with a `nesting`
     of its own, so that it can be pickled and copied; names of parameters, device, dtype, `training` and
-    `requires_grad` of each part, lowerings, and the norms' eps and momentum, are the network's; its active classes and
+    `requires_grad` of each part, lowerings, and the norms' kind and settings, are the network's; its active classes and
     gains are not taken over. A cutout can be cut again.
     Raises HiergenError for an index that is no class, for no class, and for all of them.
 
@@ -98,34 +96,30 @@ def _cut_heads(head: ClassHeads, kept: tuple[int, ...], branches: tuple[int, ...
     parents = None if head.parents is None else [position[head.parents[c]] for c in kept]
     with torch.device("meta"):  # no memory, and no random numbers taken
         new = type(head)(len(kept), head.in_channels, parents=parents)
-    return _filled(new, head, kept)
+    state = head.state_dict(keep_vars=True)
+    new.to_empty(device=head.weight.device)
+    for name, parameter in new.named_parameters():
+        parameter.requires_grad_(state[name].requires_grad)
+    new.load_state_dict({name: _rows(tensor, kept) for name, tensor in state.items()}, assign=True)
+    return new.train(head.training)
 
 
 def _cut_level(level: Siblings, branches: tuple[int, ...], above: tuple[int, ...]) -> Siblings:
+    """A copy whose parameters and buffers are rows of the level's: what tools made of its norms stays."""
     position = {branch: i for i, branch in enumerate(above)}
-    parents = None if level.parents is None else [position[level.parents[b]] for b in branches]
-    with torch.device("meta"):
-        new = type(level)(len(branches), level.recipes, parents=parents)
-    new.lowering = level.lowering
-    return _filled(new, level, branches)
-
-
-def _filled(new: M, old: M, rows: tuple[int, ...]) -> M:
-    """A module on the meta device with these rows of every parameter and buffer of the old one, and its settings."""
-    state = old.state_dict(keep_vars=True)
-    device = next(iter(state.values())).device
-    index = torch.tensor(rows, device=device)
-    new.to_empty(device=device)
-    chosen = {name: tensor.detach().index_select(0, index) for name, tensor in state.items()}
-    for name, parameter in new.named_parameters():
-        parameter.requires_grad_(state[name].requires_grad)
-    new.load_state_dict(chosen, assign=True)
-    for module, before in zip(new.modules(), old.modules(), strict=True):
-        module.training = before.training
-        for setting in _SETTINGS:
-            if hasattr(before, setting):
-                setattr(module, setting, getattr(before, setting))
+    memo: dict[int, Any] = {id(b): _rows(b, branches) for b in level.buffers()}
+    memo |= {id(p): nn.Parameter(_rows(p, branches), requires_grad=p.requires_grad) for p in level.parameters()}
+    new = copy.deepcopy(level, memo)
+    new.branches = len(branches)
+    new.parents = None if level.parents is None else tuple(position[level.parents[b]] for b in branches)
     return new
+
+
+def _rows(tensor: Tensor, rows: tuple[int, ...]) -> Tensor:
+    """These rows of a stacked tensor, copied."""
+    if tensor.ndim == 0:  # how many batches a norm has seen that timm made
+        return tensor.clone()
+    return tensor.detach().index_select(0, torch.tensor(rows, device=tensor.device))
 
 
 @contextmanager

@@ -175,6 +175,16 @@ def test_a_frozen_level_keeps_its_statistics_and_thaws(net: Scripted, x: Tensor)
     assert net.level1.stages[0][0].bn1.num_batches_tracked.tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("change", [freeze, lambda net: (freeze(net), unfreeze(net)), convert_sync_batchnorm])
+def test_a_cutout_keeps_what_became_of_the_norms(net: Scripted, x: Tensor, change: Callable) -> None:
+    change(net)
+    net.eval()
+    part = net.cutout(["c1", "c3"])
+    torch.testing.assert_close(part(x), net(x)[:, [1, 3]])
+    pairs = zip(part.modules(), net.modules(), strict=True)
+    assert [type(module) for module, _ in pairs] == [type(module) for module in net.modules()]
+
+
 def test_a_norm_frozen_by_itself_and_one_that_thaws_in_eval_mode(net: Scripted, x: Tensor) -> None:
     want = net(x)
     freeze(net, ["level1.stages.0.0.bn1", "level2"])
