@@ -38,12 +38,16 @@ class TinyEfficient(Tiny):
     taxonomy = {"c0": "tabby", "c1": "pug", "c2": "siamese", "c3": "cab", "c4": "van"}  # noqa: RUF012
 
 
+class Converted(Tiny):
+    """Its levels are synced by torch's conversion; trunks and DistributedDataParallel want a GPU for that."""
+
+
 NETWORKS: dict[str, type[HierarchicalNetwork]] = {"resnet18": Tiny, "efficientnet": TinyEfficient}
 
 
 def network_of(name: str) -> HierarchicalNetwork:
     torch.manual_seed(0)
-    return lively(NETWORKS[name]()).double().train()
+    return lively({**NETWORKS, "converted": Converted}[name]()).double().train()
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -75,6 +79,9 @@ def work(rank: int, folder: str, name: str, cuts: tuple[int, int, int], averaged
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     network = network_of(name)
+    if name == "converted":
+        for level in network.levels:
+            nn.SyncBatchNorm.convert_sync_batchnorm(level)
     sync_norms(network)
     x, targets = (part[cuts[rank] : cuts[rank + 1]] for part in batch())
     call = DistributedDataParallel(network) if averaged else network
@@ -103,11 +110,12 @@ def test_two_halves_are_one_batch(tmp_path: Path, name: str) -> None:
             torch.testing.assert_close(part[key], want[key], **NEAR)
 
 
-def test_parts_of_different_sizes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["resnet18", "converted"])
+def test_parts_of_different_sizes(tmp_path: Path, name: str) -> None:
     """3 samples and 1, losses summed: input gradients are those of one process, weight gradients add up to them."""
-    network = network_of("resnet18")
+    network = network_of(name)
     want = left_by(network, network, *batch(), "sum")
-    parts = together(tmp_path, "resnet18", (0, 3, 4), False)
+    parts = together(tmp_path, name, (0, 3, 4), False)
     for key in ("logits", "input"):
         torch.testing.assert_close(torch.cat([part[key] for part in parts]), want[key], **NEAR)
     total = {name: parts[0]["gradients"][name] + parts[1]["gradients"][name] for name in want["gradients"]}
