@@ -1,8 +1,8 @@
 """The cost cards of five cutouts, one of which loses against a flat network with a sliced classifier.
 
-python benchmarks/cost_cards.py [--batch 1 16] [--repeats N] [--threads 2] [--no-memory] [--device cpu] [--only 0 4]
+python benchmarks/cost_cards.py [--batch 1 16] [--repeats N] [--threads 1] [--runtime R] [--memory] [--only 0 4]
 
-Random weights cost the same; float32, eval; the four subjects of a card run in turns, memory in one process for each.
+Random weights cost the same; float32, plain form; a card's rows run in turns, memory in one process for each.
 """
 
 from __future__ import annotations
@@ -30,23 +30,20 @@ CARDS: list[tuple[str, str, list[int | str]]] = [
 
 def show(card: CostCard, title: str) -> None:
     """One card as markdown."""
-    first = card.rows[0]
-    heads = [*(f"ms, batch {t.batch}" for t in first.times), *(f"peak MB, batch {m.batch}" for m in first.memory)]
-    print(f"\n### {title}\n\n| | classes | params | GMACs | {' | '.join(heads)} |\n|{'---|' * (4 + len(heads))}")
+    heads = card.heads()
+    print(f"\n### {title}\n\n| | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
     for row in card.rows:
-        times = [f"{t.ms:.1f} ({t.low:.1f}–{t.high:.1f})" for t in row.times]
-        memory = [f"{m.peak / 1e6:,.0f}" for m in row.memory]
-        cells = [row.label, str(row.classes), f"{row.params:,}", f"{row.macs / 1e9:.3f}", *times, *memory]
-        print(f"| {' | '.join(cells)} |")
+        print(f"| {' | '.join([row.label, *row.cells()])} |")
     print(f"\n{card.verdict}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--repeats", type=int, default=None, help="default: what fits into ten seconds, 7 to 50")
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    parser.add_argument("--repeats", type=int, default=None, help="default: three seconds for each row, 15 to 100")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runtime", default=None, help="default: onnxruntime where it is installed, else torch")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", type=int, nargs="+", default=range(len(CARDS)), help="numbers of cards, from 0")
     arguments = parser.parse_args()
@@ -63,11 +60,12 @@ def main() -> None:
             batches=arguments.batch,
             repeats=arguments.repeats,
             threads=arguments.threads,
-            memory=not arguments.no_memory,
+            runtime=arguments.runtime,
+            memory=arguments.memory,
             progress=lambda text: print(f"  {text}", file=sys.stderr),
         )
         if number == arguments.only[0]:
-            print(f"{card.machine}, {card.threads} threads, torch {card.torch}, timm {card.timm}, {card.dtype}")
+            print(f"{card.machine}, {card.how}, torch {card.torch}, timm {card.timm}")
         runs = ", ".join(str(t.runs) for t in card.rows[0].times)
         show(card, f"{model}, {kept} ({runs} runs, {time.perf_counter() - start:.0f} s)")
 

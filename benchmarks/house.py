@@ -25,8 +25,8 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
-ORDER = """_version errors console files assets taxonomy lookup nn planning formats codegen data models costs nestings
- views training cli"""
+ORDER = """_version errors hardware console files assets taxonomy lookup nn planning formats codegen data models costs
+ nestings views training cli"""
 NAMES = ("found", "own", "told", "said", "asked", "known", "settle")
 Graph = dict[str, set[str]]
 

@@ -30,32 +30,45 @@ def cost(
         typer.Option(help="A cutout's classes: ids, names, groups, WordNet terms; commas between, repeatable."),
     ] = None,
     except_: Annotated[list[str] | None, typer.Option("--except", help="Classes to leave out, likewise.")] = None,
-    batch: Annotated[list[str] | None, typer.Option(help="Batch sizes, as 1,16 (the default); repeatable.")] = None,
+    batch: Annotated[list[str] | None, typer.Option(help="Batch sizes, as 1,16 (default: 1); repeatable.")] = None,
     device: Device = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: torch's own).")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Runs of each (default: what fits into ten seconds).")] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="torch, compiled, onnxruntime or openvino (default: onnxruntime if installed, else torch)."),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize all rows (onnxruntime, openvino).")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads, of every runtime.")] = 1,
+    repeats: Annotated[int | None, typer.Option(help="Runs of each (default: three seconds of each).")] = None,
     no_time: Annotated[bool, typer.Option("--no-time", help="Do not measure milliseconds.")] = False,
-    no_memory: Annotated[bool, typer.Option("--no-memory", help="Do not measure peak memory.")] = False,
+    memory: Annotated[
+        bool | None, typer.Option("--memory/--no-memory", help="Peak memory in torch (default: with --runtime torch).")
+    ] = None,
+    rivals: Annotated[
+        bool, typer.Option("--rivals/--no-rivals", help="Also smaller and shorter flat networks, lower resolutions.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Count and measure a network, or a cutout of it, beside its flat backbone, whole and with a sliced classifier."""
+    """Count and measure a network, or a cutout of it, as it is deployed, beside flat rivals deployed alike."""
     from hiergen.costs.card import cost as job
     from hiergen.costs.card import network_to_count
     from hiergen.lookup.choose import choose
     from hiergen.models.load import default_device
 
-    batches = _batches(batch or ["1,16"])
-    network = network_to_count(model, weights, not (no_time and no_memory))
+    batches = _batches(batch or ["1"])
+    network = network_to_count(model, weights, not no_time or bool(memory))
     with spinner(console(stderr=True)) as progress:
         card = job(
             network,
             choose(network.selector, classes or (), except_ or ()),
             device=device or default_device(),
+            runtime=runtime,
+            int8=int8,
             batches=batches,
             repeats=repeats,
             threads=threads,
             time=not no_time,
-            memory=not no_memory,
+            memory=memory,
+            rivals=rivals,
             progress=progress,
         )
     if as_json:
@@ -66,14 +79,19 @@ def cost(
 
 def print_card(card: CostCard) -> None:
     """The card as text: rows, the parts of the networks with branches, how it was measured, and the verdict."""
+    from hiergen.costs.verdict import COSTS_ONLY
+
     printer = console()
     printer.print(card_table(card))
+    if any(row.kind in COSTS_ONLY for row in card.rows):
+        say(printer, "* costs only: the accuracy of these must be measured", style="dim")
     printer.print()
     printer.print(_parts_table(card))
     if card.rows[0].times:
         how = (
             f"ms: median (quartiles) of {', '.join(f'{t.runs} runs at batch {t.batch}' for t in card.rows[0].times)}, "
-            f"in turns, {card.dtype}, {card.threads} threads, {card.machine}, torch {card.torch}; weights do not matter"
+            f"in turns; × flat: median (95 % interval) of the ratios within turns; {card.how}, {card.machine}; "
+            "weights do not matter"
         )
         say(printer, how, style="dim")
     say(printer, card.verdict, style="bold")

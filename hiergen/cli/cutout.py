@@ -120,14 +120,30 @@ def export(
     format: Annotated[
         str | None,
         typer.Option(
-            help="onnx, pt2 or safetensors; of a tree newick, graphml, json, nbdt, isa or paths (default: as -o ends)."
+            help="onnx, openvino, pt2, torchscript, plain (source) or safetensors; of a tree newick, graphml, json, "
+            "nbdt, isa or paths (default: as -o ends)."
         ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file or folder to write to; - prints a tree.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Fix the batch size (default: any).", min=1)] = None,
-    opset: Annotated[int | None, typer.Option(help="ONNX's operator set (default: torch's).")] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX's operator set, from 11 (default: torch's).")] = None,
+    open_size: Annotated[bool, typer.Option("--open-size", help="Take images of any height and width.")] = False,
+    preprocess: Annotated[
+        bool, typer.Option("--preprocess", help="Take pixels of 0 … 255, uint8, and normalize them in the file.")
+    ] = False,
+    softmax: Annotated[bool, typer.Option("--softmax", help="Give probabilities in place of logits.")] = False,
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "float32",
+    steerable: Annotated[
+        bool, typer.Option("--steerable", help="Take gains of classes and groups as an input.")
+    ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Quantize the ONNX file, calibrated on --data; prints accuracy before, after."),
+    ] = False,
+    data: Annotated[str | None, typer.Option(help="Images for --int8: a folder, tar, or as `train` takes it.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Where torch/NAME data sets lie.")] = None,
     merged: Annotated[
         bool, typer.Option("--merged", help="Of a taxonomy file: its merged tree (the default).")
     ] = False,
@@ -135,16 +151,36 @@ def export(
         str | None, typer.Option("--model", help="Of a taxonomy file: the nesting of this model instead.")
     ] = None,
 ) -> None:
-    """Write a network or cutout as ONNX, a PyTorch program or safetensors, and run it to see that it is right; or a
-    taxonomy's tree as Newick, GraphML or JSON."""
+    """Write a network or cutout in plain form for other programs, and run it to see that it is right; or a taxonomy's
+    tree as Newick, GraphML or JSON."""
+    form = {
+        "batch": batch,
+        "open_size": open_size,
+        "preprocess": preprocess,
+        "softmax": softmax,
+        "dtype": dtype,
+        "steerable": steerable,
+    }
     if _means_tree(model, format, out):
-        _tree(model, format, out, merged, nesting, {"--weights": weights, "--batch": batch, "--opset": opset})
+        given: dict[str, object] = {
+            **form,
+            "weights": weights,
+            "opset": opset,
+            "data": data,
+            "root": root,
+            "int8": int8 or None,
+        }
+        usual = {"dtype": "float32", **dict.fromkeys(("open_size", "preprocess", "softmax", "steerable"), False)}
+        others: dict[str, object] = {
+            f"--{name.replace('_', '-')}": v for name, v in given.items() if v != usual.get(name)
+        }
+        _tree(model, format, out, merged, nesting, others)
         return
     if merged or nesting is not None:
         raise SpecError("--merged and --model are of taxonomy files", expected="FILE.yaml", got=quoted(model))
     from hiergen.models.export import export as job
 
-    done = job(model, out, weights=weights, format=format, batch=batch, opset=opset)
+    done = job(model, out, weights=weights, format=format, opset=opset, int8=int8, data=data, root=root, **form)
     printer = console()
     for line in _lines(done):
         say(printer, line)
@@ -175,7 +211,7 @@ def _tree(
 
     reference = parse_reference(file)
     model = model if model is not None else reference.model or None
-    if given := [name for name, value in others.items() if value is not None]:
+    if given := [name for name, value in others.items() if value not in (None, False)]:
         raise SpecError(f"{given[0]} is of networks", expected="--format, --merged or --model with a taxonomy file")
     if merged and model is not None:
         raise SpecError("--merged and --model are two trees", expected="one of them")
@@ -196,10 +232,11 @@ def _lines(done: Exported) -> list[str]:
     if done.difference is None:
         return [f"→ {done.path}: {parts[0]}"]
     parts.append("any batch size" if done.dynamic else f"batch size {done.batches[0]}")
-    sizes = " and ".join(map(str, done.batches))
+    sizes = ", ".join(map(str, done.batches))
     same = "the same bits" if done.difference == 0 else f"{done.difference:.1e} of the largest logit"
     lines = [f"run in {done.runtime} at batch size {sizes}: largest difference from torch {same}"]
     lines += [f"→ {file}: its weights" for file in done.files[1:]]
+    lines += [done.note] if done.note else []
     return [*lines, f"→ {done.path}: {', '.join(parts)}"]
 
 

@@ -183,7 +183,7 @@ def explore(
     ] = False,
     batch: Annotated[int, typer.Option(help="Images at once, for --measure.", min=1)] = 1,
     threads: Annotated[int | None, typer.Option(help="CPU threads, for --measure (default: torch's own).")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Runs of each (default: what fits into ten seconds).")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Runs of each (default: three seconds of each).")] = None,
 ) -> None:
     """Write a page to look at: the tree, where its costs sit, and what a cutout would save. It needs no server."""
     from hiergen.views.explore import explore as job

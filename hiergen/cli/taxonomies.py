@@ -36,6 +36,7 @@ def build(
 ) -> None:
     """Compile taxonomy files into PyTorch source."""
     from hiergen.codegen import build as job
+    from hiergen.planning.from_taxonomy import latencies
     from hiergen.views.show import model_table
 
     paths = taxonomies or _all_taxonomies()
@@ -54,6 +55,8 @@ def build(
             else:
                 printer.print(one_line(f"{path} → {built.path}"), style="bold", markup=False, soft_wrap=True)
                 printer.print(model_table(built.plans))
+                for line in latencies(built.taxonomy):
+                    printer.print(one_line(line), markup=False, soft_wrap=True)
                 _remark(built.taxonomy, names=True)
     if drifted:
         names = " ".join(str(path) for path in drifted)

@@ -5,12 +5,14 @@ Peaks are the growth from after the imports, and a small warm-up of the librarie
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +20,29 @@ import torch
 from torch import nn
 
 from hiergen.costs.memory import RUNS, Memory, weight_bytes
-from hiergen.costs.subjects import network_of
-from hiergen.nn.lowering import Lowering
-from hiergen.planning.measure import flat_network
+from hiergen.costs.rivals import Flat, plain_form
+from hiergen.planning.network import network_of
 from hiergen.planning.plan import Plan
 
 
 def peaks(
-    build: Callable[[], nn.Module], size: Sequence[int], batches: Sequence[int], dtype: torch.dtype = torch.float32
+    build: Callable[[], nn.Module],
+    size: Sequence[int],
+    batches: Sequence[int],
+    dtype: torch.dtype = torch.float32,
+    form: Callable[[nn.Module], nn.Module] = lambda module: module,
 ) -> list[Memory]:
-    """Peaks of the built module's forward passes on `(batch, *size)`; call it first thing in a fresh process."""
+    """Peaks of forward passes on `(batch, *size)` of what is built and then put into another form.
+
+    Call it first thing in a fresh process.
+    """
     warm = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 30 * 30, 8))
     with torch.device("meta"):
         build()  # what is imported or kept on a first use is not the module's
     with torch.inference_mode():
         warm(torch.rand(1, 3, 32, 32))
     before = _status("VmRSS") or _highest()
-    module = build().eval().to(dtype)
+    module = form(build().eval()).to(dtype)
     weights, highest = weight_bytes(module), []
     for batch in batches:
         x = torch.rand(batch, *size, dtype=dtype)
@@ -67,6 +75,8 @@ def _status(field: str) -> int:
 
 def _forget_peak() -> None:
     """Count the highest point anew (Linux; elsewhere that of building the module stays)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what building freed, glibc may keep
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", "ascii")
 
@@ -76,17 +86,12 @@ def _main(request: dict[str, Any]) -> list[Memory]:
         torch.set_num_threads(request["threads"])
     dtype: torch.dtype = getattr(torch, request["dtype"])
     if "flat" in request:
-        backbone, classes, size = request["flat"]
-        return peaks(lambda: flat_network(backbone, classes, size), size, request["batches"], dtype)
-    plan = Plan.model_validate(request["plan"])
-
-    def build() -> nn.Module:
-        network = network_of(plan)
-        for level, way in zip(network.levels, request["lowerings"], strict=False):
-            level.lowering = Lowering(*way) if way else "auto"
-        return network
-
-    return peaks(build, plan.trunk.input_size, request["batches"], dtype)
+        flat = Flat(*request["flat"])
+        build, size = flat.build, flat.input_size
+    else:
+        plan = Plan.model_validate(request["plan"])
+        build, size = partial(network_of, plan), plan.trunk.input_size
+    return peaks(build, size, request["batches"], dtype, form=lambda module: plain_form(module, size))
 
 
 if __name__ == "__main__":

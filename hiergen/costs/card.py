@@ -1,11 +1,9 @@
-"""The honest cost card: a network or cutout beside its full network and its flat backbone, whole and sliced."""
+"""The honest cost card: a network or cutout as it is deployed, beside its full network and its flat rivals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,8 +13,10 @@ from torch import Tensor, nn
 
 from hiergen.console.notebook import table_html
 from hiergen.console.terminal import giga
-from hiergen.costs.measured import Timing, in_turns, machine, threads_set
-from hiergen.costs.memory import FlatRequest, Memory, cpu_peaks, cuda_peak
+from hiergen.costs.measured import Ratio, Timing, in_turns, machine
+from hiergen.costs.memory import Memory, cpu_peaks, cuda_peak
+from hiergen.costs.rivals import Flat, lower_resolutions, plain_form, shorter_tails, smaller_backbones
+from hiergen.costs.runtimes import default_runtime, prepare
 from hiergen.costs.subjects import (
     Cost,
     Part,
@@ -27,21 +27,23 @@ from hiergen.costs.subjects import (
     network_parts,
     whole_number,
 )
+from hiergen.costs.verdict import verdict
 from hiergen.errors import HiergenError, PlanError
 from hiergen.lookup.select import ClassSelection
 from hiergen.models.load import find_model, load_network
 from hiergen.nn.cutout import cut
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.runtimes import checked, threads_set, version
 from hiergen.planning.from_network import plan_of
-from hiergen.planning.measure import flat_network
 
 MB = 10**6
-Kind: TypeAlias = Literal["cutout", "full", "flat", "sliced"]
+Kind: TypeAlias = Literal["cutout", "full", "flat", "sliced", "lower", "shorter", "smaller"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One subject. `parts` are those of a network with branches; `times` and `memory` by batch size, if measured."""
+    """One subject. `parts` are those of a network with branches; by batch size, if measured, `times`, their `shares`
+    (times those of the flat network) and `memory`."""
 
     kind: Kind
     label: str
@@ -50,6 +52,7 @@ class Row:
     macs: int
     parts: tuple[Part, ...] = ()
     times: tuple[Timing, ...] = ()
+    shares: tuple[Ratio, ...] = ()
     memory: tuple[Memory, ...] = ()
 
     def cells(self) -> list[str]:
@@ -59,8 +62,9 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class CostCard:
-    """Rows: with a choice of classes (their ids) the cutout first, always the full network and its flat backbone, and
-    last the backbone with its classifier sliced to the same classes. All in eval mode, `dtype`, with `threads`."""
+    """Rows: with a choice of classes (their ids) the cutout first, always the full network and its flat backbone, then
+    the backbone with its classifier sliced to the same classes, and rivals that are costs only: the backbone at lower
+    resolutions, without its tail, and smaller ones. All in plain form, `dtype`, with `threads`, in `runtime`."""
 
     network: str
     backbone: str
@@ -72,6 +76,9 @@ class CostCard:
     dtype: str
     torch: str
     timm: str
+    runtime: str
+    runtime_version: str
+    int8: bool
     rows: tuple[Row, ...]
 
     def __repr__(self) -> str:
@@ -86,15 +93,22 @@ class CostCard:
         return table_html(self._title(), ["", *self.heads()], rows)
 
     def _title(self) -> str:
-        return f"{self.network} on {self.backbone}, {self.device}, {self.dtype}, {self.threads} threads"
+        return f"{self.network} on {self.backbone}, {self.how}"
+
+    @property
+    def how(self) -> str:
+        """The runtime, the numbers' type, the device and the threads."""
+        number = "int8" if self.int8 else self.dtype
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{f'{self.runtime} {self.runtime_version}'.strip()}, {number}, {self.device}, {threads}"
 
     def heads(self) -> list[str]:
         """Heads of the printed table's columns, after the rows' labels."""
         return [head for column in COLUMNS for head in column.heads(self)]
 
     def row(self, kind: Kind) -> Row:
-        """The row of a kind. Raises KeyError where there is none."""
-        return {row.kind: row for row in self.rows}[kind]
+        """The first row of a kind. Raises KeyError where there is none."""
+        return {row.kind: row for row in reversed(self.rows)}[kind]
 
     @property
     def verdict(self) -> str:
@@ -102,8 +116,22 @@ class CostCard:
         return verdict(self)
 
     def as_data(self) -> dict[str, Any]:
-        """JSON-ready: the fields, and the verdict."""
-        return {**asdict(self), "verdict": self.verdict}
+        """JSON-ready: the fields without single turns, the `ratios` of the first row's ms to each other row's with
+        their outcome, and the verdict."""
+        data = asdict(self)
+        for timing in (timing for row in data["rows"] for timing in row["times"]):
+            del timing["turns"]
+        first, *others = self.rows
+        ratios = [
+            {"first": first.label, "second": other.label, **asdict(ratio), "outcome": ratio.outcome}
+            for other in others
+            for ratio in map(Ratio.of, first.times, other.times)
+        ]
+        return {**data, "ratios": ratios, "verdict": self.verdict}
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:.{1 if ms >= 10 else 2 if ms >= 1 else 3}f}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +148,11 @@ COLUMNS = (
     CardColumn(lambda card: ["GMACs"], lambda row: [giga(row.macs)]),
     CardColumn(
         lambda card: [f"ms, batch {t.batch}" for t in card.rows[0].times],
-        lambda row: [f"{t.ms:.1f} ({t.low:.1f}–{t.high:.1f})" for t in row.times],
+        lambda row: [f"{_ms(t.ms)} ({_ms(t.low)}–{_ms(t.high)})" for t in row.times],
+    ),
+    CardColumn(
+        lambda card: [f"× flat, batch {t.batch}" for t in card.rows[0].shares],
+        lambda row: ["1" if row.kind == "flat" else f"{r.ratio:.2f} ({r.low:.2f}–{r.high:.2f})" for r in row.shares],
     ),
     CardColumn(
         lambda card: [f"peak MB, batch {m.batch}" for m in card.rows[0].memory],
@@ -144,51 +176,65 @@ def cost(
     *,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
-    batches: Sequence[int] = (1, 16),
+    runtime: str | None = None,
+    int8: bool = False,
+    batches: Sequence[int] = (1,),
     repeats: int | None = None,
-    threads: int | None = None,
+    threads: int = 1,
     time: bool = True,
-    memory: bool = True,
+    memory: bool | None = None,
+    rivals: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> CostCard:
     """The cost card of a network, or of a model by its name (FILE.yaml:NAME, FILE.py:NAME, …): it, or with `classes`
-    their cutout, is counted and measured in turns with what it must be compared with.
+    their cutout, is counted and measured in turns with what it must be compared with, all in the form of deployment.
 
-    A network given stays as it is; its weights, and those of the flat backbone, may be random. `repeats`: turns for
-    each batch size (None: what fits into about ten seconds). `time=False, memory=False` only counts; then the network
-    may be on the meta device. Memory is measured with random weights, on a CPU in one fresh process per row.
-    Raises HiergenError as `find_model` does, for unknown or all classes, a device that is not there, or numbers that
-    cannot be.
+    A network given stays as it is; its weights, and those of the flat backbone, may be random. `runtime` is one of
+    `RUNTIMES` (None: onnxruntime for float32 on a CPU, where it is installed, else torch). `repeats`: turns for each
+    batch size (None: three seconds for each row). `time=False, memory=False` only counts; then the network may
+    be on the meta device. Memory is that of torch (None: where torch is the runtime), with random weights, on a CPU in
+    one fresh process per row. `rivals=False` leaves out the rows that are costs only.
+    Raises HiergenError as `find_model` does, for unknown or all classes, a device or runtime that is not there, or
+    numbers that cannot be.
 
-    >>> card = cost(network, "domestic cat", time=False, memory=False)
+    >>> card = cost(network, "domestic cat", time=False, memory=False, rivals=False)
     >>> [row.kind for row in card.rows]
     ['cutout', 'full', 'flat', 'sliced']
     """
-    network = model if isinstance(model, HierarchicalNetwork) else network_to_count(model, weights, time or memory)
-    place = asked_device(device)
+    measured = time or bool(memory)
+    network = model if isinstance(model, HierarchicalNetwork) else network_to_count(model, weights, measured)
+    place, dtype = asked_device(device), _dtype(network)
+    runtime = runtime or default_runtime(place, dtype)
+    package = checked(runtime, place, dtype, int8).package
+    if time:
+        package()  # before any work
+    memory = time and runtime == "torch" if memory is None else memory
     selected = None if classes is None else network.selector.classes(classes)
     batches = sorted({whole_number("batch", batch) for batch in batches})
     repeats = None if repeats is None else whole_number("repeats", repeats, least=2)
-    threads = None if threads is None else whole_number("threads", threads)
+    whole_number("threads", threads)
     if not batches:
         raise HiergenError("no batch size is given", expected="at least one")
     if (time or memory) and _device_of(network).type == "meta":
         raise HiergenError("a network on the meta device cannot be measured", hint="build it on a real device")
-    with ExitStack() as stack:
-        stack.enter_context(threads_set(threads))
-        stack.enter_context(enough_memory())
-        used = torch.get_num_threads()
-        subjects = list(_subjects(network, selected, place if time or memory else torch.device("meta")))
-        rows = {s.kind: s.counted(tuple(network.trunk.input_size)) for s in _announced(subjects, "counting", progress)}
-        if time:
-            for batch in batches:
-                progress(f"timing, batch {batch}")
-                runs = {s.kind: partial(s.module, _images(network, batch, place)) for s in subjects}
-                for kind, times_ms in in_turns(runs, place, repeats=repeats).items():
-                    rows[kind] = replace(rows[kind], times=(*rows[kind].times, Timing.of(batch, times_ms)))
-        if memory:
-            for s in _announced(subjects, "peak memory of", progress):
-                rows[s.kind] = replace(rows[s.kind], memory=s.peaks(network, batches, place, used))
+    with threads_set(threads), enough_memory():
+        subjects = {s.label: s for s in _subjects(network, selected, place, rivals)}
+        rows = {s.label: s.counted() for s in _announced(subjects, "counting", progress)}
+        for batch in batches if time else ():
+            runs = {
+                s.label: prepare(
+                    s.module(place, dtype), s.images(batch, place, dtype), runtime=runtime, threads=threads, int8=int8
+                )
+                for s in _announced(subjects, "preparing", progress)
+            }
+            progress(f"timing, batch {batch}")
+            times = {label: Timing.of(batch, ms) for label, ms in in_turns(runs, place, repeats=repeats).items()}
+            flat = next(times[s.label] for s in subjects.values() if s.kind == "flat")
+            for label, row in rows.items():
+                shares = (*row.shares, Ratio.of(times[label], flat))
+                rows[label] = replace(row, times=(*row.times, times[label]), shares=shares)
+        for s in _announced(subjects, "peak memory of", progress) if memory else ():
+            rows[s.label] = replace(rows[s.label], memory=s.peaks(batches, place, dtype, threads))
     return CostCard(
         network=type(network).__name__,
         backbone=network.trunk.backbone,
@@ -196,74 +242,99 @@ def cost(
         classes=None if selected is None else tuple(network.classes[i] for i in selected),
         device=str(place),
         machine=machine(place),
-        threads=used,
-        dtype=str(_dtype(network)).removeprefix("torch."),
+        threads=threads,
+        dtype=str(dtype).removeprefix("torch."),
         torch=torch.__version__,
         timm=timm.__version__,
+        runtime=runtime,
+        runtime_version=version(runtime) if time else "",
+        int8=int8,
         rows=tuple(rows.values()),
     )
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """A row to be: its module lies on the device that is measured; `flat` is what another process needs to build it."""
+    """A row to be, of a network at rest or of a flat one, which is built when it is measured."""
 
     kind: Kind
     label: str
     classes: int
-    module: nn.Module
-    flat: FlatRequest | None = None
+    what: HierarchicalNetwork | Flat
 
-    def counted(self, input_size: tuple[int, ...]) -> Row:
+    def module(self, place: torch.device, dtype: torch.dtype = torch.float32) -> nn.Module:
+        if isinstance(self.what, HierarchicalNetwork):
+            return self.what
+        with torch.device(place):
+            return self.what.build().to(dtype)
+
+    def images(self, batch: int, place: torch.device, dtype: torch.dtype) -> Tensor:
+        what = self.what
+        size = what.input_size if isinstance(what, Flat) else what.trunk.input_size
+        return torch.rand(batch, *size, device=place, dtype=dtype)
+
+    def counted(self) -> Row:
         parts: tuple[Part, ...] = ()
-        if isinstance(self.module, HierarchicalNetwork):
-            parts = network_parts(self.module)
+        if isinstance(self.what, HierarchicalNetwork):
+            parts = network_parts(self.what)
             whole = Cost(sum(part.params for part in parts), sum(part.macs for part in parts))
         else:
-            whole = module_cost(self.module, input_size)
+            whole = module_cost(self.module(torch.device("meta")), self.what.input_size)
         return Row(self.kind, self.label, self.classes, whole.params, whole.macs, parts)
 
     def peaks(
-        self, network: HierarchicalNetwork, batches: Sequence[int], place: torch.device, threads: int
+        self, batches: Sequence[int], place: torch.device, dtype: torch.dtype, threads: int
     ) -> tuple[Memory, ...]:
         if place.type == "cuda":
-            return tuple(cuda_peak(self.module, _images(network, batch, place)) for batch in batches)
-        if self.flat is not None:
-            return cpu_peaks(self.flat, batches, dtype=_dtype(network), threads=threads)
-        assert isinstance(self.module, HierarchicalNetwork)
+            images = [self.images(batch, place, dtype) for batch in batches]
+            module = plain_form(self.module(place, dtype), images[0].shape[1:])
+            return tuple(cuda_peak(module, x) for x in images)
+        if isinstance(self.what, Flat):
+            return cpu_peaks(self.what, batches, dtype=dtype, threads=threads)
         try:
-            plan = plan_of(self.module, taxonomy="", model=type(network).__name__)
+            plan = plan_of(self.what, taxonomy="", model=type(self.what).__name__)
         except PlanError as error:  # another process can only build what a plan can say
             error.hint = "its peak memory cannot be measured on a CPU; leave memory out"
             raise
-        lowerings = [level.lowering for level in self.module.levels]
-        return cpu_peaks(plan, batches, lowerings=lowerings, dtype=_dtype(network), threads=threads)
+        return cpu_peaks(plan, batches, dtype=dtype, threads=threads)
 
 
-def _subjects(network: HierarchicalNetwork, kept: tuple[int, ...] | None, place: torch.device) -> Iterator[_Subject]:
-    trunk, count = network.trunk, network.num_classes
-    full = at_rest(network, _device_of(network) if place.type == "meta" else place)
+def _subjects(
+    network: HierarchicalNetwork, kept: tuple[int, ...] | None, place: torch.device, rivals: bool
+) -> Iterator[_Subject]:
+    trunk, count, name = network.trunk, network.num_classes, type(network).__name__
+    meta = _device_of(network).type == "meta"
+    full = at_rest(network, _device_of(network) if meta else place)
+    ours = [_Subject("full", f"full {name}", count, full)]
     if kept is not None:
-        yield _Subject("cutout", "cutout", len(kept), cut(full, kept))
-    yield _Subject("full", f"full {type(network).__name__}", count, full)
-    flats: list[tuple[Kind, str, int]] = [("flat", f"flat {trunk.backbone}", count)]
+        ours.insert(0, _Subject("cutout", "cutout", len(kept), cut(full, kept)))
+    yield from ours
+    flat = Flat(trunk.backbone, count, tuple(trunk.input_size))
+    yield _Subject("flat", f"flat {trunk.backbone}", count, flat)
     if kept is not None:
-        flats.append(("sliced", f"flat {trunk.backbone}, classifier sliced", len(kept)))
-    for kind, label, n in flats:
-        request = (trunk.backbone, n, tuple(trunk.input_size))
-        with torch.device(place):
-            flat = flat_network(*request).to(_dtype(network))
-        yield _Subject(kind, label, n, flat, request)
+        flat = replace(flat, classes=len(kept))
+        yield _Subject("sliced", f"flat {trunk.backbone}, classifier sliced", len(kept), flat)
+    if not rivals:
+        return
+    yield from _rivals(flat, [s.counted().macs for s in ours])
 
 
-def _announced(subjects: list[_Subject], what: str, progress: Callable[[str], None]) -> Iterator[_Subject]:
-    for subject in subjects:
-        progress(f"{what} {subject.label}")
+def _rivals(flat: Flat, macs: Sequence[int]) -> Iterator[_Subject]:
+    """Rivals for as many classes as the first row has; `macs` are those of our rows."""
+    for lower in lower_resolutions(flat, macs):
+        height, width = lower.input_size[1:]
+        side = f"{height}" if height == width else f"{height}×{width}"
+        yield _Subject("lower", f"flat {flat.backbone}, {side} px *", flat.classes, lower)
+    for shorter in shorter_tails(flat):
+        yield _Subject("shorter", f"flat {flat.backbone}, until {shorter.until} *", flat.classes, shorter)
+    for smaller in smaller_backbones(flat):
+        yield _Subject("smaller", f"flat {smaller.backbone} *", flat.classes, smaller)
+
+
+def _announced(subjects: Mapping[str, _Subject], what: str, progress: Callable[[str], None]) -> Iterator[_Subject]:
+    for subject in subjects.values():
+        progress(f"{what} {subject.label.removesuffix(' *')}")
         yield subject
-
-
-def _images(network: HierarchicalNetwork, batch: int, place: torch.device) -> Tensor:
-    return torch.rand(batch, *network.trunk.input_size, device=place, dtype=_dtype(network))
 
 
 def _dtype(network: HierarchicalNetwork) -> torch.dtype:
@@ -272,93 +343,3 @@ def _dtype(network: HierarchicalNetwork) -> torch.dtype:
 
 def _device_of(network: HierarchicalNetwork) -> torch.device:
     return next(network.parameters()).device
-
-
-# Differences below these say nothing, nor do times whose quartiles overlap; params and MACs are exact.
-_SAME_TIME, _SAME_MEMORY = 0.05, 0.02
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One figure of two rows, smaller is better; `equal` where the difference says nothing."""
-
-    unit: str  # "params", "ms", …
-    at: str  # " at batch 1" or ""
-    first: float
-    second: float
-    equal: bool
-
-    def better(self) -> str:
-        """How much better the smaller one is."""
-        small, large = sorted((self.first, self.second))
-        if self.unit == "ms":
-            return f"{large / small:.2f} × as fast{self.at}"
-        word = "less" if self.unit == "peak memory" else "fewer"
-        return f"{100 * (1 - small / large):.1f} % {word} {self.unit}{self.at}"
-
-    def tie(self) -> str:
-        return f"{'speed' if self.unit == 'ms' else self.unit}{self.at}"
-
-
-def verdict(card: CostCard) -> str:
-    """Cutout against sliced flat network, then against its full network; without a cutout, full against flat."""
-    rows = {row.kind: row for row in card.rows}
-    full = f"the full {card.network}"
-    if "cutout" not in rows:
-        return _against(rows["full"], rows["flat"], full, f"the flat {card.backbone}")
-    sliced = f"the sliced flat {card.backbone}"
-    text = _against(rows["cutout"], rows["sliced"], "the cutout", sliced)
-    return f"{text} {_saved(rows['cutout'], rows['full'], full)}"
-
-
-def compare(first: Row, second: Row) -> list[Compared]:
-    """All figures that both rows have."""
-    compared = [
-        Compared("params", "", first.params, second.params, first.params == second.params),
-        Compared("MACs", "", first.macs, second.macs, first.macs == second.macs),
-    ]
-    for a, b in zip(first.times, second.times, strict=True):
-        near = abs(a.ms - b.ms) <= _SAME_TIME * min(a.ms, b.ms)
-        overlap = a.low <= b.high and b.low <= a.high
-        compared.append(Compared("ms", f" at batch {a.batch}", a.ms, b.ms, near or overlap))
-    for m, n in zip(first.memory, second.memory, strict=True):
-        near = abs(m.peak - n.peak) <= _SAME_MEMORY * min(m.peak, n.peak)
-        compared.append(Compared("peak memory", f" at batch {m.batch}", m.peak, n.peak, near))
-    return compared
-
-
-def _against(first: Row, second: Row, ours: str, theirs: str) -> str:
-    compared = compare(first, second)
-    mine = [c for c in compared if not c.equal and c.first < c.second]
-    other = [c for c in compared if not c.equal and c.first > c.second]
-    if mine and other:
-        text = f"Neither wins everywhere: {theirs} is better by {_joined(other)}; {ours} by {_joined(mine)}."
-    elif mine or other:
-        winner, loser = (ours, theirs) if mine else (theirs, ours)
-        text = f"{winner[0].upper()}{winner[1:]} beats {loser}: {_joined(mine or other)}."
-    else:
-        text = f"{ours[0].upper()}{ours[1:]} and {theirs} cost the same."
-    if first.kind == "cutout" and other:
-        text += " Slicing a trained flat classifier needs no re-training either."
-    if (mine or other) and (same := [c.tie() for c in compared if c.equal]):
-        text += f" No difference that counts: {', '.join(same)}."
-    return text if first.times else f"{text} Speed was not measured."
-
-
-def _saved(cutout: Row, full: Row, name: str) -> str:
-    compared = compare(cutout, full)
-    saved = [f"{100 * (1 - c.first / c.second):.1f} % of {c.unit}{c.at}" for c in compared if _sign(c) < 0]
-    more = [f"{100 * (c.first / c.second - 1):.1f} % more {c.unit}{c.at}" for c in compared if _sign(c) > 0]
-    same = [c.tie() for c in compared if c.equal]
-    parts = [f"saves {', '.join(saved)}"] if saved else []
-    parts += [f"takes {', '.join(more)}"] if more else []
-    parts += [f"is level in {', '.join(same)}"] if same else []
-    return f"Against {name} the cutout {'; it '.join(parts)}."
-
-
-def _sign(compared: Compared) -> int:
-    return 0 if compared.equal else 1 if compared.first > compared.second else -1
-
-
-def _joined(compared: Iterable[Compared]) -> str:
-    return ", ".join(c.better() for c in compared)

@@ -6,20 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import nn
 
+from hiergen.costs.rivals import Flat
 from hiergen.errors import HiergenError
-from hiergen.nn.lowering import Lowering
 from hiergen.planning.plan import Plan
 
 RUNS = 2  # the first one also makes what libraries keep for the next
 _TAIL = 2000  # characters of a failed process's last words
-
-FlatRequest: TypeAlias = tuple[str, int, tuple[int, ...]]  # backbone, classes, input size
 
 
 @dataclass(frozen=True)
@@ -37,21 +34,19 @@ def weight_bytes(module: nn.Module) -> int:
 
 
 def cpu_peaks(
-    subject: Plan | FlatRequest,
+    subject: Plan | Flat,
     batches: Sequence[int],
     *,
-    lowerings: Sequence[Lowering | str] = (),
     dtype: torch.dtype = torch.float32,
     threads: int | None = None,
 ) -> tuple[Memory, ...]:
-    """Peaks for each batch size, ascending, of a subject built with random weights in a fresh process.
+    """Peaks for each batch size, ascending, of a subject's plain form, made with random weights in a fresh process.
 
-    `lowerings` are those of the plan's levels. Raises HiergenError if that process is killed, as for want of memory.
+    Raises HiergenError if that process is killed, as for want of memory.
     """
-    what = {"plan": subject.model_dump()} if isinstance(subject, Plan) else {"flat": subject}
-    fixed = [(way.kind, way.chunk) if isinstance(way, Lowering) else None for way in lowerings]
+    what = {"plan": subject.model_dump()} if isinstance(subject, Plan) else {"flat": astuple(subject)}
     number = str(dtype).removeprefix("torch.")
-    request = {**what, "batches": sorted(batches), "lowerings": fixed, "dtype": number, "threads": threads}
+    request = {**what, "batches": sorted(batches), "dtype": number, "threads": threads}
     command = [sys.executable, "-W", "error", "-m", "hiergen.costs.alone"]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     if done.returncode < 0 or "can't allocate memory" in done.stderr:

@@ -10,26 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from hiergen import nn as layers
 from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import Node
-from hiergen.nn import ClassHeads, HierarchicalNetwork, Siblings, Trunk
+from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.macs import branch_macs, count_macs, count_params
-from hiergen.nn.stage import StageRecipe
-from hiergen.planning.blocks import BLOCKS
-from hiergen.planning.plan import Plan, StagePlan
-
-
-def network_of(plan: Plan) -> HierarchicalNetwork:
-    """The network of a plan, in eval mode, with random weights."""
-    network = HierarchicalNetwork()
-    network.nesting, network.classes = plan.nesting, plan.classes  # type: ignore[misc]
-    network.trunk = Trunk(plan.trunk.backbone, until=plan.trunk.until, input_size=plan.trunk.input_size)
-    for j, level in enumerate(plan.levels, 1):
-        recipes = [_recipe(stage) for stage in level.stages]
-        network.add_module(f"level{j}", Siblings(level.branches, recipes, parents=level.parents or None))
-    network.head = ClassHeads(len(plan.classes), plan.levels[-1].channels, parents=plan.head_parents or None)
-    return network.eval()
 
 
 def at_rest(network: HierarchicalNetwork, device: torch.device) -> HierarchicalNetwork:
@@ -43,15 +27,6 @@ def at_rest(network: HierarchicalNetwork, device: torch.device) -> HierarchicalN
     finally:
         network._active, network._gains = active, gains
     return copied.to(device).eval()
-
-
-def _recipe(stage: StagePlan) -> StageRecipe:
-    kind = BLOCKS[stage.block]
-    sizes = (stage.in_channels, stage.width, stage.out)
-    recipe: StageRecipe = getattr(layers, kind.recipe)(
-        *sizes, depth=stage.depth, stride=stage.stride, **kind.arguments(stage)
-    )
-    return recipe
 
 
 def asked_device(name: str | torch.device) -> torch.device:

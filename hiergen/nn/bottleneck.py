@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, dataclass
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run
+from hiergen.nn.plain_kernels import Fan, fill, made, strided
+from hiergen.nn.plain_layers import bottleneck
 from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, convolve_normed, kaiming_normal_
 from hiergen.nn.stage import BlockStack, positive
 
@@ -44,6 +46,17 @@ class Bottleneck(nn.Module):
         y = convolve_normed(self.conv1, self.bn1, x, run, relu=True)
         y = convolve_normed(self.conv2, self.bn2, y, run, relu=True)
         return convolve_normed(self.conv3, self.bn3, y, run, skip=skip, relu=True)
+
+    def plain(self, fan: Fan) -> tuple[nn.Module, Fan]:
+        """The plain form, and where the next block stands."""
+        stride, project = self.conv2.stride, self.downsample is not None
+        out = fan.aligned(self.conv3.out) if project else fan.channels
+        sizes = fan.channels, fan.aligned(self.conv1.out), out
+        block = made(bottleneck, *sizes, stride=stride, families=fan.families, project=project)
+        pairs = [(self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)]
+        pairs += [] if self.downsample is None else [tuple(self.downsample)]  # type: ignore[list-item]
+        kernels = [conv.plain(fan, norm) for conv, norm in pairs]
+        return fill(block, kernels, self.conv1.weight.dtype), fan.after(out, strided(fan.size, stride))
 
     def _projected(self, x: Tensor, run: Run) -> Tensor:
         assert self.downsample is not None

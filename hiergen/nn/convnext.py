@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run
+from hiergen.nn.plain_kernels import Fan, after_norm, after_shift, fill, fold_norm, made, set_response
+from hiergen.nn.plain_layers import ChannelNorm, PerChild, branch_conv, convnext_block
 from hiergen.nn.primitives import BranchConv2d, BranchLayerNorm, BranchLinear, per_branch
 from hiergen.nn.stage import Block, BranchStage, positive
 
@@ -88,6 +90,24 @@ class ConvNeXtBlock(nn.Module):
             return x + y
         return torch.addcmul(x, y, per_branch(run.pick(self.gamma)))
 
+    def plain(self, fan: Fan) -> nn.Module:
+        """The plain form: layer scale, and scale and shift of the norms, are in the kernels."""
+        norm, mlp = self.norm, self.mlp
+        width = mlp.fc1.weight.shape[1]
+        sizes = {"branches": len(fan.order), "response": None if mlp.grn is None else width}
+        block = made(convnext_block, fan.channels, fan.aligned(width), eps=norm.eps, **sizes)
+        (w1, b1), (w2, b2) = (
+            (fan.pick(layer.weight)[:, :, :, None, None], fan.pick(layer.bias)) for layer in (mlp.fc1, mlp.fc2)
+        )
+        if mlp.grn is not None:
+            set_response(block, fan.pick(mlp.grn.weight), mlp.grn.eps)
+            b2 = after_shift(w2, b2, fan.pick(mlp.grn.bias))
+        if self.gamma is not None:
+            gamma = fan.pick(self.gamma)
+            w2, b2 = fold_norm(w2, gamma, torch.zeros_like(gamma), b2)
+        first = after_norm(w1, b1, fan.pick(norm.weight), fan.pick(norm.bias))
+        return fill(block, [self.conv_dw.plain(fan), first, (w2, b2)], self.conv_dw.weight.dtype)
+
 
 class ConvNeXtStage(BranchStage):
     """Names and init of `timm.models.convnext.ConvNeXtStage`: row i of every tensor is one timm stage's (kernels
@@ -110,6 +130,24 @@ class ConvNeXtStage(BranchStage):
 
     def steps(self) -> Sequence[Block]:
         return [self._first, *self.blocks[1:]]
+
+    def plain(self, fan: Fan) -> tuple[list[nn.Module], Fan]:
+        first: list[nn.Module] = []
+        size, channels = fan.size, fan.channels
+        if self.downsample is not None:
+            norm, conv = self.downsample
+            assert isinstance(conv, BranchConv2d)
+            down = made(branch_conv, channels, conv.out, fan.families, kernel=conv.stride, stride=conv.stride)
+            assert isinstance(norm, BranchLayerNorm)
+            affine = fan.pick(norm.weight), fan.pick(norm.bias)
+            fill(down, [after_norm(*conv.plain(fan), *affine)], conv.weight.dtype)
+            first = [ChannelNorm(channels, len(fan.families), norm.eps), down]
+            channels, size = conv.out, size and (size[0] // conv.stride, size[1] // conv.stride)
+        elif set(fan.families) != {1}:
+            first = [PerChild(channels, fan.families)]
+        fan = fan.after(channels, size)
+        blocks = [block.plain(fan) for block in self.blocks]  # type: ignore[operator]
+        return [nn.Sequential(*first, blocks[0]) if first else blocks[0], *blocks[1:]], fan
 
     def _first(self, x: Tensor, run: Run) -> Tensor:
         if self.downsample is not None:

@@ -156,7 +156,7 @@ class Run:
             x = self.expand(x)
         groups = x.shape[0] * (channels if depthwise else 1)
         folded = x.permute(1, 0, 4, 2, 3).flatten(1, 2)
-        if not is_jit_traced() and folded.shape[0] == 1 and groups > 1:
+        if not is_exported() and folded.shape[0] == 1 and groups > 1:
             # one image's stride is whatever the fold left, and then torch 2.15's CPU gradients of the kernels are wrong
             folded = folded.as_strided(folded.shape, (folded.numel(), *folded.stride()[1:]))
         kernels = weight.flatten(0, 1).permute(0, 3, 1, 2)

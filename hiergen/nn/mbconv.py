@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run
+from hiergen.nn.plain_kernels import Fan, fill, made, same_padding, strided
+from hiergen.nn.plain_layers import inverted_residual
 from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, convolve_normed, kaiming_normal_
 from hiergen.nn.stage import BlockStack, positive
 
 Act: TypeAlias = Literal["relu", "relu6", "silu"]
 ACTS: tuple[Act, ...] = ("relu", "relu6", "silu")
+PLAIN_ACTS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "silu": nn.SiLU}
 
 
 class InvertedResidual(nn.Module):
@@ -65,6 +68,26 @@ class InvertedResidual(nn.Module):
             y = pad_same(y, self.conv_dw.weight.shape[2], self.conv_dw.stride)
         y = self._activated(self.conv_dw, self.bn2, y, run)
         return convolve_normed(self.conv_pwl, self.bn3, y, run, skip=skip)
+
+    def plain(self, fan: Fan) -> tuple[nn.Module, Fan]:
+        """The plain form, and where the next block stands."""
+        kernel, stride = self.conv_dw.weight.shape[2], self.conv_dw.stride
+        out = fan.channels if self.has_skip else fan.aligned(self.conv_pwl.out)
+        block = made(
+            inverted_residual,
+            fan.channels,
+            fan.aligned(self.conv_pw.out),
+            out,
+            kernel=kernel,
+            stride=stride,
+            act=PLAIN_ACTS[self.act],
+            families=fan.families,
+            pad=same_padding(kernel, stride, fan.size)[0] if self.tf and stride > 1 else None,
+            residual=self.has_skip,
+        )
+        pairs = ((self.conv_pw, self.bn1), (self.conv_dw, self.bn2), (self.conv_pwl, self.bn3))
+        fill(block, [conv.plain(fan, norm) for conv, norm in pairs], self.conv_pw.weight.dtype)
+        return block, fan.after(out, strided(fan.size, stride))
 
     def _activated(self, conv: BranchConv2d, norm: BranchBatchNorm2d, x: Tensor, run: Run) -> Tensor:
         if self.act != "silu":

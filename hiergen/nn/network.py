@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -17,6 +17,10 @@ from hiergen.nn.gains import Gains, node_gains
 from hiergen.nn.lowering import KINDS, Lowering
 from hiergen.nn.routing import Route, route, routed_logits
 from hiergen.taxonomy.nesting import Nesting
+
+if TYPE_CHECKING:
+    from hiergen.nn.plain import PlainNetwork
+    from hiergen.nn.serve import Server
 
 _SETS = (list, tuple, set, frozenset, Tensor)
 
@@ -126,6 +130,35 @@ class HierarchicalNetwork(TimmContract):
         from hiergen.nn.cutout import cut  # it builds networks
 
         return cut(self, self.selector.classes(classes))
+
+    def plain(self, *, steerable: bool = False, open_size: bool = False, grid: int = 16) -> PlainNetwork:
+        """The plain form of this network in eval mode, for deployment: `nn.Conv2d` on maps `(B, n·C, H, W)`, norms in
+        the kernels. Its weights are copies; its logits are this network's, to rounding.
+
+        It has the `active` classes only, and the gains of `attend` in force; `steerable` makes those an input,
+        `(1 or B, nodes)`. `open_size` lets trunks that pad as TensorFlow does take images of any size. Branches get
+        channels of zeros up to multiples of `grid`, where these are few: kernels of CPUs want 16.
+        Raises HiergenError for gains by sample.
+
+        >>> logits = network.plain()(images)
+        """
+        from hiergen.nn.plain import plain_network  # it knows networks
+
+        return plain_network(self, steerable=steerable, open_size=open_size, grid=grid)
+
+    def serve(self, *, max_batch: int = 16, wait_ms: float = 2.0) -> Server:
+        """A server of this network as it is now, in eval mode, inside this process: threads ask it for an image's
+        logits of some classes, and requests for different classes share a batch.
+
+        A batch has at most `max_batch` images; its first waits `wait_ms` for the others. `active` and the gains of
+        `attend` do not act on it. Raises HiergenError for numbers that cannot be.
+
+        >>> with network.serve() as server:
+        ...     logits, classes, names = server(images[0], "domestic cat")
+        """
+        from hiergen.nn.serve import Server  # it knows networks
+
+        return Server(self, max_batch=max_batch, wait_ms=wait_ms)
 
     def _route(self, classes: ClassSelection | Tensor | None) -> Route | None:
         chosen = self._active if classes is None else self.selector.classes(classes)

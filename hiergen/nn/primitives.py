@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hiergen.errors import HiergenError
 from hiergen.nn.lowering import Run, is_traced
 from hiergen.nn.norm import ProcessGroup, batch_norm, is_recomputing
+from hiergen.nn.plain_kernels import Fan, Kernel, fold_norm
 
 
 class BranchConv2d(nn.Module):
@@ -55,6 +57,17 @@ class BranchConv2d(nn.Module):
             scale, bias = affine
             weight = weight * scale[:, :, None, None, None]
         return run.convolve(x, weight, bias, self.stride, self.padding, depthwise=self.depthwise)
+
+    def plain(self, fan: Fan, norm: BranchBatchNorm2d | None = None) -> Kernel:
+        """Kernels and biases of the fan's branches, with the norm's scale and shift in them."""
+        kernel = fan.pick(self.weight).permute(0, 1, 4, 2, 3)
+        bias = None if self.bias is None else fan.pick(self.bias)
+        if norm is None:
+            return kernel, torch.zeros(kernel.shape[:2]) if bias is None else bias
+        if norm.running_mean is None or norm.running_var is None:
+            raise HiergenError("a norm without running statistics has no plain form")
+        scale = fan.pick(norm.weight) * torch.rsqrt(fan.pick(norm.running_var) + norm.eps)
+        return fold_norm(kernel, scale, fan.pick(norm.bias) - fan.pick(norm.running_mean) * scale, bias)
 
     def extra_repr(self) -> str:
         branches, out, kernel = self.weight.shape[:3]

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hiergen.nn.lowering import Lowering, Run, Stack, is_exported, is_traced, select_maps, spans
 from hiergen.nn.norm import recomputing
+from hiergen.nn.plain_kernels import Fan
 from hiergen.nn.stage import Block, BranchStage, StageRecipe, parent_indices, positive
 from hiergen.nn.tuning import Case, candidates, choose, default, fastest, remember
 
@@ -119,6 +120,18 @@ class Siblings(nn.Module):
 
         y: Tensor = checkpoint(work, rows, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
         return y
+
+    def plain(self, fan: Fan) -> tuple[list[nn.Module], list[int], Fan]:
+        """The plain form of every block, in order, the channels of a branch after it, and where the next level
+        stands."""
+        blocks: list[nn.Module] = []
+        channels: list[int] = []
+        for stage in self.stages:
+            assert isinstance(stage, BranchStage)
+            some, fan = stage.plain(fan)
+            blocks += some
+            channels += [fan.channels] * len(some)
+        return blocks, channels, fan
 
     @property
     def default_block(self) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from torch import Tensor, nn
 
 from hiergen.nn.lowering import Run
+from hiergen.nn.plain_kernels import Fan
 
 Block: TypeAlias = Callable[[Tensor, Run], Tensor]
 
@@ -19,12 +20,23 @@ class BranchStage(nn.Module):
         """The blocks, each a function of rows and run; only the first may be given rows that siblings share."""
         raise TypeError(f"{type(self).__name__} does not say what its blocks are")
 
+    def plain(self, fan: Fan) -> tuple[list[nn.Module], Fan]:
+        """The plain form of each block (see `hiergen.nn.plain`), and where the next stage stands."""
+        raise TypeError(f"{type(self).__name__} has no plain form")
+
 
 class BlockStack(nn.Sequential, BranchStage):
     """A stage that is nothing but its blocks."""
 
     def steps(self) -> Sequence[Block]:
         return list(self)
+
+    def plain(self, fan: Fan) -> tuple[list[nn.Module], Fan]:
+        blocks: list[nn.Module] = []
+        for block in self:
+            plain, fan = block.plain(fan)  # type: ignore[operator]
+            blocks.append(plain)
+        return blocks, fan
 
 
 class StageRecipe(Protocol):

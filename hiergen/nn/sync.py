@@ -30,9 +30,9 @@ def sync_norms(network: nn.Module, group: Any = None) -> None:
             place="sync_norms",
             hint="call torch.distributed.init_process_group first, or run under torchrun or accelerate launch",
         )
-    known = (BranchBatchNorm2d, nn.SyncBatchNorm, *_SYNCED, *_SYNCED.values())
+    synced = (BranchBatchNorm2d, nn.SyncBatchNorm, *_SYNCED, *_SYNCED.values())
     for name, module in network.named_modules():
-        if isinstance(module, _BatchNorm) and type(module) not in known:
+        if isinstance(module, _BatchNorm) and type(module) not in synced:
             raise HiergenError(
                 "a batch norm of this class cannot share its statistics",
                 place=name or "sync_norms",

@@ -160,6 +160,11 @@ def trunk_model(
     return model, index
 
 
+def stage_index(backbone: str, until: str) -> int:
+    """The stage's index in timm's `feature_info`. Raises PlanError as `stages` does."""
+    return next(index for stage, index in _stages(backbone) if stage.name == until)
+
+
 @lru_cache(maxsize=64)
 def _stages(backbone: str) -> tuple[tuple[Stage, int], ...]:
     """Each stage with its index in timm's feature_info; a few models repeat a name or have an empty one: first wins."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import time
 import warnings
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from hiergen.hardware import processor
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.stage import StageRecipe
 
@@ -178,13 +178,3 @@ def _saved(path: Path) -> dict[str, Lowering]:
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         warnings.warn(f"{path} is damaged and ignored ({error}); tune again to replace it", stacklevel=2)
         return {}
-
-
-@lru_cache(maxsize=1)
-def processor() -> str:
-    """The CPU's name."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        return next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -14,12 +14,14 @@ from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hiergen import files as io
 from hiergen.errors import OutputError, PlanError, quoted
+
+_Record = TypeVar("_Record", bound=BaseModel)
 
 
 class StageFacts(BaseModel):
@@ -72,7 +74,7 @@ def facts(
     if key in table["facts"]:
         return BackboneFacts.model_validate(table["facts"][key])
     with suppress(OutputError):  # no home: measured each time
-        if (cached := _read_cache(_cache_file(backbone, shape))) is not None:
+        if (cached := read_record(_cache_file(backbone, shape), BackboneFacts)) is not None:
             return cached
     if not measure:
         return None
@@ -80,7 +82,7 @@ def facts(
 
     measured = measure_backbone(backbone, size, in_chans)
     with suppress(OutputError):  # a read-only home: measured again next time
-        _write_cache(_cache_file(backbone, shape), measured)
+        write_record(_cache_file(backbone, shape), measured)
     return measured
 
 
@@ -107,17 +109,19 @@ def _cache_file(backbone: str, shape: str) -> Path:
     return io.cache_home() / f"timm-{version('timm')}" / f"{safe}@{shape}.json"
 
 
-def _write_cache(path: Path, measured: BackboneFacts) -> None:
+def write_record(path: Path, measured: BaseModel) -> None:
+    """Write a checksum and JSON. Raises `OutputError`."""
     text = measured.model_dump_json()
     io.write_text(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
 
 
-def _read_cache(path: Path) -> BackboneFacts | None:
+def read_record(path: Path, kind: type[_Record]) -> _Record | None:
+    """What `write_record` wrote; None where there is nothing whole."""
     try:
         digest, _, text = path.read_bytes().partition(b"\n")
         if digest.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
             return None
-        return BackboneFacts.model_validate_json(text)
+        return kind.model_validate_json(text)
     except (OSError, ValidationError):  # absent, or not whole: measure again
         return None
 

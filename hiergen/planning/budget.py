@@ -2,8 +2,9 @@
 
 Every level gets the same load, where load is its share of the params plus its share of the MACs that the trunk leaves.
 Within a level, `out` keeps to a fixed multiple of `width`. That gives one number to find (the load per level), by
-bisection, on a grid of multiples of 8; single widths then grow step by step into what is left. Where that does not
-come close enough, the grid is refined to 4, 2 and 1.
+bisection, on a grid of multiples of 16, which the convolutions of CPUs are made for (8 where a small `out` would be far
+off the ratio); single widths then grow step by step into what is left. Where that does not come close enough, the grid
+is refined to 8, 4, 2 and 1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from hiergen.errors import PlanError
 
 SMALLEST = 8
+GRID = 16  # channels
 TOLERANCE = 0.02
 WIDEST = 16_384  # channels
 
@@ -30,9 +32,16 @@ class BudgetCost:
 
 
 def solve_widths(
-    cost: Callable[[Widths], BudgetCost], levels: int, ratio: float, max_params: int | None, max_macs: int | None
+    cost: Callable[[Widths], BudgetCost],
+    levels: int,
+    ratio: float,
+    max_params: int | None,
+    max_macs: int | None,
+    grid: int = GRID,
 ) -> Widths:
     """The (width, out) of each level, `ratio` = out / width, that fills the tighter bound to 98 % or more.
+
+    Both are multiples of `grid`, or of half of it, and so on, where that is needed.
 
     Raises `PlanError` with the smallest reachable figures if the budget is below them.
     """
@@ -46,7 +55,7 @@ def solve_widths(
             code="E503",
         )
     widths = ((SMALLEST, SMALLEST),) * levels
-    for step in (8, 4, 2, 1):
+    for step in (step for step in (64, 32, 16, 8, 4, 2, 1) if step <= grid):
         widths = solver.grow(solver.balanced(step), step)
         if solver.filled(cost(widths)) >= 1 - TOLERANCE:
             break
@@ -87,7 +96,14 @@ class _Solver:
         return load + (macs / self._free_macs if self._max_macs else 0.0)
 
     def _pair(self, width: int, step: int) -> tuple[int, int]:
+        step = self._out_step(width, step)
         return width, max(round(width * self._ratio / step) * step, SMALLEST)
+
+    def _out_step(self, width: int, step: int) -> int:
+        """`step`, halved to 8 while it is more than a quarter of `out`: blocks keep near the shape of their papers."""
+        while step > SMALLEST and 4 * step > width * self._ratio:
+            step //= 2
+        return step
 
     def balanced(self, step: int) -> Widths:
         """The largest equal load per level that fits, on multiples of `step`."""
@@ -139,8 +155,8 @@ class _Solver:
         width, out = widths[level]
         tries = [self._pair(width + step, step)]
         if out < self._ratio * width * 1.25:
-            tries.append((width, out + step))
-        if width * self._ratio < out * 1.25:
+            tries.append((width, out + self._out_step(width, step)))
+        if width * self._ratio < out * 1.25 and (step <= SMALLEST or (width + step) * self._ratio <= out * 1.5):
             tries.append((width + step, out))
         return [
             (*widths[:level], pair, *widths[level + 1 :])

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from hiergen.errors import PlanError, quoted
 from hiergen.planning.backbones import BackboneFacts, StageFacts, default_stage, find_stage
 from hiergen.planning.blocks import BLOCKS, RECIPES, level_cost, level_plan, trunk_plan
-from hiergen.planning.budget import BudgetCost, Widths, solve_widths
+from hiergen.planning.budget import GRID, SMALLEST, BudgetCost, Widths, solve_widths
 from hiergen.planning.plan import LevelPlan, Plan, StagePlan, TrunkPlan
 from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
@@ -17,8 +17,16 @@ SMALLEST_MAP = 4  # px; `auto` does not stride below it
 DEPTH = 3
 
 
-def compile_plan(taxonomy: str, name: str, spec: ModelSpec, nesting: Nesting, backbone_facts: BackboneFacts) -> Plan:
-    """The plan of one model.
+def compile_plan(
+    taxonomy: str,
+    name: str,
+    spec: ModelSpec,
+    nesting: Nesting,
+    backbone_facts: BackboneFacts,
+    *,
+    narrowest: bool = False,
+) -> Plan:
+    """The plan of one model; of its budget params and MACs count, or nothing: `narrowest`.
 
     Raises `PlanError` for a stage that the backbone lacks, maps that shrink to nothing, or a budget that cannot be
     met.
@@ -33,7 +41,7 @@ def compile_plan(taxonomy: str, name: str, spec: ModelSpec, nesting: Nesting, ba
     )
     trunk = trunk_plan(spec.trunk.backbone, backbone_facts, cut, len(nesting.classes))
     layout = _Layout(spec, nesting, trunk, backbone_facts.stages[-1])
-    stages = layout.given() if spec.branches != "auto" else layout.solved()
+    stages = layout.given() if spec.branches != "auto" else layout.solved(narrowest)
     return Plan(
         taxonomy=taxonomy,
         model=name,
@@ -87,7 +95,7 @@ class _Layout:
             )
         return self._chain(self._spec.branches)
 
-    def solved(self) -> list[list[StagePlan]]:
+    def solved(self, narrowest: bool) -> list[list[StagePlan]]:
         """Auto: one stage per level (two on the only level of a PHL), strided to the backbone's last resolution."""
         shapes = self._strides()
         block = self._spec.block or ("convnextv2" if self._trunk.backbone.startswith("convnextv2") else "bottleneck")
@@ -122,7 +130,10 @@ class _Layout:
                 tuple(levels),
             )
 
-        return chain(solve_widths(cost, len(shapes), ratio, max_params, max_macs))
+        if narrowest:
+            return chain(((SMALLEST, SMALLEST),) * len(shapes))
+        grid = (budget.grid if budget else None) or GRID
+        return chain(solve_widths(cost, len(shapes), ratio, max_params, max_macs, grid))
 
     def _strides(self) -> list[list[int]]:
         """Strides of the stages of each level: halve until the backbone's last resolution, early levels first."""

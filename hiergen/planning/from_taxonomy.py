@@ -10,9 +10,11 @@ from pathlib import Path
 from hiergen.errors import HiergenError, PlanError, quoted
 from hiergen.planning.backbones import BackboneFacts, facts
 from hiergen.planning.compile import compile_plan
+from hiergen.planning.latency import find_latency, measure_latency, with_macs
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.checks import Finding, check_file, finding_of
 from hiergen.taxonomy.load import Taxonomy
+from hiergen.taxonomy.modelspec import ModelSpec
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.tree import depths
 
@@ -22,16 +24,35 @@ Progress = Callable[[str], None]
 def plan_models(taxonomy: Taxonomy, progress: Progress = lambda _: None) -> list[Plan]:
     """The plan of each model of a file, in its order.
 
-    Raises `PlanError` or `TaxonomyError`, placed at the model's line. Imports torch only for backbones and input
-    sizes that were never measured.
+    Raises `PlanError` or `TaxonomyError`, placed at the model's line. Imports torch only for backbones, input sizes
+    and budgets of ms that were never measured.
     """
-    return [_plan(taxonomy, name, _facts(taxonomy, name, measure=True), progress) for name in taxonomy.spec.models]
+    plans = [_plan(taxonomy, name, progress, measure=True) for name in taxonomy.spec.models]
+    return [plan for plan in plans if plan is not None]
 
 
 def plan_if_known(taxonomy: Taxonomy, model: str) -> Plan | None:
-    """The plan of one model, or None where its backbone was never measured. Never imports torch."""
-    backbone_facts = _facts(taxonomy, model, measure=False)
-    return _plan(taxonomy, model, backbone_facts, lambda _: None) if backbone_facts else None
+    """The plan of one model, or None where its backbone, or its ms, were never measured. Never imports torch."""
+    return _plan(taxonomy, model, measure=False)
+
+
+def unmeasured(taxonomy: Taxonomy, model: str) -> tuple[tuple[str, ...], str]:
+    """Of a model without a known plan the key in the file, and what of it was never measured, for a sentence."""
+    spec = taxonomy.spec.models[model]
+    if _facts(taxonomy, model, measure=False) is None or spec.budget is None:
+        return ("trunk", "backbone"), f"backbone {quoted(spec.trunk.backbone)}"
+    return ("budget",), f"its budget of {spec.budget.ms:g} ms"
+
+
+def latencies(taxonomy: Taxonomy) -> Iterator[str]:
+    """A line for each model with a budget of ms: what was measured here, and how other machines get these widths."""
+    for model, spec in taxonomy.spec.models.items():
+        if spec.budget is None or spec.budget.ms is None:
+            continue
+        if (backbone := _facts(taxonomy, model, measure=False)) is None:
+            continue
+        if (latency := find_latency(spec, taxonomy.nesting(model), backbone)) is not None:
+            yield f"{model}: {latency.sentence(spec.budget)}"
 
 
 def plan_nesting(
@@ -40,21 +61,22 @@ def plan_nesting(
     """The plan of a network of this nesting on the trunk and within the budget of one of the file's models.
 
     Default is the file's first model with as many levels, else its deepest; branches that the file spells out for
-    another number of levels become `auto`. None where the backbone was never measured (`measure` does it, with
-    torch). `nesting` has the classes of the file in its order (`read.align`).
+    another number of levels become `auto`; of ms count the MACs that the model itself came to. None where the backbone
+    or the ms were never measured (`measure` does it, with torch). `nesting` has the classes of the file in its order
+    (`read.align`).
     Raises SpecError for an unknown model, PlanError for a budget too small, ValueError for other classes.
     """
     if nesting.classes != tuple(c.id for c in taxonomy.classes):
         raise ValueError("the nesting is not over the file's classes in its order")
     name = taxonomy.check_model(model or find_model(taxonomy, nesting.depth) or taxonomy.deepest)
-    spec = taxonomy.spec.models[name]
+    backbone = _facts(taxonomy, name, measure=measure)
+    spec = _in_macs(taxonomy, name, backbone, measure=measure) if backbone is not None else None
+    if backbone is None or spec is None:
+        return None
     if spec.single_branch and nesting.depth > 1:
         spec = spec.model_copy(update={"single_branch": False})
     if spec.branches != "auto" and len(spec.branches) != nesting.depth:
         spec = spec.model_copy(update={"branches": "auto"})
-    backbone = facts(spec.trunk.backbone, spec.input_size, spec.in_chans, measure=measure)
-    if backbone is None:
-        return None
     nesting = replace(nesting.in_tree_order(), labels=tuple(c.name for c in taxonomy.classes))
     try:
         return compile_plan(taxonomy.spec.name, name, spec, nesting, backbone)
@@ -83,7 +105,7 @@ def _model(taxonomy: Taxonomy, k: int) -> str:
 def validate(path: str | Path) -> list[Finding]:
     """All findings about one taxonomy file: what it says, its tree, its nestings, and its models' plans.
 
-    Never imports torch; models on backbones that were never measured are named (W501), not checked.
+    Never imports torch; models whose backbone or ms were never measured are named (W501), not checked.
     """
     return check_file(path, (_plan_findings,))
 
@@ -93,12 +115,11 @@ def _plan_findings(taxonomy: Taxonomy) -> Iterator[Finding]:
     for model, levels in taxonomy.levels.items():
         if levels > deepest:
             continue  # E401 says so
-        place = taxonomy.document.place(("models", model, "trunk", "backbone"))
         try:
             if plan_if_known(taxonomy, model) is None:
-                backbone = quoted(taxonomy.spec.models[model].trunk.backbone)
-                text = f"model {model}: backbone {backbone} was never measured here; 'hiergen build' checks it"
-                yield Finding("W501", place, text)
+                key, what = unmeasured(taxonomy, model)
+                text = f"model {model}: {what} was never measured here; 'hiergen build' checks it"
+                yield Finding("W501", taxonomy.document.place(("models", model, *key)), text)
         except HiergenError as error:
             yield finding_of(error, str(taxonomy.path))
 
@@ -111,13 +132,34 @@ def _facts(taxonomy: Taxonomy, model: str, *, measure: bool) -> BackboneFacts | 
         raise error.at(taxonomy.document.place(("models", model, "trunk", "backbone"))) from None
 
 
-def _plan(taxonomy: Taxonomy, model: str, backbone_facts: BackboneFacts | None, progress: Progress) -> Plan:
-    assert backbone_facts is not None
-    progress(model)
+def _in_macs(
+    taxonomy: Taxonomy,
+    model: str,
+    backbone_facts: BackboneFacts,
+    progress: Progress = lambda _: None,
+    *,
+    measure: bool,
+) -> ModelSpec | None:
+    """The model, with the MACs that its ms came to here in their place; None where they were never measured."""
     spec = taxonomy.spec.models[model]
+    if spec.budget is None or spec.budget.ms is None:
+        return spec
+    nesting = taxonomy.nesting(model)
+    latency = find_latency(spec, nesting, backbone_facts)
+    if latency is None and measure:
+        latency = measure_latency(spec, nesting, backbone_facts, lambda text: progress(f"{model}: {text}"))
+    return None if latency is None else with_macs(spec, latency.macs)
+
+
+def _plan(taxonomy: Taxonomy, model: str, progress: Progress = lambda _: None, *, measure: bool) -> Plan | None:
+    backbone_facts = _facts(taxonomy, model, measure=measure)
+    if backbone_facts is None:
+        return None
+    progress(model)
     nesting = taxonomy.nesting(model)
     try:
-        return compile_plan(taxonomy.spec.name, model, spec, nesting, backbone_facts)
+        spec = _in_macs(taxonomy, model, backbone_facts, progress, measure=measure)
+        return None if spec is None else compile_plan(taxonomy.spec.name, model, spec, nesting, backbone_facts)
     except HiergenError as error:
         key = {"E502": ("trunk", "until"), "E503": ("budget",), "E504": ("branches",)}.get(error.code, ())
         raise error.at(taxonomy.document.place(("models", model, *key))) from None

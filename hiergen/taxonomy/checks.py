@@ -49,7 +49,7 @@ CHECKS = {
     "W402": "a group of a nesting has more than max_children children",
     "W403": "a group by hand is no group of a model's nesting",
     "W404": "one group of a nesting holds nearly all classes",
-    "W501": "a backbone's figures are not known yet, so that its models could not be checked",
+    "W501": "a backbone's figures, or a budget's ms, are not known yet, so that its models could not be checked",
 }
 
 EVEN = 0.75  # of the classes in one group of level 1 are a finding

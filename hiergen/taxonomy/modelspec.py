@@ -97,6 +97,13 @@ def only_with(keys: tuple[str, ...], condition: dict[str, Any]) -> dict[str, Any
     return {"if": {"anyOf": [given(key) for key in keys]}, "then": condition}
 
 
+def whole_numbers(data: Any, *keys: str) -> Any:
+    """A mapping whose values of these keys are ints where they are digits: YAML's texts match no Literal."""
+    if not isinstance(data, dict):
+        return data
+    return {**data, **{key: int(data[key]) for key in keys if str(data.get(key, "")).isdecimal()}}
+
+
 Block = Literal["bottleneck", "convnext", "convnextv2", "mbconv"]
 _AUTO: dict[str, Any] = {"properties": {"branches": {"const": "auto"}}}
 
@@ -128,9 +135,7 @@ class Stage(Model):
     @model_validator(mode="before")
     @classmethod
     def _numbers(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {**data, **{k: int(data[k]) for k in ("stride", "kernel") if str(data.get(k, "")).isdecimal()}}
+        return whole_numbers(data, "stride", "kernel")
 
     @model_validator(mode="after")
     def _own_options(self) -> Stage:
@@ -177,9 +182,15 @@ class TrunkSpec(Model):
 
 
 class Budget(Model):
-    """Upper bounds for the whole network, trunk included; the solver comes within 2 % of the tighter one."""
+    """Upper bounds for the whole network, trunk included; the solver comes within 2 % (ms: 3 %) of the tightest."""
 
-    model_config = ConfigDict(title="budget", json_schema_extra={"anyOf": [given("params"), given("macs")]})
+    model_config = ConfigDict(
+        title="budget",
+        json_schema_extra={
+            "anyOf": [given("params"), given("macs"), given("ms")],
+            **only_with(("runtime", "threads"), given("ms")),
+        },
+    )
 
     params: Amount | None = Field(default=None, description="Parameters.", examples=["25M"])
     macs: Amount | None = Field(
@@ -187,11 +198,36 @@ class Budget(Model):
         description="MACs of one image: multiply-adds of convolutions and linear layers at the input size.",
         examples=["4.2G"],
     )
+    ms: Positive | None = Field(
+        default=None,
+        le=1e6,
+        description="Milliseconds of one image in plain form, measured on this machine by the first 'hiergen build'.",
+        examples=[12],
+    )
+    runtime: Literal["torch", "compiled", "onnxruntime", "openvino"] | None = Field(
+        default=None, description="What `ms` is measured in. Default: onnxruntime.", examples=["openvino"]
+    )
+    threads: Annotated[PositiveInt, Field(le=1024)] | None = Field(
+        default=None, description="CPU threads that `ms` is measured with. Default: 1.", examples=[4]
+    )
+    grid: Literal[1, 2, 4, 8, 16, 32, 64] | None = Field(
+        default=None,
+        description="Channels are multiples of it, where that fills the budget. Default: 16, which CPUs want.",
+        examples=[8],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, data: Any) -> Any:
+        return whole_numbers(data, "grid")
 
     @model_validator(mode="after")
     def _something(self) -> Budget:
-        if self.params is None and self.macs is None:
-            raise ValueError("expected params, macs or both")
+        if self.params is None and self.macs is None and self.ms is None:
+            raise ValueError("expected params, macs, ms or some of them")
+        for option in ("runtime", "threads"):
+            if self.ms is None and getattr(self, option) is not None:
+                raise ValueError(f"'{option}' goes with 'ms' only")
         return self
 
 

@@ -131,8 +131,8 @@ def measured_cost(network: HierarchicalNetwork, device: torch.device) -> CostCar
     from hiergen.costs import cost
 
     if device.type == "cuda":
-        return cost(type(network)(), device=device, batches=(1, 16), repeats=20)
-    counts = cost(network, time=False, memory=False)
+        return cost(type(network)(), device=device, batches=(1, 16), repeats=20, rivals=False)
+    counts = cost(network, time=False, memory=False, rivals=False)
     if sum(row.macs for row in counts.rows) > _MACS:
         return counts
     alike = type(network)().eval()
@@ -145,7 +145,8 @@ def measured_cost(network: HierarchicalNetwork, device: torch.device) -> CostCar
     ratio = 1 + counts.row("flat").macs / max(counts.row("full").macs, 1)
     if one * ratio * (_TURNS + 3) > _SECONDS:
         return counts
-    return cost(alike, batches=(1,), repeats=_TURNS, memory=False)
+    threads = torch.get_num_threads()
+    return cost(alike, runtime="torch", threads=threads, repeats=_TURNS, memory=False, rivals=False)
 
 
 def eval_command(facts: CardFacts, weights: str, data: str | None = None) -> str:

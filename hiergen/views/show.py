@@ -13,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree as RichTree
 
 from hiergen.console.terminal import command, console, giga, plain_table
-from hiergen.planning.from_taxonomy import find_deepest, plan_if_known
+from hiergen.planning.from_taxonomy import find_deepest, plan_if_known, unmeasured
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.nesting import Nesting
@@ -63,7 +63,8 @@ def _print_nesting(loaded: Taxonomy, model: str | None, levels: int | None, prin
     unknown = [n for n in names if n not in {p.model for p in plans}]
     if unknown:
         run = command(("hiergen", "build", loaded.path))
-        printer.print(f"{', '.join(unknown)}: backbone not measured yet; run {run} once", markup=False)
+        what = " and ".join(sorted({unmeasured(loaded, name)[0][-1] for name in unknown}))
+        printer.print(f"{', '.join(unknown)}: {what} not measured yet; run {run} once", markup=False)
     printer.print(f"conflicts: {conflict_summary(loaded)} (--conflicts lists them)", style="dim")
 
 
@@ -86,7 +87,7 @@ def model_table(plans: list[Plan]) -> Table:
 
 
 def known_plans(taxonomy: Taxonomy) -> list[Plan]:
-    """Plans of the models whose backbone's figures are known without torch."""
+    """Plans of the models whose backbone's figures, and ms, are known without torch."""
     return [plan for name in taxonomy.spec.models if (plan := plan_if_known(taxonomy, name)) is not None]
 
 

@@ -15,6 +15,7 @@ NESTED, BUILT = str(ROOT / "taxonomies/imagenette.yaml"), str(ROOT / "generated/
 COMMANDS = (
     *("--help", "cutout --help", "convert --help", "train --help"),
     *(f"show {NESTED}", f"validate {NESTED}", f"build {NESTED} --out built", "show new.yaml"),
+    *("show ms.yaml", "validate ms.yaml"),
     *(f"suggest {NESTED} --by random --groups 2,4 -o 1.yaml", f"suggest {NESTED} --groups 2,4 -o 2.yaml"),
     *(f"cue dog {NESTED}", "cue meow", f"cue meow {ROOT}/generated/imagenet1k.py", f"count-partitions {NESTED}"),
     *("count-partitions 1.yaml 2.yaml --json", f"count-partitions {BUILT}:N3HL {BUILT}:N4HL"),
@@ -49,6 +50,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, list[s
     models = "models: {N2HL: {trunk: {backbone: resnet10t}}}"  # never measured
     (folder / "new.yaml").write_text(f"name: t\nclasses: imagenette\n{models}\n")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    (folder / "ms.yaml").write_text("name: t\nclasses: imagenette\nmodels: {N2HL: {budget: {ms: 9}}}\n")
     words = [sys.executable, "-c", CODE, json.dumps(COMMANDS)]
     done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -63,3 +65,4 @@ def test_a_command_never_imports_torch(line: str, ran: dict[str, tuple[int, list
 
 def test_a_backbone_never_measured_is_said(ran: dict[str, tuple[int, list[str], str]]) -> None:
     assert "backbone not measured yet; run 'hiergen build" in ran["show new.yaml"][2]
+    assert "budget not measured yet; run 'hiergen build" in ran["show ms.yaml"][2]

@@ -11,11 +11,11 @@ import torch
 
 from hiergen.codegen.build import build
 from hiergen.codegen.standalone import standalone
-from hiergen.costs.subjects import network_of
 from hiergen.nn import InvertedResiduals
 from hiergen.nn.macs import count_params
 from hiergen.planning.from_network import plan_of
 from hiergen.planning.from_taxonomy import plan_models
+from hiergen.planning.network import network_of
 from hiergen.taxonomy.load import load_taxonomy
 from tests.helpers import imported
 

@@ -24,6 +24,7 @@ REASONS = {
     "minutes": "takes minutes or more",
     "server": "needs a server that answers",
     "set-up": "CI does this itself",
+    "package": "needs a package that is no dependency of hiergen",
 }
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _COMMENT = re.compile(r"<!--\s*(.*?)\s*-->", re.S)

@@ -38,7 +38,7 @@ def test_what_was_measured_of_a_backbone(tmp_path: Path, monkeypatch: pytest.Mon
         macs_per_class=4,
     )
     path = trunks._cache_file("b", "8")
-    trunks._write_cache(path, facts)
+    trunks.write_record(path, facts)
     assert trunks.facts("b", (8, 8), measure=False) == facts
     for content in harmed(path.read_bytes()):
         path.write_bytes(content)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir
 import onnxruntime
 import pytest
 import torch
 from export_cases import Mobile, Small, trained
+from onnx import numpy_helper
 
 from hiergen.errors import HiergenError, OutputError
-from hiergen.models.export import Exported, to_onnx
+from hiergen.models.export import Exported, Form, to_onnx
 from hiergen.models.export import onnx as module
 
 
@@ -45,7 +45,7 @@ def done(network: Small, tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 def test_onnxruntime_gives_torchs_logits_at_any_batch_size(network: Small, done: Exported) -> None:
     assert 0 < done.difference < 1e-5
-    assert (done.batches, done.dynamic, done.files) == ((1, 3), True, (done.path,))
+    assert (done.batches, done.dynamic, done.files) == ((1, 2, 5), True, (done.path,))
     for batch in (1, 2, 5):
         x = torch.randn(batch, 3, 32, 32)
         with torch.no_grad():
@@ -91,7 +91,7 @@ def test_same_network_same_bytes_and_no_paths_of_this_machine(network: Small, do
 def test_the_graph_does_not_grow_with_the_number_of_classes(done: Exported, tmp_path: Path) -> None:
     large = to_onnx(Small(25, 4), tmp_path / "large.onnx")
     assert done.nodes == large.nodes
-    assert done.nodes < 150
+    assert done.nodes < 70
 
 
 def test_a_fixed_batch_size_and_an_opset(tmp_path: Path) -> None:
@@ -118,12 +118,13 @@ def test_a_wrong_graph_is_refused_and_nothing_is_written(
 ) -> None:
     real = module._translate
 
-    def wrong(*arguments: object) -> object:
-        written = real(*arguments)
-        for value in written.model.graph.initializers.values():
-            if value.const_value.numpy().dtype == np.float32:
-                value.const_value = onnx_ir.tensor(value.const_value.numpy() * 1.001, name=value.name)
-        return written
+    def wrong(net: Small, form: Form, opset: int | None, path: Path, *others: object) -> None:
+        real(net, form, opset, path, *others)
+        model = onnx.load(path)
+        for value in model.graph.initializer:
+            if value.data_type == onnx.TensorProto.FLOAT:
+                value.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(value) * 1.001, value.name))
+        onnx.save(model, path)
 
     monkeypatch.setattr(module, "_translate", wrong)
     (tmp_path / "net.onnx").write_text("old")
@@ -159,7 +160,7 @@ def nan(network: Small) -> Small:
     [
         (lambda n: n, {"batch": 0}, "batch size is a positive int; got 0"),
         (lambda n: n, {"batch": True}, "batch size is a positive int; got True"),
-        (lambda n: n, {"opset": 9}, "no such opset; expected 18 … 23, got 9"),
+        (lambda n: n, {"opset": 9}, "no such opset; expected 11 … 25, got 9"),
         (lambda n: n.half(), {}, r"Small cannot be exported; expected .*float32, got torch.float16; network.float\(\)"),
         (lambda n: n.to("meta"), {}, "Small is on the meta device and has no weights"),
         (active, {}, "Small runs some of its classes only; set network.active = None"),

@@ -10,8 +10,8 @@ import torch
 from export_cases import Small, trained
 
 from hiergen.errors import HiergenError
-from hiergen.models.export import run as module
-from hiergen.models.export import to_pt2
+from hiergen.models.export import Form, to_pt2
+from hiergen.models.export import programs as module
 
 
 def test_the_loaded_program_gives_the_networks_logits(tmp_path: Path) -> None:
@@ -43,10 +43,10 @@ def test_a_wrong_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     network = trained(Small(2, 2))
     real = module.program
 
-    def wrong(net: Small, batch: int | None) -> torch.export.ExportedProgram:
+    def wrong(net: Small, form: Form) -> torch.export.ExportedProgram:
         other = trained(Small(2, 2))
         torch.nn.init.zeros_(other.head.bias)
-        return real(other, batch)
+        return real(other, form)
 
     monkeypatch.setattr(module, "program", wrong)
     with pytest.raises(HiergenError, match=r"exported program gives other logits .* at most 0.0001 .*, got 0"):
@@ -62,7 +62,8 @@ def test_a_trunk_that_cannot_be_traced_is_named(tmp_path: Path) -> None:
 
         def __init__(self, inner: torch.nn.Module) -> None:
             super().__init__()
-            self.inner = inner
+            self.inner, self.input_size, self.pretrained_cfg = inner, inner.input_size, {}
+            self.map_size = inner.map_size
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.inner(x) if float(x.sum()) > 0 else self.inner(-x)

@@ -22,12 +22,11 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hiergen.errors import HiergenError
-from hiergen.nn import HierarchicalNetwork, register
+from hiergen.nn import Bottlenecks, ClassHeads, HierarchicalNetwork, Nesting, Siblings, Trunk, register
 from hiergen.nn.macs import network_macs
 from hiergen.nn.primitives import BranchBatchNorm2d, BranchConv2d, BranchLinear
 
 NAME = "tools_tiny"
-plain_form = pytest.mark.skipif(not hasattr(HierarchicalNetwork, "plain"), reason="networks have no plain form yet")
 traces = pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", r"ignore:.torch\.jit.*deprecated")
 
 
@@ -269,7 +268,7 @@ def test_jit_trace_holds_at_other_batch_sizes(
 
 
 @traces
-@pytest.mark.parametrize("form", ["network", pytest.param("plain", marks=plain_form)])
+@pytest.mark.parametrize("form", ["network", "plain"])
 def test_tensorboard_draws_the_graph(net: Any, x: Tensor, tmp_path: Path, form: str) -> None:
     pytest.importorskip("tensorboard")
     from torch.utils.tensorboard import SummaryWriter
@@ -349,27 +348,59 @@ def test_a_cutouts_folder_is_not_taken_for_its_networks(net: Tooled, tmp_path: P
 # the plain form
 
 
-@plain_form
 def test_the_plain_form_has_torchs_layers_and_no_norms(net: Any) -> None:
     kinds = {type(module) for module in net.plain().modules()}
     assert nn.Conv2d in kinds
     assert not [kind for kind in kinds if issubclass(kind, _BatchNorm | BranchConv2d | BranchLinear)]
 
 
-@plain_form
 @pytest.mark.parametrize("tool", ["thop", "pytorch", "aten"])
 def test_counters_count_the_plain_form(net: Any, tool: str) -> None:
     assert counted(net.plain(), tool) == pytest.approx(network_macs(net).total(net), rel=0.05)
 
 
-@plain_form
 def test_quantizers_take_all_of_the_plain_form(net: Any) -> None:
     plain = net.plain()
     layers = {name for name, m in plain.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     assert set(quantized(plain, "quanto")) == layers
 
 
-@plain_form
+def test_fvcore_counts_the_plain_form(net: Any, x: Tensor) -> None:
+    analysis = pytest.importorskip("fvcore.nn").FlopCountAnalysis(net.plain(), x[:1])
+    assert analysis.unsupported_ops_warnings(False).total() == pytest.approx(network_macs(net).total(net), rel=0.05)
+
+
+def test_torchao_quantizes_every_convolution_of_the_plain_form(net: Any, x: Tensor) -> None:
+    tools = pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e")
+    x86 = pytest.importorskip("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer")
+    quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
+    prepared = tools.prepare_pt2e(torch.export.export(net.plain(), (x,)).module(), quantizer)
+    prepared(x)
+    graph = tools.convert_pt2e(prepared).graph
+    convs = [node for node in graph.nodes if "conv2d" in str(node.target)]
+    assert convs
+    assert all("dequantize" in str(node.args[1].target) for node in convs)
+
+
+def test_pruning_takes_channels_from_the_plain_form() -> None:
+    tools = pytest.importorskip("torch_pruning")
+    torch.manual_seed(0)
+    network = HierarchicalNetwork()
+    network.trunk = Trunk("test_resnet", until="layer1", input_size=(3, 32, 32))
+    network.level1 = Siblings(3, [Bottlenecks(network.trunk.out_channels, 16, 32, depth=2)])
+    network.head = ClassHeads(3, 32)
+    network.nesting = Nesting.from_tree({name: name for name in "abc"}, tuple("abc"))
+    network.classes = network.nesting.classes
+    plain, image = network.eval().plain(), torch.rand(1, 3, 32, 32)
+    before = sum(p.numel() for p in plain.parameters())
+    importance = tools.importance.MagnitudeImportance(p=2)
+    tools.pruner.MagnitudePruner(
+        plain, image, importance=importance, pruning_ratio=0.5, ignored_layers=[plain.head.score]
+    ).step()
+    assert sum(p.numel() for p in plain.parameters()) < 0.5 * before
+    assert plain(image).shape == (1, 3)
+
+
 @traces
 def test_jit_trace_takes_the_plain_form(net: Any, x: Tensor) -> None:
     plain = net.plain()

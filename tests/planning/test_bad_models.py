@@ -54,7 +54,7 @@ STAGES = {
 BUDGETS = {
     "25Q": ("params: 25Q", "params: 25M", "budget.params|25M or 4.2G"),
     "0": ("params: 0", "params: 25M", "budget.params|more than 0"),
-    "nothing": ("", "macs: 4.2G", "params, macs or both"),
+    "nothing": ("", "macs: 4.2G", "params, macs, ms or some of them"),
 }
 ALL = {
     **{f"model, {name}": case for name, case in MODELS.items()},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hiergen.errors import PlanError
+from hiergen.errors import PlanError, SpecError
 from hiergen.planning.blocks import BLOCKS
 from hiergen.planning.from_taxonomy import plan_models
 from hiergen.planning.plan import Plan
@@ -53,6 +53,16 @@ def test_without_a_budget_the_flat_backbone_is_the_bound(tmp_path: Path) -> None
     used = (plan.params / plan.trunk.flat_params, plan.macs / plan.trunk.flat_macs)
     assert max(used) <= 1
     assert max(used) >= 0.98
+
+
+def test_channels_are_multiples_of_the_grid(tmp_path: Path) -> None:
+    model = "  N2HL: {{trunk: {{backbone: resnet50, until: layer2}}, budget: {{params: 25M{}}}}}"
+    for given, grid in (("", 16), (", grid: null", 16), (", grid: '8'", 8)):
+        (plan,) = plans(tmp_path, model.format(given))
+        numbers = {n for level in plan.levels for stage in level.stages for n in (stage.width, stage.out)}
+        assert max(step for step in (64, 32, 16, 8, 4) if all(n % step == 0 for n in numbers)) == grid
+    with pytest.raises(SpecError, match=r"t\.yaml:4: .*grid' .*expected 1, 2, 4, 8, 16, 32 or 64, got '12'"):
+        plans(tmp_path, model.format(", grid: 12"))
 
 
 def test_too_small_a_budget_names_the_smallest_that_works(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def network(base: int, channels: int, branches: tuple[int, ...]) -> Costs:
         (8_000, None, 80),
         (None, 80_000, 80),
         (8_000, 80_000, 80),
-        (7_999, None, 79),  # multiples of 8 leave more than 2 % of it
+        (7_999, None, 79),  # multiples of 16, 8, 4 and 2 leave more than 2 % of it
         (8_000, 79_999, 79),
         (8_100, None, 80),  # 98.8 % full: the grid stays coarse
         (8_100, 10**9, 80),  # and a bound that is far off changes nothing
@@ -71,14 +71,24 @@ def test_less_than_the_narrowest_is_refused() -> None:
 )
 def test_levels_have_the_same_load(params: int | None, macs: int | None, expected: tuple[Widths, Widths]) -> None:
     for prices, widths in zip((((0, 10, 100), (0, 100, 10)), ((0, 100, 10), (0, 10, 100))), expected, strict=True):
-        assert set(solve_widths(linear(*prices), 2, 1.0, params, macs)) == set(widths)
+        assert set(solve_widths(linear(*prices), 2, 1.0, params, macs, 8)) == set(widths)
 
 
 def test_the_number_that_lags_behind_grows_alone_where_both_do_not_fit() -> None:
     costly_out, costly_width = linear((10, 1000, 0)), linear((1000, 10, 0))
-    assert solve_widths(costly_out, 1, 1.0, 80 * 1010 + 500, None) == ((104, 80),)  # 104 is past 1.25 · 80
-    assert solve_widths(costly_width, 1, 1.0, 80 * 1010 + 500, None) == ((80, 104),)
-    assert solve_widths(costly_out, 1, 1.0, 80 * 1010 + 170, None) == ((96, 80),)
+    for grid, most in ((8, 104), (16, 112)):  # the first that is past 1.25 · 80
+        assert solve_widths(costly_out, 1, 1.0, 80 * 1010 + 500, None, grid) == ((most, 80),)
+        assert solve_widths(costly_width, 1, 1.0, 80 * 1010 + 500, None, grid) == ((80, most),)
+        assert solve_widths(costly_out, 1, 1.0, 80 * 1010 + 170, None, grid) == ((96, 80),)
+
+
+@pytest.mark.parametrize(("ratio", "steps"), [(4.0, (16, 16)), (1 / 4, (16, 8)), (1 / 6, (16, 8))])
+def test_channels_are_multiples_of_16_and_small_outputs_of_8(ratio: float, steps: tuple[int, int]) -> None:
+    for width in range(64, 16 * 40, 16):
+        bound = 100 * (width + steps[1] * round(width * ratio / steps[1]))
+        (pair,) = solve_widths(linear((100, 100, 0)), 1, ratio, bound, None)
+        assert [number % step for number, step in zip(pair, steps, strict=True)] == [0, 0]
+        assert 0.7 < pair[1] / pair[0] / ratio < 1.4
 
 
 def test_nothing_is_wider_than_the_widest() -> None:
@@ -87,7 +97,8 @@ def test_nothing_is_wider_than_the_widest() -> None:
         assert solve_widths(linear((1, 1, 0)), 1, ratio, 10**9, None) == (expected,)
 
 
-def test_budgets_are_filled_and_what_is_left_is_no_use() -> None:
+@pytest.mark.parametrize("grid", [8, 16])
+def test_budgets_are_filled_and_what_is_left_is_no_use(grid: int) -> None:
     rng = random.Random(0)
     for _ in range(60):
         branches = tuple(sorted(rng.randint(1, 60) for _ in range(rng.randint(1, 4))))
@@ -106,13 +117,13 @@ def test_budgets_are_filled_and_what_is_left_is_no_use() -> None:
             found = cost(widths)
             return found.params <= (params or found.params) and found.macs <= (macs or found.macs)
 
-        widths = solve_widths(counted, len(branches), ratio, params, macs)
+        widths = solve_widths(counted, len(branches), ratio, params, macs, grid)
         assert fits(widths)
         for level, (width, out) in enumerate(widths):
-            both = (width + 8, max(out, round((width + 8) * ratio / 8) * 8 + 8))
-            alone = [(width + 8, out)] * (width * ratio < 1.25 * out) + [(width, out + 8)] * (
-                out < 1.25 * ratio * width
-            )
+            both = (width + grid, max(out, round((width + grid) * ratio / grid) * grid + grid))
+            near = grid == 8 or (width + grid) * ratio <= 1.5 * out
+            alone = [(width + grid, out)] * (near and width * ratio < 1.25 * out)
+            alone += [(width, out + grid)] * (out < 1.25 * ratio * width)
             for wider in (both, *alone):
                 assert not fits((*widths[:level], wider, *widths[level + 1 :])), (branches, ratio, widths, wider)
         assert calls < 6_000, calls

@@ -146,7 +146,7 @@ def test_cutout_figures_are_those_of_the_plan(page: Page, plans: dict[str, Plan]
     draw = random.Random(0)
     for name, plan in plans.items():
         page.model(name)
-        known = facts(plan.trunk.backbone, plan.trunk.input_size[1])
+        known = facts(plan.trunk.backbone, plan.trunk.input_size[1:])
         assert known is not None
         for _ in range(12):
             kept = draw.sample(range(11), draw.randint(1, 10))

@@ -1,7 +1,20 @@
-"""Networks as files for other programs: ONNX, PyTorch's exported programs, safetensors; run before they are kept."""
+"""Networks as files for other programs, in plain form; each is run before it is kept."""
 
+from hiergen.models.export.deploy import Exported, Form
 from hiergen.models.export.onnx import to_onnx
-from hiergen.models.export.run import EXPORTERS, export, to_pt2, to_safetensors
-from hiergen.models.export.trace import Exported
+from hiergen.models.export.programs import to_openvino, to_pt2, to_safetensors, to_torchscript
+from hiergen.models.export.run import EXPORTERS, export
+from hiergen.models.export.source import to_plain
 
-__all__ = ["EXPORTERS", "Exported", "export", "to_onnx", "to_pt2", "to_safetensors"]
+__all__ = [
+    "EXPORTERS",
+    "Exported",
+    "Form",
+    "export",
+    "to_onnx",
+    "to_openvino",
+    "to_plain",
+    "to_pt2",
+    "to_safetensors",
+    "to_torchscript",
+]

@@ -9,105 +9,142 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from hiergen.errors import HiergenError
 from hiergen.files import check_replaceable, put, staging, writing
-from hiergen.models.export.trace import BATCHES, Exported, batch_size, compare, describe, program, quiet, ready
+from hiergen.models.export.deploy import (
+    Exported,
+    Form,
+    compare,
+    deployed,
+    describe,
+    examples,
+    onnx_runner,
+    program,
+)
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.runtimes import first_line, packages, quiet
 
 if TYPE_CHECKING:
+    from hiergen.models.export.int8 import Calibration, Quantized
     from hiergen.models.weightsfile import CutoutProvenance
 
-EXTRA = ("onnx", "onnxruntime", "onnxscript")
 PROTOBUF_LIMIT = 1_900_000_000  # bytes; a protobuf ends at 2 GiB, weights beyond go to a file beside it
-FOLDED_LIMIT = 2**30  # values
-OPSETS = (18, 23)  # what torch writes
+OPSETS = (11, 25)
+INT8 = 13  # the first opset that quantizes channel by channel
+DYNAMO = 18  # the first opset of torch's newer exporter; older ones are traced
 
 
 def to_onnx(
     network: HierarchicalNetwork,
     path: str | Path,
     *,
-    batch: int | None = None,
     opset: int | None = None,
+    int8: Calibration | None = None,
     provenance: CutoutProvenance | None = None,
+    **options: Any,
 ) -> Exported:
-    """Write `images (batch, C, H, W) → logits (batch, classes)` as ONNX, with `describe`'s metadata.
+    """Write the network in plain form as ONNX, `images` → `logits`, with `describe`'s metadata; `options` are `Form`'s.
 
-    `batch` None leaves the batch size open. The file is run in onnxruntime at two batch sizes (or at `batch`) and only
-    takes its place if the logits are torch's to 1e-4 of the largest. Weights of more than 1.9 GB go to `<path>.data`.
-    Raises HiergenError for missing packages, a batch size or opset that cannot be, and logits that differ.
+    The file is run in onnxruntime, at each batch size and image size that it promises, and only takes its place if its
+    answers are the network's. `int8` quantizes it, static and per channel, by the images that the calibration holds.
+    Weights of more than 1.9 GB go to `<path>.data`.
+    Raises HiergenError for missing packages, an opset that cannot be, and logits that differ.
     """
-    path = Path(path)
-    batch_size(batch)
+    path, form = Path(path), Form(**options)
     if opset is not None and not OPSETS[0] <= opset <= OPSETS[1]:
         raise HiergenError("no such opset", expected=f"{OPSETS[0]} … {OPSETS[1]}", got=str(opset))
+    if form.dtype == "bfloat16":
+        raise HiergenError("onnxruntime has no bfloat16 convolutions on CPUs", hint="float16, or the format pt2")
+    if int8 is not None and (form.dtype != "float32" or form.steerable):
+        got = "gains as an input" if form.steerable else form.dtype
+        raise HiergenError("int8 starts from float32, without gains as an input", got=got)
+    if int8 is not None and opset is not None and opset < INT8:
+        raise HiergenError(f"int8 needs opset {INT8} or more", got=str(opset))
     runtime = packages()
-    with ready(network) as net, _beside(path) as temporary, quiet():
-        written = _translate(program(net, batch), batch, opset)
-        model = written.model
-        if opset is not None and model.opset_imports[""] != opset:
-            raise HiergenError(f"torch could not write opset {opset}", got=str(model.opset_imports[""]))
-        _strip(model)
-        model.metadata_props.update(describe(network, provenance))
-        size = sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
-        batches = BATCHES if batch is None else (batch,)
-        try:
-            written.save(str(temporary), external_data=size > PROTOBUF_LIMIT)
-        except ValueError as error:  # the protobuf's own limit
-            raise HiergenError("the graph is too large for ONNX", got=str(error).splitlines()[0]) from error
-        difference = _run(runtime, temporary, net, batches)
-    files = tuple(file for file in (path, _data(path)) if file == path or size > PROTOBUF_LIMIT)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    is_large = size > PROTOBUF_LIMIT
+    quantized: Quantized | None = None
+    with _beside(path) as temporary, quiet():
+        if opset is not None and opset < DYNAMO:
+            if is_large:
+                raise HiergenError(f"weights of {size / 1e9:.1f} GB need opset {DYNAMO} or more", got=str(opset))
+            _trace(network, form, opset, temporary, describe(network, provenance))
+        else:
+            _translate(network, form, opset, temporary, describe(network, provenance), is_large)
+        difference = compare(network, form, onnx_runner(temporary, form), "the ONNX file")
+        if int8 is not None:
+            from hiergen.models.export.int8 import quantize  # it reads images
+
+            quantized = quantize(temporary, int8, form, network)
+        model = import_module("onnx").load(str(temporary), load_external_data=False)
+    files = tuple(file for file in (path, _data(path)) if file == path or is_large)
     return Exported(
         path,
         "onnx",
         files,
         sum(file.stat().st_size for file in files),
         f"onnxruntime {runtime.__version__}",
-        batches,
-        len(model.graph),
-        model.opset_imports[""],
-        batch is None,
+        form.batches,
+        len(model.graph.node),
+        next(entry.version for entry in model.opset_import if not entry.domain),
+        form.batch is None,
         difference,
+        "" if quantized is None else str(quantized),
     )
 
 
-def packages() -> Any:
-    """onnxruntime. Raises HiergenError with the command that installs what is missing."""
-    missing = []
-    with quiet():
-        for name in EXTRA:
-            try:
-                runtime = import_module(name)
-            except ImportError:
-                missing.append(name)
-            if name == "onnxruntime" and name not in missing:
-                imported = runtime
-    if missing:
-        raise HiergenError(
-            f"ONNX needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
-            hint="run: pip install 'hiergen[export]'",
-        )
-    return imported
-
-
-def _translate(traced: torch.export.ExportedProgram, batch: int | None, opset: int | None) -> Any:
-    """torch's ONNXProgram, with every product of constants computed: torch leaves large ones to the runtime."""
+def _translate(
+    network: HierarchicalNetwork, form: Form, opset: int | None, path: Path, metadata: dict[str, str], is_large: bool
+) -> None:
+    """By torch's newer exporter."""
+    names = {0: "batch"} if form.batch is None else {}
+    images = names | ({2: "height", 3: "width"} if form.open_size else {})
     written = torch.onnx.export(
-        traced,
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_shapes=({0: "batch"},) if batch is None else None,  # the program has it; this is its name
+        program(network, form),
+        input_names=form.inputs,
+        output_names=[form.output],
+        dynamic_shapes=tuple([images, names][: len(form.inputs)]) if images else None,  # these are their names
         opset_version=opset,
         dynamo=True,
         verbose=False,
     )
     assert written is not None
-    import_module("onnxscript.optimizer").optimize(
-        written.model, input_size_limit=FOLDED_LIMIT, output_size_limit=FOLDED_LIMIT
-    )
-    return written
+    model = written.model
+    if opset is not None and model.opset_imports[""] != opset:
+        raise HiergenError(f"torch could not write opset {opset}", got=str(model.opset_imports[""]))
+    _strip(model)
+    model.metadata_props.update(metadata)
+    try:
+        written.save(str(path), external_data=is_large)
+    except ValueError as error:  # the protobuf's own limit
+        raise HiergenError("the graph is too large for ONNX", got=first_line(error)) from error
+
+
+def _trace(network: HierarchicalNetwork, form: Form, opset: int, path: Path, metadata: dict[str, str]) -> None:
+    """By torch's older exporter, which writes the opsets of older runtimes."""
+    onnx = import_module("onnx")
+    names = {0: "batch"} if form.batch is None else {}
+    images = names | ({2: "height", 3: "width"} if form.open_size else {})
+    axes = {"images": images, form.output: names, **({"gains": names} if form.steerable else {})}
+    try:
+        torch.onnx.export(
+            deployed(network, form),
+            tuple(examples(network, form, form.batch or 2)),
+            str(path),
+            input_names=form.inputs,
+            output_names=[form.output],
+            dynamic_axes={name: named for name, named in axes.items() if named},
+            opset_version=opset,
+            dynamo=False,
+        )
+    except Exception as error:
+        raise HiergenError(
+            f"torch could not write opset {opset}", got=first_line(error), hint=f"--opset {DYNAMO} or more may work"
+        ) from error
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, str(path))
 
 
 def _strip(model: Any) -> None:
@@ -119,25 +156,6 @@ def _strip(model: Any) -> None:
     for value in (*model.graph.inputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
     model.graph.metadata_props.clear()
-
-
-def _run(runtime: Any, file: Path, network: HierarchicalNetwork, batches: tuple[int, ...]) -> float:
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise HiergenError(
-            "onnxruntime cannot load what torch wrote",
-            got=str(error).strip().splitlines()[0],
-            hint="another --opset may help",
-        ) from error
-
-    def run(x: Tensor) -> Any:
-        return session.run(["logits"], {"images": x.numpy()})[0]
-
-    return compare(network, run, batches, "the ONNX file")
 
 
 def _data(path: Path) -> Path:

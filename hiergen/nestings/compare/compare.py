@@ -237,7 +237,8 @@ def _cost(
     except PlanError as error:
         return None, str(error)
     if plan is None:
-        return None, f"the backbone was never measured here; {command(('hiergen', 'build', taxonomy.path))} does it"
+        run = command(("hiergen", "build", taxonomy.path))
+        return None, f"the backbone, or the model's ms, was never measured here; {run} does it"
     return _network_cost(plan, tasks), None
 
 

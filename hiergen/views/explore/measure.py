@@ -103,10 +103,12 @@ def measure(
     """
     import torch
 
-    from hiergen.costs.measured import Timing, in_turns, machine, threads_set
-    from hiergen.costs.subjects import enough_memory, network_of, whole_number
+    from hiergen.costs.measured import Timing, in_turns, machine
+    from hiergen.costs.subjects import enough_memory, whole_number
     from hiergen.nn.cutout import cut
+    from hiergen.nn.runtimes import threads_set
     from hiergen.planning.measure import flat_network
+    from hiergen.planning.network import network_of
 
     whole_number("batch", batch)
     whole_number("threads", threads if threads is not None else 1)

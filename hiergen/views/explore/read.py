@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hiergen.console.terminal import command
-from hiergen.errors import HiergenError, SpecError, quoted
+from hiergen.errors import HiergenError, SpecError
 from hiergen.lookup.reference import parse_reference
 from hiergen.planning.backbones import BackboneFacts, facts
 from hiergen.planning.plan import Plan
@@ -71,7 +71,7 @@ def read_source(text: str) -> Source:
 
 
 def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
-    from hiergen.planning.from_taxonomy import plan_if_known
+    from hiergen.planning.from_taxonomy import plan_if_known, unmeasured
 
     levels = taxonomy.levels
     names = [taxonomy.check_model(only)] if only is not None else list(levels)
@@ -86,9 +86,8 @@ def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
         try:
             plan = plan_if_known(taxonomy, name)
             if plan is None:
-                backbone = quoted(taxonomy.spec.models[name].trunk.backbone)
                 run = command(("hiergen", "build", taxonomy.path))
-                why = f"backbone {backbone} was never measured here; run {run} once"
+                why = f"{unmeasured(taxonomy, name)[1]} was never measured here; run {run} once"
         except HiergenError as error:
             plan, why = None, str(error)
         reference = f"{file.as_posix()}:{identifier(name)}"
