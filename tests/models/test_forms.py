@@ -17,6 +17,7 @@ import torch
 from export_cases import Mobile, Small, trained
 from PIL import Image
 
+from hiergen.codegen.standalone import standalone
 from hiergen.data.images import ImageSet, eval_transform
 from hiergen.errors import HiergenError
 from hiergen.models.export import to_onnx, to_openvino, to_plain, to_pt2, to_torchscript
@@ -218,6 +219,9 @@ def test_source_of_other_trunks_imports_timm(tmp_path: Path) -> None:
 def test_source_is_never_written_over_another_file(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("mine = 1\n")
     (tmp_path / "own.safetensors").write_bytes(b"mine")
+    (tmp_path / "alone.py").write_text(standalone("from hiergen.nn import Nesting\n"), "utf-8")
+    with pytest.raises(HiergenError, match=r"alone\.py: is another Python file"):
+        to_plain(Small(), tmp_path / "alone.py")
     with pytest.raises(HiergenError, match=r"own\.safetensors: is weights of another kind; name another file"):
         to_plain(Small(), tmp_path / "own.py")
     with pytest.raises(HiergenError, match=r"net\.py: is another Python file; name another file with -o"):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 WIDTH = 120
 MARK = "hiergen's plain form"  # in the source and in the weights
 _LICENSE = f"""\
+# A network in {MARK}; `hiergen export --format plain` writes it anew.
 # Contains parts of hiergen {__version__}, Copyright the hiergen authors; the rest is what it generated.
 # Licensed under the Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0
 # Distributed on an "AS IS" basis, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND.
@@ -81,9 +82,8 @@ def to_plain(
     """
     path, form = Path(path), Form(**options)
     check_replaceable(path)
-    marks = {path: f"# Contains parts of hiergen {__version__[:2]}", path.with_suffix(".safetensors"): MARK}
-    for file, what in zip(marks, ("another Python file", "weights of another kind"), strict=True):
-        if file.exists() and marks[file].encode() not in file.read_bytes():
+    for file, what in ((path, "another Python file"), (path.with_suffix(".safetensors"), "weights of another kind")):
+        if file.exists() and MARK.encode() not in file.read_bytes():
             raise HiergenError(f"is {what}", place=str(file), hint="name another file with -o")
     plain = deployed(network, form).network
     if not isinstance(plain.trunk, nn.Sequential):
