@@ -48,6 +48,7 @@ models:
   N2HL:
     trunk: {backbone: test_resnet, until: layer1}
     input_size: 32
+    block: bottleneck
     depth: 1
     budget: {params: 150k}
 """

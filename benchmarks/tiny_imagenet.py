@@ -114,7 +114,7 @@ class Study:
                 reference if ":" not in str(reference) else str(ROOT / str(reference)),
                 self.data / f"{NAME}-train.tar",
                 recipe="frozen-trunk",
-                settings=[*self.settings, f"seed={seed}"],
+                settings=["branches=random", *self.settings, f"seed={seed}"],
                 out=folder,
                 force=True,
                 quiet=True,

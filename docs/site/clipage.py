@@ -58,9 +58,10 @@ def cli_page() -> str:
 
 
 def parameters(command: Callable[..., Any]) -> list[Parameter]:
-    """The command's parameters, in their order."""
+    """The command's parameters, in their order; hidden ones are older names."""
     hints = get_type_hints(command, include_extras=True)
-    return [_parameter(p, hints[p.name]) for p in inspect.signature(command).parameters.values()]
+    shown = [p for p in inspect.signature(command).parameters.values() if not get_args(hints[p.name])[1].hidden]
+    return [_parameter(p, hints[p.name]) for p in shown]
 
 
 def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
@@ -83,6 +84,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
     default = None if needed else parameter.default
     default = default.value if isinstance(default, Enum) else default
     typed = " or ".join(str(member.value) for member in kind) if issubclass(kind, Enum) else KINDS[kind]
+    typed = info.metavar or typed if is_option else typed
     return Parameter(names, typed, several, needed, default, info.help or "", is_option)
 
 

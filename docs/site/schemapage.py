@@ -44,13 +44,13 @@ has its smaller number first, and which optimisers timm has.
 def taxonomy_page() -> str:
     """All objects of a taxonomy file, in the order in which one meets them."""
     order = ["ImageFolder", "Groups", "SuperclassFiles", "WordNetCopy", "Hypernyms", "NestingOptions", "ModelSpec"]
-    order += ["TrunkSpec", "Budget", "Stage"]
+    order += ["TrunkSpec", "Budget", "Aim", "Stage"]
     return _page(TAXONOMY, taxonomy_schema(), "The file", order, taxonomy.__dict__)
 
 
 def recipe_page() -> str:
     """All objects of a recipe."""
-    order = ["TrunkUse", "Augment", "Loss", "Optimizer", "Schedule"]
+    order = ["TrunkUse", "Augment", "Loss", "Distillation", "Optimizer", "Schedule"]
     return _page(RECIPE, recipe_schema(), "The file", order, recipe.__dict__)
 
 

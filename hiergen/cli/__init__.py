@@ -7,6 +7,7 @@ by Ctrl-C, SIGTERM or SIGHUP, 141 nobody reads what is printed (`| head`).
 from typer.models import CommandInfo
 
 from hiergen.cli import (
+    adapt,
     attend,
     cost,
     cue,
@@ -22,6 +23,7 @@ from hiergen.cli import (
 from hiergen.cli.app import app, main
 
 __all__ = [
+    "adapt",
     "app",
     "attend",
     "cost",
@@ -40,7 +42,7 @@ __all__ = [
 # in the order in which people need them
 PANELS = {
     "Make": ("init", "import", "senses", "validate", "show", "build"),
-    "Train": ("train", "eval"),
+    "Train": ("train", "adapt", "eval"),
     "Use": ("cutout", "export", "convert"),
     "Look": ("cost", "draw", "explore"),
     "Nestings": ("count-partitions", "suggest", "search", "ask"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from hiergen.errors import SpecError, printable, quoted
 if TYPE_CHECKING:
     from hiergen.models.cutout import Cutout
     from hiergen.models.export import Exported
+    from hiergen.nn.generalist import Form
 
 
 @app.command()
@@ -28,6 +29,12 @@ def cutout(
     except_: Annotated[list[str] | None, typer.Option("--except", help="Classes to leave out, likewise.")] = None,
     name: Annotated[
         str | None, typer.Option(help="The new class's name (default: the full network's + Cutout).")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a network with a generalist: specialists, generalist or both (default: what training chose)."
+        ),
     ] = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Cut a network of random weights.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier cutout.")] = False,
@@ -46,6 +53,7 @@ def cutout(
         weights=weights,
         untrained=untrained,
         name=name,
+        form=cast("Form | None", form),
         force=force,
         alone=standalone,
     )
@@ -57,14 +65,20 @@ def convert(
     weights: Annotated[Path, typer.Argument(help="A PyTorch checkpoint (.pth, .pt, .pth.tar, .bin).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
     ema: Annotated[bool, typer.Option("--ema/--no-ema", help="Prefer averaged weights where there are any.")] = True,
+    like: Annotated[
+        str | None,
+        typer.Option(help="A timm model: another implementation's weights get its names, by order and shape."),
+    ] = None,
 ) -> None:
     """Turn a PyTorch checkpoint into safetensors; no code in it is run."""
     from hiergen.models.convert import convert as job
 
-    done = job(weights, out, use_ema=ema)
+    done = job(weights, out, use_ema=ema, like=like)
     which = "the whole file" if done.key is None else f"its {done.key!r}"
     text = f"{weights} → {done.path}: {which}, {done.tensors:,} tensors, {done.params:,} values"
     say(console(), text)
+    if done.likeness is not None:
+        say(console(), str(done.likeness))
 
 
 def _print(done: Cutout, *, untrained: bool) -> None:
@@ -90,6 +104,8 @@ def _print(done: Cutout, *, untrained: bool) -> None:
         changes = (_change(full.params, params), _change(full.macs, macs)) if label != "full network" else ("", "")
         table.add_row(label, str(count), branches, f"{params:,}", giga(macs), *changes)
     printer.print(table)
+    if full.generalist is not None:
+        say(printer, f"form: {done.form}{', as the training chose' if done.chosen else ''}")
     if flat.flat_params <= part.params and flat.flat_macs <= part.macs:
         printer.print("the sliced flat network is smaller on both counts", style="yellow")
     printer.print(
@@ -138,6 +154,10 @@ def export(
     steerable: Annotated[
         bool, typer.Option("--steerable", help="Take gains of classes and groups as an input.")
     ] = False,
+    network_form: Annotated[
+        str | None,
+        typer.Option("--form", help="Of a network with a generalist: specialists or generalist (default: as trained)."),
+    ] = None,
     int8: Annotated[
         bool,
         typer.Option("--int8", help="Quantize the ONNX file, calibrated on --data; prints accuracy before, after."),
@@ -169,6 +189,7 @@ def export(
             "data": data,
             "root": root,
             "int8": int8 or None,
+            "form": network_form,
         }
         usual = {"dtype": "float32", **dict.fromkeys(("open_size", "preprocess", "softmax", "steerable"), False)}
         others: dict[str, object] = {
@@ -180,7 +201,9 @@ def export(
         raise SpecError("--merged and --model are of taxonomy files", expected="FILE.yaml", got=quoted(model))
     from hiergen.models.export import export as job
 
-    done = job(model, out, weights=weights, format=format, opset=opset, int8=int8, data=data, root=root, **form)
+    asked = cast("Form | None", network_form)
+    options = {"weights": weights, "format": format, "opset": opset, "int8": int8, "data": data, "root": root}
+    done = job(model, out, network_form=asked, **options, **form)  # type: ignore[arg-type]
     printer = console()
     for line in _lines(done):
         say(printer, line)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
 from hiergen.cli.app import (
     BATCH_SIZE,
@@ -27,16 +28,28 @@ from hiergen.cli.app import (
     console,
 )
 from hiergen.console.terminal import one_line
-from hiergen.errors import HiergenError, listed
+from hiergen.errors import HiergenError, listed, unquoted
 
 if TYPE_CHECKING:
     from hiergen.data.imageclasses import Split
 
 _DIGITS = "digits:N2HL"
 _GIGA = 10**9
+_TIMMS = "\0"  # what nobody can type
 
 
-@app.command()
+class _Train(TyperCommand):
+    """`--pretrained` takes a value or none, which typer has no option for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        for at, word in enumerate(args[:end]):
+            if word == "--pretrained" and (at + 1 >= end or args[at + 1].startswith("-")):
+                args[at] = f"--pretrained={_TIMMS}"
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_Train)
 def train(
     model: Annotated[
         str | None,
@@ -59,9 +72,21 @@ def train(
     resume: Annotated[Path | None, typer.Option(help="Go on with the training in this folder.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Begin anew in a folder that holds a training.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Start from these weights of the network.")] = None,
-    trunk_weights: Annotated[
-        Path | None, typer.Option(help="Weights for the trunk: safetensors of the flat backbone, timm's names.")
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[FILE]",
+            help="Start from the backbone's weights: timm's, fetched, or a FILE's (safetensors, .pth; timm's names).",
+        ),
     ] = None,
+    flat: Annotated[
+        bool,
+        typer.Option("--flat", help="Train the flat network behind the trunk: a baseline, and a teacher."),
+    ] = False,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Learn from this flat network's logits too: a file that --flat wrote.")
+    ] = None,
+    trunk_weights: Annotated[Path | None, typer.Option(hidden=True, help="--pretrained FILE.")] = None,
     only_known: Annotated[
         bool, typer.Option("--only-known", help="Leave out folders that are no class of the network.")
     ] = False,
@@ -87,6 +112,9 @@ def train(
     given = {
         "weights": weights,
         "trunk_weights": trunk_weights,
+        "teacher": teacher,
+        "flat": flat or None,
+        "pretrained": None if pretrained is None else _backbone_weights(pretrained),
         "root": root,
         "cache": cache,
         "cache_limit": None if cache_limit is None else round(cache_limit * _GIGA),
@@ -101,7 +129,10 @@ def train(
             if value:
                 hint = "--set changes single values" if option == "--recipe" else None
                 raise HiergenError(f"{option} has no meaning in a training that goes on", hint=hint)
-        again = {"model": model, "data": data, "val": val, **options}
+        start = options.pop("pretrained", None)
+        if start is True:
+            raise HiergenError("--pretrained has no meaning in a training that goes on")
+        again = {"model": model, "data": data, "val": val, "trunk_weights": start, **options}
         _run(lambda job: job.resume(resume, settings=settings, console=console(), quiet=quiet, **again))
         return
     if model is None and data is None:
@@ -109,13 +140,12 @@ def train(
     if model is None or data is None:
         missing, example = ("model", _DIGITS) if model is None else ("images", "--data FOLDER")
         raise HiergenError(f"no {missing} to train {'' if model is None else 'on'}".rstrip(), expected=example)
-    chosen = recipe or "quick"
     _run(
         lambda job: job.train(
             model,
             data,
             val=val,
-            recipe=chosen,
+            recipe=recipe,
             settings=settings,
             out=out,
             force=force,
@@ -124,6 +154,18 @@ def train(
             **options,
         )
     )
+
+
+def _backbone_weights(typed: str) -> bool | Path:
+    """Of `--pretrained`: the file named, or True for timm's."""
+    path = Path(typed)
+    if typed != _TIMMS and not path.exists():
+        raise HiergenError(
+            "no such file",
+            place=unquoted(path),
+            hint="--pretrained takes timm's weights where no word follows it, or another option does",
+        )
+    return typed == _TIMMS or path
 
 
 def _run(what: Callable[[Any], object]) -> None:

@@ -56,9 +56,19 @@ def init(
         bool | None,
         typer.Option("--header/--no-header", help="Whether a table's first row names its columns (default: as it is)."),
     ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="The timm model that networks are made of (a folder's: tf_efficientnet_lite0).")
+    ] = None,
+    input_size: Annotated[
+        int | None, typer.Option(help="px of the networks' images (default: by a folder's images).", min=8)
+    ] = None,
+    cutout: Annotated[
+        float | None, typer.Option(help="Their aim: ms of a group's cutout, flat = 1 (default: 0.6).", min=0.01)
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Write a commented taxonomy file from a folder of images, a table, a class tree or a list of names."""
+    from hiergen.formats.importing import AIM
     from hiergen.formats.importing import init as job
 
     done = job(
@@ -72,6 +82,9 @@ def init(
         drop_missing=drop_missing,
         join_roots=join_roots,
         header=header,
+        backbone=backbone,
+        input_size=input_size,
+        cutout=AIM if cutout is None else cutout,
         force=force,
     )
     printer = console()

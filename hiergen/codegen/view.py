@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hiergen._version import __version__
 from hiergen.console.terminal import giga
 from hiergen.planning.blocks import BLOCKS
-from hiergen.planning.plan import LevelPlan, Plan, StagePlan, TrunkPlan
+from hiergen.planning.plan import GeneralistPlan, LevelPlan, Plan, StagePlan, TrunkPlan
 from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
 
@@ -99,8 +99,11 @@ def _wrapped(line: str) -> str:
 
 
 def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, origin: str) -> ModuleView:
-    recipes = {BLOCKS[stage.block].recipe for plan in plans for level in plan.levels for stage in level.stages}
+    stages = {stage for plan in plans for level in plan.levels for stage in level.stages}
+    stages |= {stage for plan in plans if plan.generalist for stage in plan.generalist.stages}
+    recipes = {BLOCKS[stage.block].recipe for stage in stages}
     names = {*recipes, "ClassHeads", "HierarchicalNetwork", "Nesting", "Siblings", "Trunk", "register"}
+    names |= {"Generalist"} if any(plan.generalist for plan in plans) else set()
     nestings: dict[int, Nesting] = {}
     for plan in plans:
         assert nestings.setdefault(len(plan.levels), plan.nesting) == plan.nesting  # one per number of levels
@@ -164,6 +167,8 @@ def _model(plan: Plan) -> ModelView:
     arguments = [text(trunk.backbone), f"until={text(trunk.until)}", "pretrained=pretrained"]
     if trunk.input_size != (3, 224, 224):
         arguments.append("input_size=self.input_size")
+    if trunk.tokens:
+        arguments.append("tokens=True")
     head = [str(classes), str(plan.levels[-1].channels)]
     if plan.single_branch:
         head.append(f"parents=[0] * {classes}")
@@ -173,6 +178,7 @@ def _model(plan: Plan) -> ModelView:
         call("self.trunk = Trunk", arguments, _INDENT, f"-> (B, {trunk.channels}, {trunk.height}, {trunk.width})"),
         *(_level(level, j) for j, level in enumerate(plan.levels, 1)),
         call("self.head = ClassHeads", head, _INDENT, f"-> (B, {classes})"),
+        *([_generalist(plan.generalist)] if plan.generalist else []),
     ]
     return ModelView(
         name=name,
@@ -186,17 +192,30 @@ def _model(plan: Plan) -> ModelView:
 
 
 def _level(level: LevelPlan, number: int) -> str:
-    stages = [_stage(stage) for stage in level.stages]
+    stages = [_call_text(*_stage(stage)) for stage in level.stages]
     arguments = [str(level.branches), f"[{', '.join(stages)}]"]
     if level.parents:
         arguments.append(f"parents=self.nesting.parents({number})")
-    comment = _shape(level, level.branches)
-    head = f"self.level{number} = Siblings"
+    return _split(f"self.level{number} = Siblings", arguments, 1, level.stages, _shape(level, level.branches))
+
+
+def _generalist(plan: GeneralistPlan) -> str:
+    stages = [_call_text(*_stage(stage)) for stage in plan.stages]
+    arguments = [f"[{', '.join(stages)}]", str(plan.classes), f"groups={plan.groups}"]
+    for name, value in (("columns", plan.columns), ("homes", plan.homes)):
+        if value is not None:
+            arguments.append(f"{name}={list(value)}")
+    comment = f"-> (B, {plan.classes})"
+    return _split("self.generalist = Generalist", arguments, 0, plan.stages, comment)
+
+
+def _split(head: str, arguments: list[str], at: int, stages: Sequence[StagePlan], comment: str) -> str:
+    """A call whose argument `at` is the list of these stages, a stage a line where it is long."""
     line = call(head, arguments, _INDENT, comment)
     if any(len(part) > WIDTH for part in line.split("\n")):
         pad = " " * (_INDENT + 8)
-        inner = "\n".join(f"{pad}{stage}," for stage in stages)
-        arguments[1] = f"[\n{inner}\n{' ' * (_INDENT + 4)}]"
+        inner = "\n".join(f"{pad}{_broken(*_stage(stage), len(pad))}," for stage in stages)
+        arguments[at] = f"[\n{inner}\n{' ' * (_INDENT + 4)}]"
         line = call(head, arguments, _INDENT, comment)
     return line
 
@@ -205,13 +224,39 @@ def _shape(part: TrunkPlan | LevelPlan, *branches: int) -> str:
     return f"-> (B, {', '.join(map(str, (*branches, part.channels, part.height, part.width)))})"
 
 
-def _stage(stage: StagePlan) -> str:
-    numbers = [str(stage.in_channels), str(stage.width), str(stage.out)]
-    numbers += [f"depth={stage.depth}"] if stage.depth != 1 else []
-    numbers += [f"stride={stage.stride}"] if stage.stride != 1 else []
-    for name, value in BLOCKS[stage.block].arguments(stage).items():
-        numbers.append(f"{name}={text(value) if isinstance(value, str) else value}")
-    return f"{BLOCKS[stage.block].recipe}({', '.join(numbers)})"
+def _stage(stage: StagePlan) -> tuple[str, list[str]]:
+    """The recipe's name and its arguments."""
+    kind = BLOCKS[stage.block]
+    arguments = []
+    for name, value in kind.recipe_of(stage).items():
+        if name == "input_size":
+            shown = "self.input_size"
+        elif isinstance(value, list):
+            shown = f"[{', '.join(map(text, value))}]"
+        else:
+            shown = text(value) if isinstance(value, str) else str(value)
+        arguments.append(shown if name in kind.sizes else f"{name}={shown}")
+    return kind.recipe, arguments
+
+
+def _call_text(name: str, arguments: list[str]) -> str:
+    """`name(a, b)`."""
+    return f"{name}({', '.join(arguments)})"
+
+
+def _broken(name: str, arguments: list[str], indent: int) -> str:
+    """`name(a, b)` that begins at this column, an argument a line where it is long, an item of a list likewise."""
+    line = _call_text(name, arguments)
+    if indent + len(line) < WIDTH:
+        return line
+    pad, lines = " " * (indent + 4), []
+    for argument in arguments:
+        if argument.startswith("[") and len(pad) + len(argument) >= WIDTH:
+            items = argument[1:-1].split(", ")
+            lines += [f"{pad}[", *(f"{pad}    {item}," for item in items), f"{pad}],"]
+        else:
+            lines.append(f"{pad}{argument},")
+    return "\n".join([f"{name}(", *lines, f"{' ' * indent})"])
 
 
 def _summary(plan: Plan) -> str:

@@ -3,10 +3,11 @@
 from hiergen.costs.card import CostCard, Row, cost
 from hiergen.costs.measured import Ratio, Timing, in_turns, machine
 from hiergen.costs.memory import Memory
-from hiergen.costs.rivals import Flat, plain_form
+from hiergen.costs.rivals import Flat
 from hiergen.costs.runtimes import prepare
 from hiergen.costs.subjects import Cost, Part, branch_costs, module_cost, network_parts
 from hiergen.costs.verdict import verdict
+from hiergen.nn.plain_form import plain_form
 from hiergen.nn.runtimes import RUNTIMES, Runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import network_of

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from hiergen.costs.memory import RUNS, Memory, weight_bytes
-from hiergen.costs.rivals import Flat, plain_form
+from hiergen.costs.rivals import Flat
+from hiergen.nn.plain_form import plain_form
 from hiergen.planning.network import network_of
 from hiergen.planning.plan import Plan
 

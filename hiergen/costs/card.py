@@ -15,7 +15,7 @@ from hiergen.console.notebook import table_html
 from hiergen.console.terminal import giga
 from hiergen.costs.measured import Ratio, Timing, in_turns, machine
 from hiergen.costs.memory import Memory, cpu_peaks, cuda_peak
-from hiergen.costs.rivals import Flat, lower_resolutions, plain_form, shorter_tails, smaller_backbones
+from hiergen.costs.rivals import Flat, lower_resolutions, shorter_tails, smaller_backbones
 from hiergen.costs.runtimes import default_runtime, prepare
 from hiergen.costs.subjects import (
     Cost,
@@ -33,6 +33,7 @@ from hiergen.lookup.select import ClassSelection
 from hiergen.models.load import find_model, load_network
 from hiergen.nn.cutout import cut
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.plain_form import plain_form
 from hiergen.nn.runtimes import checked, threads_set, version
 from hiergen.planning.from_network import plan_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +9,11 @@ from functools import cache
 
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hiergen.errors import PlanError
-from hiergen.nn import HierarchicalNetwork, Trunk, stages
+from hiergen.nn import Trunk, stages
 from hiergen.nn.macs import count_macs
-from hiergen.nn.plain import PlainNetwork
-from hiergen.nn.plain_trunk import fold_norms, plain_trunk
 from hiergen.planning.measure import flat_network
 
 SCALES = (3 / 4, 1 / 2)  # of the image's sides
@@ -32,14 +29,6 @@ _WORDS = tuple(
     )
 )
 _NO_SIZE = ("patch", "window", "v", "r")  # before a number that is no size: v2 is another architecture
-
-# The modules of timm's classes that `plain_trunk` knows, in the order in which they run up to the last stage.
-_CHAINS = {
-    "ResNet": ("conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer3", "layer4"),
-    "EfficientNet": ("conv_stem", "bn1", "blocks"),
-    "MobileNetV3": ("conv_stem", "bn1", "blocks"),
-    "ConvNeXt": ("stem", "stages"),
-}
 
 
 @dataclass(frozen=True)
@@ -92,9 +81,10 @@ def lower_resolutions(flat: Flat, macs: Sequence[int]) -> Iterator[Flat]:
 
 
 def shorter_tails(flat: Flat) -> Iterator[Flat]:
-    """The backbone without what follows its last stage, and without that stage, where either saves MACs."""
-    *_, before, last = stages(flat.backbone)
-    for stage in (last, before) if before.reduction < last.reduction else (last,):
+    """The backbone without what follows its last stage, and without the stages of that one's resolution, where either
+    saves MACs."""
+    *others, last = stages(flat.backbone)
+    for stage in (last, *[stage for stage in others if stage.reduction < last.reduction][-1:]):
         shorter = replace(flat, until=stage.name)
         if 0 < shorter.macs() < _TAIL * flat.macs():
             yield shorter
@@ -132,35 +122,3 @@ def _size(token: str) -> tuple[str, int]:
     if match is None or match[1].endswith(_NO_SIZE):
         return "", 0
     return f"{match[1]}#{match[3]}", int(match[2])
-
-
-def plain_form(module: nn.Module, input_size: Sequence[int]) -> nn.Module:
-    """The form of a network or a flat rival that is deployed: in eval mode, in torch's own layers where those are
-    known, batch norms in the convolutions. Weights are copies."""
-    if isinstance(module, PlainNetwork):
-        return module
-    if isinstance(module, HierarchicalNetwork):
-        return module.plain()
-    if isinstance(module, nn.Sequential) and isinstance(module[0], Trunk):
-        return nn.Sequential(plain_trunk(module[0], input_size), *copy.deepcopy(list(module)[1:])).eval()
-    whole = copy.deepcopy(module).eval()
-    if names := _CHAINS.get(type(module).__name__):
-        layers = plain_trunk(_Headless(whole, names), input_size)
-        if type(layers) is nn.Sequential:  # else timm's own
-            for name in names:
-                setattr(whole, name, nn.Identity())
-            setattr(whole, names[0], layers)
-    return fold_norms(whole, input_size)
-
-
-class _Headless(nn.Module):
-    """A timm model up to its last stage, as `plain_trunk` takes trunks."""
-
-    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        super().__init__()
-        self.model, self.names = model, names
-
-    def forward(self, x: Tensor) -> Tensor:
-        for name in self.names:
-            x = self.model.get_submodule(name)(x)
-        return x

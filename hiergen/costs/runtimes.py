@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from hiergen.costs.rivals import plain_form
+from hiergen.nn.plain_form import plain_form
 from hiergen.nn.runtimes import EXTRA, Run, checked, quiet
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import Node
 from hiergen.nn import HierarchicalNetwork
+from hiergen.nn.cutout import single
 from hiergen.nn.macs import branch_macs, count_macs, count_params
 
 
@@ -82,12 +83,18 @@ class Part:
 
 
 def network_parts(network: HierarchicalNetwork) -> tuple[Part, ...]:
-    """Trunk, level1 … levelk and head of a network on any device, however its branches are executed."""
+    """The parts of a network's form, on any device and however its branches are executed: trunk, level1 … levelk and
+    head; of a generalist trunk, level1 and head; of both the generalist too, in one."""
+    if network.form == "generalist":
+        network = single(network, range(network.num_classes))
     trunk, head = module_cost(network.trunk, network.trunk.input_size), network.head
     parts = [Part("trunk", 1, trunk.params, trunk.macs)]
     for j, (level, one) in enumerate(zip(network.levels, _level_costs(network), strict=True), 1):
         parts.append(Part(f"level{j}", level.branches, level.branches * one.params, level.branches * one.macs))
     parts.append(Part("head", head.classes, count_params(head), head.classes * head.in_channels))
+    if network.form == "both":
+        *_, tail, rows = network_parts(single(network, range(network.num_classes)))
+        parts.append(Part("generalist", 1, tail.params + rows.params, tail.macs + rows.macs))
     return tuple(parts)
 
 

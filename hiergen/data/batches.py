@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiergen.data.features import FeatureSet
 from hiergen.data.samples import EpochOrder, Samples, in_order, loader, seed_of
 
-Batch: TypeAlias = tuple[Tensor, Tensor]
+Batch: TypeAlias = tuple[Tensor, ...]  # what is read, its targets, and in training what a teacher says of it
 
 
 class Feed(Protocol):
@@ -32,7 +32,7 @@ class Feed(Protocol):
         """The batches of one epoch of training."""
         ...
 
-    def once(self, batch_size: int, rank: int, world: int) -> Iterator[Batch]:
+    def once(self, batch_size: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All of this process's share, in order."""
         ...
 
@@ -53,10 +53,10 @@ class ImageFeed:
     def epoch(self, order: EpochOrder) -> Iterator[Batch]:
         return self._given(order)
 
-    def once(self, batch_size: int, rank: int, world: int) -> Iterator[Batch]:
+    def once(self, batch_size: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         return self._given(in_order(len(self.samples), batch_size, rank=rank, world=world))
 
-    def _given(self, order: EpochOrder) -> Iterator[Batch]:
+    def _given(self, order: EpochOrder) -> Iterator[tuple[Tensor, Tensor]]:
         for x, y, broken in loader(self.samples, order, workers=self.workers, skip_broken=self.skip_broken):
             self.broken.update(broken)
             if len(y):  # a pass in order may meet broken images only
@@ -66,13 +66,15 @@ class ImageFeed:
 @dataclass
 class MapFeed:
     """Maps of a frozen trunk from its cache; in training mirrored with probability `flip`, and for each batch a window
-    of them, of at least the share `crop` of their sides."""
+    of them, of at least the share `crop` of their sides. `taught` `(views, N, classes)` are a teacher's logits of the
+    images as they are."""
 
     features: FeatureSet
     seed: int = 0
     flip: float = 0.0
     crop: float = 1.0
     maps: bool = True
+    taught: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.broken = set(self.features.broken)
@@ -92,7 +94,35 @@ class MapFeed:
                     generator = torch.Generator().manual_seed(seed_of(self.seed, epoch, 1))
                     mirrored = torch.rand(len(self), generator=generator) < self.flip
                 x = torch.where(mirrored[chosen, None, None, None], x.flip(-1), x)
-            yield self._window(x, epoch, number), self._targets[chosen]
+            more = () if self.taught is None else (self.taught[epoch % self.features.views, chosen].float(),)
+            yield self._window(x, epoch, number), self._targets[chosen], *more
+
+    @property
+    def targets(self) -> Tensor:
+        """The class of each usable image."""
+        return self._targets
+
+    def mixed(self, batch_size: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """So many batches of images in random order, as they are: a batch has images of many classes."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed))
+        for chosen in torch.split(order, batch_size)[:count]:
+            if len(chosen) > 1 or len(self) == 1:
+                yield self.features.maps(0, self._rows[chosen]), self._targets[chosen]
+
+    @torch.inference_mode()
+    def answers(
+        self, model: nn.Module, batch_size: int, progress: Callable[[int, int], None], device: torch.device
+    ) -> Tensor:
+        """A model's answers to the maps of all images in all views, `(views, N, …)` in half precision."""
+        views, done, total = [], 0, self.features.views * len(self)
+        for view in range(self.features.views):
+            parts = []
+            for keys in in_order(len(self), batch_size):
+                chosen = torch.tensor([index for _, index in keys])
+                parts.append(model(self.features.maps(view, self._rows[chosen]).to(device)).half().cpu())
+                progress(done := done + len(chosen), total)
+            views.append(torch.cat(parts))
+        return torch.stack(views).clone()
 
     def _window(self, x: Tensor, epoch: int, batch: int) -> Tensor:
         if self.crop == 1:
@@ -105,7 +135,7 @@ class MapFeed:
             spans.append(slice(first, first + kept))
         return x[..., spans[0], spans[1]]
 
-    def once(self, batch_size: int, rank: int, world: int) -> Iterator[Batch]:
+    def once(self, batch_size: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         for keys in in_order(len(self), batch_size, rank=rank, world=world):
             chosen = torch.tensor([index for _, index in keys])
             yield self.features.maps(0, self._rows[chosen]), self._targets[chosen]

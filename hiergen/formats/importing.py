@@ -33,6 +33,7 @@ MODELS = {"PHL": 1, "N2HL": 2, "N3HL": 3, "N4HL": 4}
 # classes from which a network may have so many levels: where WordNet groups them, and where the source does
 ENOUGH = {1: 2, 2: 2, 3: 40, 4: 400}
 ENOUGH_GIVEN = {1: 2, 2: 2, 3: 6, 4: 24}
+BACKBONE, AIM = "tf_efficientnet_lite0", 0.6  # what a folder's models are made of, unless it is said
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # of which an image's size is looked at
 _BY_WORDNET = ("imagenet-superclass", "wordnet")
 _MOST_REMARKS = 2_000  # classes that are explained one by one
@@ -67,6 +68,9 @@ def init(
     drop_missing: bool = False,
     join_roots: bool = False,
     header: bool | None = None,
+    backbone: str | None = None,
+    input_size: int | None = None,
+    cutout: float = AIM,
     force: bool = False,
 ) -> Imported:
     """Write a taxonomy file, ready to edit, from what `source` says of its classes.
@@ -76,8 +80,9 @@ def init(
     with commas; without it the leaves are the classes, in the file's order. `names` is a file of "id name" lines,
     `columns` are those of a table to take, from the root to the classes. `subset` keeps of the tree only what is above
     the classes (None: with edge lists, which are mostly of a whole WordNet), `drop_missing` leaves out classes that the
-    tree lacks. The file is read back and compared before it is put in place; `path` None is the source's name with
-    .yaml, in this folder.
+    tree lacks. A folder's models, or with a `backbone` any, are trunks of it with tails and a generalist; `input_size`
+    is in px (default: by the folder's images), `cutout` their aim. The file is read back and compared before it is put
+    in place; `path` None is the source's name with .yaml, in this folder.
 
     Raises HiergenError for a source that cannot be read or is no tree, for classes and leaves that do not fit, and for
     a path that cannot be written.
@@ -120,7 +125,8 @@ def init(
     if listing is None and len(entries) <= _MOST_REMARKS:
         about, pinned, remarks = _explained(entries, flat=flat)
         synsets = pinned | synsets
-    settings = _trunk(Path(source), len(entries)) if Path(source).is_dir() else {}
+    aimed = backbone is not None or Path(source).is_dir()
+    settings = _aimed(Path(source), backbone, input_size, cutout) if aimed else {}
 
     def written(models: Sequence[str]) -> str:
         return taxonomy_yaml(
@@ -141,6 +147,8 @@ def init(
 
     wished = [name for name, k in MODELS.items() if len(entries) >= (ENOUGH if flat else ENOUGH_GIVEN)[k]]
     wished = wished if flat else [name for name in wished if MODELS[name] <= deep + 1]
+    if settings:  # of one level every class would have a tail of its own
+        wished = [name for name in wished if MODELS[name] in (2, 3)] or wished
     models = _write(target, written, wished, tree, group_names)
     doubtful = [entry.id for entry in entries if flat and entry.guess and entry.guess.doubt >= DOUBTFUL]
     missing = [entry.id for entry in entries if flat and entry.synset is None]
@@ -219,8 +227,19 @@ def _explained(
     return about, pinned, remarks
 
 
-def _trunk(folder: Path, classes: int) -> dict[str, Any]:
-    """A backbone for so many classes, and the size of the folder's images."""
+def _aimed(source: Path, backbone: str | None, size: int | None, cutout: float) -> dict[str, Any]:
+    """A trunk and an aim for cutouts, with a branch for all classes beside those of groups."""
+    side = size if size is not None else _side(source) if source.is_dir() else None
+    return {
+        "trunk": {"backbone": backbone or BACKBONE, "until": "auto"},
+        **({} if side is None else {"input_size": side}),
+        "aim": {"cutout": cutout},
+        "generalist": "shallow",
+    }
+
+
+def _side(folder: Path) -> int | None:
+    """px of the folder's images, in the mean and within reason for a pretrained backbone; None without images."""
     from PIL import Image
 
     from hiergen.taxonomy.imagefolder import find_images  # imports timm, and torch with it
@@ -228,7 +247,7 @@ def _trunk(folder: Path, classes: int) -> dict[str, Any]:
     try:
         places = [place for place, _ in find_images(folder)]
     except HiergenError:  # folders without images, yet
-        return {}
+        return None
     sizes = []
     for place in places[:: max(1, len(places) // 50)]:
         try:
@@ -237,9 +256,7 @@ def _trunk(folder: Path, classes: int) -> dict[str, Any]:
         except OSError:
             continue
     side = sorted(sizes)[len(sizes) // 2] if sizes else 224
-    size = min(224, max(32, 32 * round(side / 32)))
-    backbone = "resnet18" if classes <= 30 else "resnet50"
-    return {"trunk": {"backbone": backbone}, "input_size": size}
+    return min(224, max(128, 32 * round(side / 32)))
 
 
 def _show(graph: Tree) -> None:

@@ -13,13 +13,16 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.models.weightsfile import is_pickle, read_bytes, read_weights, write_tensors
+
+if TYPE_CHECKING:
+    from hiergen.models.likeness import Likeness
 
 # Where training scripts keep weights in a checkpoint, in timm's order of preference: averaged ones first.
 _KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -47,20 +50,23 @@ _PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")  # torch.compile around or i
 
 @dataclass(frozen=True)
 class Converted:
-    """What `convert` wrote. `key` is where the checkpoint kept the weights, None if it is nothing but weights."""
+    """What `convert` wrote. `key` is where the checkpoint kept the weights, None if it is nothing but weights.
+    `likeness` says how tensors got timm's names, where `like` asked for them."""
 
     path: Path
     key: str | None
     tensors: int
     params: int
+    likeness: Likeness | None = None
 
 
-def convert(source: str | Path, target: str | Path, *, use_ema: bool = True) -> Converted:
+def convert(source: str | Path, target: str | Path, *, use_ema: bool = True, like: str | None = None) -> Converted:
     """Write a checkpoint's weights as plain safetensors; averaged weights are preferred, as timm does.
 
     A pickle is read with `torch.load(weights_only=True)`: tensors and plain values, no code. A safetensors file loses
-    its metadata, and with it the claim to a taxonomy. Raises HiergenError for a file that holds anything else or is
-    not whole, OutputError for a target that is the source or cannot be written.
+    its metadata, and with it the claim to a taxonomy. `like` is a timm model: weights of another implementation get its
+    names, as `hiergen.models.likeness.matched` finds them. Raises HiergenError for a file that holds anything else or
+    is not whole, OutputError for a target that is the source or cannot be written.
     """
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
@@ -68,13 +74,27 @@ def convert(source: str | Path, target: str | Path, *, use_ema: bool = True) -> 
     raw = read_bytes(source)
     if target.exists() and target.samefile(source):
         raise OutputError("is the file to convert", place=unquoted(target), expected="another path")
-    if is_pickle(raw):
-        tensors, key = _weights(read_pickle(raw, source), source, use_ema, len(raw))
-    else:
-        tensors, key = dict(read_weights(source).tensors), None
+    tensors, key = _state(raw, source, use_ema)
+    likeness = None
+    if like is not None:
+        from hiergen.models.likeness import matched
+
+        tensors, likeness = matched(tensors, like, unquoted(source), ordered=is_pickle(raw))
     digest = hashlib.sha256(raw).hexdigest()
     write_tensors(tensors, target, {"format": "pt", "converted_from_sha256": digest})
-    return Converted(target, key, len(tensors), sum(t.numel() for t in tensors.values()))
+    return Converted(target, key, len(tensors), sum(t.numel() for t in tensors.values()), likeness)
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The weights in a safetensors file or a PyTorch checkpoint, read as `convert` does, averaged ones first."""
+    path = Path(path)
+    return _state(read_bytes(path), path, True)[0]
+
+
+def _state(raw: bytes, source: Path, use_ema: bool) -> tuple[dict[str, Tensor], str | None]:
+    if is_pickle(raw):
+        return _weights(read_pickle(raw, source), source, use_ema, len(raw))
+    return dict(read_weights(source).tensors), None
 
 
 def read_pickle(raw: bytes, source: Path) -> Any:

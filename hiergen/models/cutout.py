@@ -23,7 +23,8 @@ from hiergen.lookup.reference import CUTOUT_SOURCE
 from hiergen.models.load import CUTOUT_WEIGHTS, ModelRef, check_weights, find_model, network_in, run_source
 from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
 from hiergen.models.weightsfile import CutoutProvenance
-from hiergen.nn.cutout import cut, difference
+from hiergen.nn.cutout import chosen_form, cut, difference
+from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.blocks import RECIPES
 from hiergen.planning.from_network import plan_of
@@ -38,7 +39,8 @@ IMAGES = 4  # random ones, for the proof
 class Cutout:
     """What `cutout` wrote. `full` and `part` are plans: classes, params and MACs before and after.
 
-    `why` says of each term what it was taken for; `difference` is the largest |difference| between the logits of the
+    `form` is that of the full network that was cut, and `chosen` whether a training chose it. `why` says of each term
+    what it was taken for; `difference` is the largest |difference| between the logits of the
     files as written and the full network's, on `IMAGES` random images in float32, both run in one way;
     `as_run` is the same where each runs as it would by itself, which adds rounding.
     """
@@ -46,6 +48,8 @@ class Cutout:
     folder: Path
     full: Plan
     part: Plan
+    form: Form
+    chosen: bool
     why: dict[str, str]
     difference: float
     as_run: float
@@ -60,12 +64,14 @@ def cutout(
     weights: str | Path | None = None,
     untrained: bool = False,
     name: str | None = None,
+    form: Form | None = None,
     force: bool = False,
     alone: bool = False,
 ) -> Cutout:
     """Cut the `classes` (default: all) but the `except_` ones out of a model, into FOLDER/model.py and .safetensors.
 
-    `model` is what `find_model` takes; a cutout's folder brings its own weights. `name` is the new class's name.
+    `model` is what `find_model` takes; a cutout's folder brings its own weights. `name` is the new class's name. `form`
+    says what of a network with a generalist is cut: by default what the end of the training chose for these groups.
     `alone` adds FOLDER/standalone.py, the same source with the modules of hiergen that it uses.
     The folder must be new or empty, or with `force` an earlier cutout. Raises HiergenError for unknown, no, or all
     classes, weights that are missing or do not belong, and a folder that cannot be written; then it is as it was.
@@ -84,6 +90,8 @@ def cutout(
         raise HiergenError("no classes named", expected="--classes or --except")
     terms = find_terms(selector, [*classes, *except_])
     why = {term: selector.explain(read_term(selector, term)) for term in terms}
+    chosen = form is None and bool(network.choice)
+    network.form = form if form is not None else chosen_form(network, kept)
     part = cut(network, kept)
     origin = CutoutOrigin(
         model=reference.name,
@@ -106,7 +114,7 @@ def cutout(
         again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
         load_weights(again, made / CUTOUT_WEIGHTS)
         proof = _proof(network, again)
-    return Cutout(target, full_plan, plan, why, *proof)
+    return Cutout(target, full_plan, plan, network.form, chosen, why, *proof)
 
 
 def _class_name(reference: ModelRef, name: str | None) -> str:

@@ -14,23 +14,30 @@ from torch import nn
 from hiergen.codegen.build import render
 from hiergen.errors import HiergenError, SpecError
 from hiergen.models.load import network_of
+from hiergen.models.module_network import Depth, Tail, module_network
 from hiergen.models.weights import copy_trunk
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.from_taxonomy import plan_models
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.modelspec import ModelSpec
+from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.specfile import misfit
 
 Classes: TypeAlias = Taxonomy | str | Path | Mapping[str, Any] | Iterable[str]
 
 
 def network(
-    taxonomy: Classes,
+    what: Classes | nn.Module | None = None,
+    /,
+    taxonomy: Classes | Nesting | None = None,
     *,
     groups: Mapping[str, Any] | None = None,
     levels: int = 2,
+    model: str | None = None,
     backbone: str | nn.Module = "resnet50",
     until: str | None = None,
+    depth: Depth | None = None,
+    tail: Tail | None = None,
     block: str | None = None,
     budget: Mapping[str, Any] | None = None,
     input_size: int | str | Sequence[int] | None = None,
@@ -45,14 +52,34 @@ def network(
     in the trunk; `block`, `budget` ({"params": "25M", "macs": "4.2G"}), `input_size` (64, (32, 64), …) and `in_chans`
     (default: 3) are those of a taxonomy file. The network maps `(B, in_chans, H, W)` to `(B, classes)`, in training
     mode as any new module.
-    Raises HiergenError for classes, groups, a backbone or a budget that cannot be.
+
+    `network(module, until="layer3", taxonomy=…)` builds on any module whose children run one after the other, such as
+    torchvision's: the trunk is a copy of its children up to `until` (`features.13` lies in an `nn.Sequential`), and
+    every branch starts as a copy of the blocks between that and the pooling: the first of each later child, or with
+    `depth="all"` every one (default: where there are more levels than first ones). `tail` names the modules of each
+    level in their place. The classifier's rows are copied where it has one for each class. `taxonomy` may be a
+    `Nesting` too; `model` is one of the taxonomy's models, in place of `levels`. The module itself stays as it is. Such
+    a network has no source.
+    Raises HiergenError for classes, groups, a backbone or a budget that cannot be, and a module whose children do not
+    compute what it does.
 
     >>> pets = network(["cat", "dog", "hen", "goose"], backbone="resnet18", groups={"bird": ["hen", "goose"]})
     >>> pets.nesting.names(1), pets.num_classes
     (('carnivore', 'bird'), 4)
     """
+    if isinstance(what, nn.Module):
+        others = {"backbone": backbone != "resnet50", "block": block, "budget": budget, "pretrained": pretrained}
+        if wrong := [option for option, value in others.items() if value]:
+            raise HiergenError(f"a network on a module has no {wrong[0]}", hint="its branches are the module's blocks")
+        return _on_module(what, until, taxonomy, groups, levels, model, input_size, in_chans, depth, tail)
+    if wrong := [option for option, value in (("model", model), ("depth", depth), ("tail", tail)) if value is not None]:
+        raise HiergenError(f"{wrong[0]} goes with a module", expected="network(module, until=…, taxonomy=…)")
+    if (what is None) == (taxonomy is None) or isinstance(taxonomy, Nesting):
+        raise HiergenError("a network needs one taxonomy", expected="network(TAXONOMY, …) or network(MODULE, …)")
+    taxonomy = taxonomy if what is None else what
+    assert taxonomy is not None
     name = "PHL" if levels == 1 else f"N{levels}HL"
-    model = {
+    wanted = {
         "trunk": {"backbone": _architecture(backbone), "until": until},
         "levels": levels,
         "block": block,
@@ -61,7 +88,7 @@ def network(
         **({} if in_chans is None else {"in_chans": in_chans}),
     }
     try:
-        spec = ModelSpec.model_validate(model)
+        spec = ModelSpec.model_validate(wanted)
     except ValidationError as error:
         raise SpecError(misfit(error), place="network") from None
     loaded = _loaded(taxonomy, groups)
@@ -73,6 +100,36 @@ def network(
         copy_trunk(built, backbone.state_dict(), place=type(backbone).__name__)
     built.source = source  # type: ignore[assignment]
     return built
+
+
+def _on_module(
+    module: nn.Module,
+    until: str | None,
+    taxonomy: Classes | Nesting | None,
+    groups: Mapping[str, Any] | None,
+    levels: int,
+    model: str | None,
+    input_size: int | str | Sequence[int] | None,
+    in_chans: int | None,
+    depth: Depth | None,
+    tail: Tail | None,
+) -> HierarchicalNetwork:
+    if until is None or taxonomy is None:
+        missing = "until" if until is None else "taxonomy"
+        raise HiergenError(f"a network on a module needs {missing}", expected="network(module, until=…, taxonomy=…)")
+    images = {"input_size": input_size, **({} if in_chans is None else {"in_chans": in_chans})}
+    try:
+        spec = ModelSpec.model_validate({"levels": levels, **images})
+    except ValidationError as error:
+        raise SpecError(misfit(error), place="network") from None
+    if isinstance(taxonomy, Nesting):
+        nesting = taxonomy
+    else:
+        loaded = _loaded(taxonomy, groups)
+        nesting = loaded.nesting(model) if model is not None else loaded.nesting_of(levels)
+    height, width = spec.input_size or (224, 224)
+    size = (spec.in_chans, height, width)
+    return module_network(module, until, nesting, input_size=size, depth=depth, tail=tail)
 
 
 def _loaded(taxonomy: Classes, groups: Mapping[str, Any] | None) -> Taxonomy:
@@ -100,6 +157,8 @@ def _architecture(backbone: str | nn.Module) -> str:
     name = config.get("architecture") if isinstance(config, Mapping) else None
     if not isinstance(name, str):
         raise HiergenError(
-            f"a backbone of type {type(backbone).__name__} is no timm model", expected="a name of timm's, or its model"
+            f"a backbone of type {type(backbone).__name__} is no timm model",
+            expected="a name of timm's, or its model",
+            hint="network(module, until=…, taxonomy=…) takes any module",
         )
     return name

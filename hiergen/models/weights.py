@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from timm.models import adapt_input_conv
+import torch
 from torch import Tensor, nn
 
 from hiergen._version import __version__
 from hiergen.console.terminal import command
-from hiergen.errors import HiergenError, quoted, unquoted
+from hiergen.errors import HiergenError, PlanError, quoted, unquoted
+from hiergen.models.convert import read_state
 from hiergen.models.weightsfile import FORMAT, CutoutProvenance, WeightsFile, read_weights, write_tensors
+from hiergen.nn.flat import FlatTail, fitting
+from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.nn.trunk import stages, trunk_model
+from hiergen.nn.replicas import ReplicaStage
+from hiergen.nn.trunk import make_model, stages, trunk_model
 
 _SHORT = 12  # hex digits of a hash in a message
 
@@ -37,6 +42,8 @@ def identity(network: HierarchicalNetwork, model: str | None = None) -> dict[str
         "model": model or type(network).__name__,
         "taxonomy_sha256": taxonomy_hash(network),
         "classes": json.dumps(list(network.classes)),
+        **({} if network.form == "specialists" else {"form": network.form}),
+        **({"choice": json.dumps(dict(network.choice))} if network.choice else {}),
     }
 
 
@@ -64,7 +71,7 @@ def save_weights(
 
 
 def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
-    """Copy a file's weights into the network; before an error nothing is copied.
+    """Copy a file's weights into the network, and take its form; before an error nothing is copied.
 
     The file is one of `save_weights`, or plain safetensors (as timm writes them) with the same names and shapes.
     Floating point numbers of another precision are cast to the network's, integers likewise; one is never taken for
@@ -92,7 +99,9 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
         raise HiergenError(
             f"are weights of another model{model} than {type(network).__name__}", place=place, hint=differs
         )
+    network.form = cast("Form", file.metadata.get("form", "specialists"))
     network.load_state_dict(dict(file.tensors))
+    network.choice = json.loads(file.metadata.get("choice", "{}"))
     return file
 
 
@@ -129,12 +138,9 @@ def _word(text: str) -> str:
     return unquoted(text)
 
 
-_PREFIXES = ("", "trunk.model.", "model.", "module.", "backbone.")
-
-
 def load_trunk(network: HierarchicalNetwork, path: str | Path) -> None:
-    """Copy the trunk's part of a flat backbone's weights (safetensors, timm's names), or of a network's of ours; those
-    for RGB are made to fit the network's channels, as timm does it.
+    """Copy the trunk's part of a flat backbone's weights (safetensors or a PyTorch checkpoint, timm's names), or of a
+    network's of ours; those for RGB are made to fit the network's channels, as timm does it.
 
     Raises HiergenError for a file without the trunk's tensors, or with other shapes; then nothing is copied.
     """
@@ -142,14 +148,79 @@ def load_trunk(network: HierarchicalNetwork, path: str | Path) -> None:
 
 
 def flat_backbone(network: HierarchicalNetwork, path: str | Path) -> nn.Module:
-    """The trunk's backbone with all of its stages, and these weights; its classifier is left out.
+    """What the trunk's backbone does after the cut, with these weights and their classifier (`FlatTail`).
 
-    Raises HiergenError as `load_trunk` does.
+    Where a file has no classifier, or the backbone cannot be parted so: the backbone with all of its stages, and where
+    branches are copies of its blocks with its end as well. Raises HiergenError as `load_trunk` does.
     """
-    backbone = network.trunk.backbone
-    model, _ = trunk_model(backbone, stages(backbone)[-1].name, pretrained=False, input_size=network.input_size)
+    backbone, state = network.trunk.backbone, read_state(path)
+    classifier = network.trunk.pretrained_cfg.get("classifier")
+    rows = [t.shape[0] for name, t in state.items() if name.endswith(f"{classifier}.weight")]
+    if rows and not network.trunk.tokens and not any(name.startswith("trunk.") for name in state):
+        with suppress(PlanError):
+            tail = FlatTail(backbone, network.trunk.until, rows[0], input_size=network.input_size)
+            cfg = network.trunk.pretrained_cfg
+            tail.load_state_dict(fitting(tail.state_dict(), state, backbone, unquoted(Path(path)), cfg))
+            return tail
+    if has_copies(network):
+        model = make_model(backbone, network.input_size, pretrained=False, num_classes=rows[0] if rows else 0)
+    else:
+        model, _ = trunk_model(backbone, stages(backbone)[-1].name, pretrained=False, input_size=network.input_size)
     _load(model, path, backbone)
     return model
+
+
+def whole_state(network: HierarchicalNetwork) -> dict[str, Tensor]:
+    """The flat network's state dict in timm's names, of a network whose generalist is the backbone's whole tail; it
+    shares memory: `timm.create_model(backbone, num_classes=…)` loads it.
+
+    Raises HiergenError for another generalist, and a backbone whose classifier is more than one linear layer.
+    """
+    backbone, generalist = network.trunk.backbone, network.generalist
+    channels, height, width = network.trunk.input_size
+    (stage,) = generalist.tail.stages if generalist is not None and len(generalist.tail.stages) == 1 else (None,)
+    if generalist is None or not isinstance(stage, ReplicaStage) or not stage.recipe.end:
+        raise HiergenError(
+            f"{type(network).__name__} has no generalist that is its backbone's whole tail",
+            expected="'generalist: whole' in the taxonomy file",
+        )
+    state = dict(network.trunk.model.state_dict())
+    prefixes = [f"{name}." for name in stage.recipe.modules]
+    for name, stacked in stage.state_dict().items():
+        number, _, rest = name.partition(".")
+        at = int(number)
+        state[prefixes[at] + rest if at < len(prefixes) else rest.removeprefix("model.")] = stacked[0]
+    classifier = network.trunk.pretrained_cfg.get("classifier")
+    head = generalist.head
+    state |= {f"{classifier}.weight": head.weight.detach(), f"{classifier}.bias": head.bias.detach()}
+    with torch.device("meta"):
+        twin = make_model(backbone, (channels, height, width), pretrained=False, num_classes=head.classes)
+    flat = twin.state_dict()
+    if {name: tensor.shape for name, tensor in flat.items()} != {name: t.shape for name, t in state.items()}:
+        raise HiergenError(
+            f"the trunk and the generalist are not all of the flat {quoted(backbone)}",
+            expected="all its blocks after the trunk, and one linear layer as its classifier",
+        )
+    return {name: state[name] for name in flat}
+
+
+def load_whole(network: HierarchicalNetwork, state: Mapping[str, Tensor], *, place: str = "the state dict") -> None:
+    """Copy a flat network's state dict (timm's names) into the trunk and a generalist that is the backbone's whole
+    tail, whose logits are then the flat network's; weights for RGB are made to fit the network's channels.
+
+    Raises HiergenError as `whole_state` does, and for a state dict that lacks tensors or has others' shapes; then
+    nothing is copied.
+    """
+    own = whole_state(network)
+    values = fitting(own, state, network.trunk.backbone, place, network.trunk.pretrained_cfg)
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(values[name])
+
+
+def has_copies(network: HierarchicalNetwork) -> bool:
+    """Whether branches are copies of the backbone's blocks."""
+    return any(isinstance(part, ReplicaStage) and part.recipe.given is None for part in network.modules())
 
 
 def copy_trunk(network: HierarchicalNetwork, state: Mapping[str, Tensor], *, place: str) -> None:
@@ -158,42 +229,9 @@ def copy_trunk(network: HierarchicalNetwork, state: Mapping[str, Tensor], *, pla
 
 
 def _load(model: nn.Module, path: str | Path, backbone: str) -> None:
-    file = read_weights(path)
-    _copy(model, file.tensors, backbone, unquoted(file.path))
-
-
-def _first_convs(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The first convolutions' weights of a model for RGB made to fit another number of channels, as timm does it."""
-    names = cast("dict[str, Any]", model.pretrained_cfg).get("first_conv") or ()
-    state, fitting = model.state_dict(), {}
-    for name in (names,) if isinstance(names, str) else names:
-        ours, other = state.get(f"{name}.weight"), tensors.get(f"{prefix}{name}.weight")
-        if ours is not None and other is not None and other.ndim == 4 and ours.shape[1] != other.shape[1] == 3:
-            fitting[f"{prefix}{name}.weight"] = adapt_input_conv(ours.shape[1], other)
-    return fitting
+    _copy(model, read_state(path), backbone, unquoted(Path(path)))
 
 
 def _copy(model: nn.Module, tensors: Mapping[str, Tensor], backbone: str, place: str) -> None:
-    state = model.state_dict()
-    # batch counters are no weights, and some files lack them
-    needed = [name for name in state if not name.endswith("num_batches_tracked")]
-    prefix = max(_PREFIXES, key=lambda p: sum(f"{p}{name}" in tensors for name in needed))
-    missing = [name for name in needed if f"{prefix}{name}" not in tensors]
-    if missing:
-        raise HiergenError(
-            f"are no weights of the backbone {quoted(backbone)}",
-            place=place,
-            expected=f"timm's names, such as {quoted(missing[0])}",
-            got=f"{len(missing)} of {len(needed)} tensors missing",
-        )
-    tensors = {**tensors, **_first_convs(model, tensors, prefix)}
-    for name in needed:
-        if state[name].shape != (shape := tensors[f"{prefix}{name}"].shape):
-            raise HiergenError(
-                f"are weights of another backbone than {quoted(backbone)}",
-                place=place,
-                expected=f"{quoted(name)} of shape {tuple(state[name].shape)}",
-                got=str(tuple(shape)),
-            )
-    copied = {name: tensors[f"{prefix}{name}"] for name in state if f"{prefix}{name}" in tensors}
-    model.load_state_dict({**state, **copied})
+    cfg = cast("dict[str, Any]", model.pretrained_cfg)
+    model.load_state_dict(fitting(model.state_dict(), tensors, backbone, place, cfg))

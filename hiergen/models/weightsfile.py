@@ -19,6 +19,7 @@ from torch import Tensor
 from hiergen._version import __version__
 from hiergen.errors import HiergenError, nearest, unquoted
 from hiergen.files import check_replaceable, put, reason, staging, writing
+from hiergen.nn.generalist import FORMS
 
 FORMAT = "hiergen"
 _WANTED = ("format", "hiergen_version", "model", "taxonomy_sha256", "classes")
@@ -171,6 +172,9 @@ def _bad_metadata(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) ->
             return "its metadata's classes are no list of names"
         if cutout is not None:
             CutoutProvenance(**{**cutout, "kept": tuple(cutout["kept"])})
+        choice = json.loads(metadata.get("choice", "{}"))
+        if not isinstance(choice, dict) or not {metadata.get("form", FORMS[0]), *choice.values()} <= set(FORMS):
+            return f"its metadata's form or choice is none of {', '.join(FORMS)}"
     except (ValueError, TypeError, KeyError, RecursionError):
         return "its metadata cannot be read"
     return None

@@ -50,6 +50,12 @@ class CoarseFirst:
                 f"{name} has no groups: every class branches straight off the trunk",
                 expected="a network of 2 levels or more, such as N2HL",
             )
+        if network.form != "specialists":
+            raise HiergenError(
+                "coarse first goes through the branches of groups",
+                expected="the form 'specialists'",
+                got=quoted(network.form),
+            )
         if type(level) is not int or not 1 <= level < last:
             raise HiergenError(f"{name} has no level of groups {level!r}", expected=f"1..{last - 1}")
         if score not in ("heads", "classes"):

@@ -127,10 +127,11 @@ class TimmContract(nn.Module):
             part, _, rest = name.partition(".")
             if part == "trunk":
                 return 0, trunk.get(rest, 0)
-            if part == "head":
+            if part == "head" or (part == "generalist" and not rest.startswith("tail")):
                 return heads, 0
-            stage = re.match(r"stages\.(\d+)", rest)
-            return int(part.removeprefix("level")), int(stage[1]) if stage and not coarse else 0
+            stage = re.match(r"(?:tail\.)?stages\.(\d+)", rest)
+            number = 1 if part == "generalist" else int(part.removeprefix("level"))
+            return number, int(stage[1]) if stage and not coarse else 0
 
         return depth
 
@@ -140,4 +141,7 @@ class TimmContract(nn.Module):
         names = {f"trunk.{name}" for name in self.trunk.no_weight_decay()} | {"head.bias"}
         for number, level in enumerate(self.levels, start=1):
             names |= {f"level{number}.{name}" for name, p in level.named_parameters() if p.ndim <= 2}
+        if (generalist := self._modules.get("generalist")) is not None:
+            tail = [f"tail.{name}" for name, p in generalist.tail.named_parameters() if p.ndim <= 2]  # type: ignore[union-attr]
+            names |= {f"generalist.{name}" for name in (*tail, "head.bias", "gains")}
         return names

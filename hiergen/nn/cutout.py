@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
+from hiergen.nn.generalist import Form, Generalist
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.siblings import Siblings
 
 LOOP = Lowering("loop")  # one branch at a time: what a branch computes does not depend on how many there are
@@ -32,6 +34,8 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
     >>> cats = cut(network, [0, 1])  # (B, 3, H, W) -> (B, 2)
     """
     kept = _indices(keep, network)
+    if network.form == "generalist":
+        return single(network, kept)
     part = type(network).__new__(type(network))
     # instance attributes hide the class's; set first, as the constructor may read them
     part.__dict__["nesting"] = network.nesting.keep(kept)
@@ -46,10 +50,57 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
         above = _sorted({level.parents[b] for b in branches}) if level.parents else ()
         built[f"level{number}"] = _cut_level(level, branches, above)
         branches = above
+    if network.form == "both":
+        built["generalist"] = _cut_generalist(network, kept)
+        part.__dict__["_form"] = "both"
     for name, child in network.named_children():  # in the network's order, and with what a subclass has besides
-        part.add_module(name, built[name] if name in built else copy.deepcopy(child))
+        if name != "generalist" or name in built:
+            part.add_module(name, built[name] if name in built else copy.deepcopy(child))
     part.training = network.training
     return part
+
+
+def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNetwork:
+    """The trunk and the generalist of these classes, all of them or fewer, as a network of one branch; copies."""
+    generalist = generalist_of(network)
+    columns = generalist.columns or range(network.num_classes)
+    part = HierarchicalNetwork()
+    part.__dict__["nesting"] = network.nesting.keep(tuple(kept)).flat()
+    part.__dict__["classes"] = part.nesting.classes
+    part.trunk = copy.deepcopy(network.trunk)
+    part.level1 = copy.deepcopy(generalist.tail)
+    part.head = _cut_heads(generalist.head, tuple(columns[c] for c in kept), (0,))
+    part.__dict__["input_size"] = network.input_size
+    part.training = network.training
+    return part
+
+
+def _cut_generalist(network: HierarchicalNetwork, kept: tuple[int, ...]) -> Generalist:
+    """A copy that answers these classes. It keeps the rows of all, as the likeliest group depends on them, and the
+    gains of the groups that stay."""
+    generalist = generalist_of(network)
+    homes = finest_homes(network)
+    groups = _sorted({homes[c] for c in kept})
+    all_homes = generalist.homes or homes
+    place = {group: i for i, group in enumerate(groups)}
+    # the others stay groups, of numbers below 0: which one is the likeliest is to be as before
+    place |= {group: -1 - i for i, group in enumerate(_sorted(set(all_homes) - set(groups)))}
+    columns = generalist.columns or range(network.num_classes)
+    new = copy.deepcopy(generalist)
+    new.columns = tuple(columns[c] for c in kept)
+    new.homes = tuple(place[home] for home in all_homes)
+    new.gains = nn.Parameter(_rows(generalist.gains, groups), requires_grad=generalist.gains.requires_grad)
+    return new
+
+
+def chosen_form(network: HierarchicalNetwork, classes: Sequence[int]) -> Form:
+    """What a cutout of these classes is by what the end of a training chose: the groups' own branches where these were
+    better for all of them. Without such a choice the network's form."""
+    if not network.choice:
+        return network.form
+    names, homes = network.nesting.names(max(network.nesting.depth - 1, 1)), finest_homes(network)
+    forms = {network.choice.get(names[homes[c]], "generalist") for c in classes}
+    return "specialists" if forms == {"specialists"} else "generalist"
 
 
 def difference(

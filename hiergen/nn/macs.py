@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
-from hiergen.nn.trunk import Trunk
+from hiergen.nn.trunk import on_meta
 
 # Attention's products (bmm, scaled_dot_product_attention) are not layers with weights.
 _LAYER_OPS = ("convolution", "_convolution", "addmm", "mm")
@@ -35,10 +35,8 @@ class Macs:
 
 def network_macs(network: HierarchicalNetwork) -> Macs:
     """Convolutions and linear layers, at the network's input size; nothing is run for real."""
-    with torch.device("meta"):
-        trunk = Trunk(network.trunk.backbone, network.trunk.until, input_size=network.trunk.input_size).eval()  # type: ignore[arg-type]
-        image = torch.empty(1, *network.trunk.input_size)
-    return Macs(count_macs(trunk, image), tuple(branch_macs(network)), network.head.in_channels)
+    image = torch.empty(1, *network.trunk.input_size, device="meta")
+    return Macs(count_macs(on_meta(network.trunk).eval(), image), tuple(branch_macs(network)), network.head.in_channels)
 
 
 def branch_macs(network: HierarchicalNetwork) -> list[int]:
@@ -66,6 +64,13 @@ def count_macs(module: nn.Module, x: Tensor) -> int:
         if str(op).removeprefix("aten.").split(".")[0] in _LAYER_OPS
     )
     return total // 2
+
+
+def copied_macs(module: nn.Module, x: Tensor) -> int:
+    """MACs of all products of a module for one more image like the first of `x`: what `branch_macs` counts of a branch
+    that has a copy of it."""
+    first, both = (_all_macs(module, x[:1].expand(b, *x.shape[1:]).clone()) for b in (1, 2))
+    return both - first
 
 
 def count_params(module: nn.Module) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -14,8 +15,9 @@ from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import ClassSelection, Node, Selector
 from hiergen.nn.contract import TimmContract
 from hiergen.nn.gains import Gains, node_gains
+from hiergen.nn.generalist import FORMS, Form, Generalist
 from hiergen.nn.lowering import KINDS, Lowering
-from hiergen.nn.routing import Route, route, routed_logits
+from hiergen.nn.routing import Route, form_logits, generalist_of, route, routed_logits
 from hiergen.taxonomy.nesting import Nesting
 
 if TYPE_CHECKING:
@@ -35,9 +37,16 @@ class HierarchicalNetwork(TimmContract):
     """
 
     nesting: Nesting
+    generalist: Generalist | None
 
     _active: tuple[int, ...] | None = None
     _gains: Gains | None = None
+    _form: Form = "specialists"
+    choice: Mapping[str, Form] = MappingProxyType({})  # group → what its cutout is, by the end of a training
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register_module("generalist", None)  # a subclass may assign one
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -64,26 +73,41 @@ class HierarchicalNetwork(TimmContract):
         columns, and -inf where a class was not asked for; a softmax is over each sample's own classes.
         Raises HiergenError for classes that are not there.
         """
+        if self._gains:
+            self._gains.check_batch(x.shape[0])
         masks = self._per_sample(classes, x.shape[0])
+        chosen = None if masks is not None else self._chosen(classes)
+        if self._form != "specialists":
+            return form_logits(self, self.trunk(x), masks, chosen)
         if masks is not None:
-            return routed_logits(self, x, masks)
-        taken = self._route(classes)
-        return self._logits(self._maps(x, taken, pool=True), taken)
+            return routed_logits(self, self.trunk(x), masks)
+        taken = None if chosen is None else route(self, chosen)
+        return self._logits(self._maps(self.trunk(x), taken, pool=True), taken)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Maps of the last level's branches, `(B, N, C, H, W)`; while `active` is set, of those that its classes
-        need."""
-        return self._maps(x, self._route(None), pool=False)
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Logits `(B, classes)`, or with `pre_logits` the pooled features `(B, N, C)`."""
-        pooled = x.mean((-2, -1))
-        return pooled if pre_logits else self._logits(pooled, self._route(None))
-
-    def _maps(self, x: Tensor, taken: Route | None, *, pool: bool) -> Tensor:
+        need. In the form "generalist" those of its one branch."""
+        if self._form == "generalist":
+            return generalist_of(self).tail(self.trunk(x))  # type: ignore[no-any-return]
         if self._gains:
             self._gains.check_batch(x.shape[0])
-        x = self.trunk(x)
+        return self._maps(self.trunk(x), self._route(None), pool=False)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logits `(B, classes)`, or with `pre_logits` the pooled features `(B, N, C)`. Raises HiergenError in the form
+        "both", whose logits are not those of one branch."""
+        pooled = x.mean((-2, -1))
+        if pre_logits:
+            return pooled
+        if self._form == "both":
+            raise HiergenError("the form 'both' has no head of its own", hint="call the network itself")
+        if self._form == "generalist":
+            logits: Tensor = generalist_of(self).head(pooled)
+            return logits if (chosen := self._chosen(None)) is None else logits[:, list(chosen)]
+        return self._logits(pooled, self._route(None))
+
+    def _maps(self, x: Tensor, taken: Route | None, *, pool: bool) -> Tensor:
+        """From the trunk's maps to those of the last level, or their means."""
         levels = self.levels
         for j, level in enumerate(levels):
             branches, maps = (None, None) if taken is None else taken.levels[j]
@@ -120,8 +144,27 @@ class HierarchicalNetwork(TimmContract):
     def active(self, wanted: ClassSelection | None) -> None:
         self._active = None if wanted is None else self.selector.classes(wanted)
 
+    @property
+    def form(self) -> Form:
+        """What the network answers with: its "specialists", the branches of groups and classes; its "generalist", the
+        branch for all of them; or "both", the generalist's logits plus, of the group that is likeliest by these, the
+        specialist's times the group's gain. Networks without a generalist have their specialists only.
+
+        A cutout, a plain form and an export are of the form that the network has.
+        """
+        return self._form
+
+    @form.setter
+    def form(self, form: Form) -> None:
+        if form not in FORMS:
+            raise HiergenError("no such form", expected=", ".join(FORMS), got=quoted(str(form)))
+        if form != "specialists":
+            generalist_of(self)
+        self._form = form
+
     def cutout(self, classes: ClassSelection) -> HierarchicalNetwork:
-        """The sub-network of these classes, with copies of their weights (Eq. 3): its logits are this network's.
+        """The sub-network of these classes, with copies of their weights (Eq. 3): its logits are this network's, in the
+        form that it has.
 
         Classes by index, id, name, group or WordNet term. Raises HiergenError for unknown, no, or all classes.
 
@@ -160,9 +203,13 @@ class HierarchicalNetwork(TimmContract):
 
         return Server(self, max_batch=max_batch, wait_ms=wait_ms)
 
-    def _route(self, classes: ClassSelection | Tensor | None) -> Route | None:
+    def _chosen(self, classes: ClassSelection | Tensor | None) -> tuple[int, ...] | None:
+        """Indices of the classes that are asked for; None: all."""
         chosen = self._active if classes is None else self.selector.classes(classes)
-        return None if chosen is None or len(chosen) == self.num_classes else route(self, chosen)
+        return None if chosen is None or len(chosen) == self.num_classes else chosen
+
+    def _route(self, classes: ClassSelection | Tensor | None) -> Route | None:
+        return None if (chosen := self._chosen(classes)) is None else route(self, chosen)
 
     def _per_sample(self, classes: ClassSelection | Tensor | None, batch: int) -> Tensor | None:
         """Class sets of each sample as a mask `(B, classes)`, if that is what `classes` is."""
@@ -208,6 +255,8 @@ class HierarchicalNetwork(TimmContract):
         >>> with network.attend({"domestic cat": 1.4, "dog": 0.7}):
         ...     logits = network(images)
         """
+        if self._form == "generalist":
+            raise HiergenError("the generalist has no features of groups and classes to attend to")
         before = self._gains
         self._gains = node_gains(self, gains, after, before)
         try:

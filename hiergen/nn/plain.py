@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
+from hiergen.nn.cutout import single
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.plain_kernels import Fan, fill
 from hiergen.nn.plain_layers import Gain, Scores
@@ -74,6 +75,15 @@ def plain_network(
     if network.head.weight.is_meta:
         raise HiergenError(f"{type(network).__name__} is on the meta device and has no weights")
     classes = network._active or tuple(range(network.num_classes))
+    if network.form == "both":
+        raise HiergenError(
+            "a plain form has one fixed form, and 'both' chooses a specialist for every image",
+            hint="set the network's form to 'specialists' or 'generalist' (hiergen export: --form)",
+        )
+    if network.form == "generalist":
+        if steerable:
+            raise HiergenError("the generalist has no features of groups and classes to steer")
+        return plain_network(single(network, classes), open_size=open_size, grid=grid)
     routed = route(network, classes)
     kept = [branches for branches, _ in routed.levels]
     homes = [

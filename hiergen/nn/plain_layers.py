@@ -173,6 +173,47 @@ class Scores(nn.Module):
         return scores if self.is_ordered else scores.index_select(1, self.order)
 
 
+class Copies(nn.ModuleList):
+    """A module for every branch, on its parent's map: `(B, P·C, H, W)` to `(B, N·out, H', W')`.
+
+    The modules read the first `reads` of the C channels as their `layout` has them: "nchw", "nhwc", or "nlc" for
+    tokens. `writes`: they write into what they read.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[nn.Module],
+        channels: int,
+        families: Sequence[int],
+        reads: int,
+        out: int,
+        layout: str,
+        writes: bool = False,
+    ) -> None:
+        super().__init__(modules)
+        self.channels, self.reads, self.out, self.layout, self.writes = channels, reads, out, layout, writes
+        self.homes = [p for p, n in enumerate(families) for _ in range(n)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [part[:, : self.reads] for part in torch.split(x, self.channels, 1)]
+        return torch.cat([self.one(module, maps[p]) for module, p in zip(self, self.homes, strict=True)], 1)
+
+    def one(self, module: nn.Module, x: Tensor) -> Tensor:
+        """One branch's map."""
+        y: Tensor
+        if self.layout == "nlc":
+            y = module(x.flatten(2).transpose(1, 2))
+            if y.ndim == 3:
+                y = y.transpose(1, 2)
+                return y.reshape(*y.shape[:2], *x.shape[2:]) if y.shape[2] == x.shape[2] * x.shape[3] else y[:, :, None]
+        elif self.layout == "nhwc":
+            y = module(x.permute(0, 2, 3, 1).contiguous())
+            y = y.permute(0, 3, 1, 2) if y.ndim == 4 else y
+        else:
+            y = module(x.clone() if self.writes else x)
+        return y if y.ndim == 4 else y[:, :, None, None]
+
+
 def bottleneck(
     channels: int, width: int, out: int, *, stride: int = 1, families: Sequence[int] = (1,), project: bool = False
 ) -> Residual:
@@ -212,6 +253,13 @@ def inverted_residual(
     layers += [] if excite is None else [excite]
     body = nn.Sequential(*layers, nn.Conv2d(n * width, n * out, 1, groups=n))
     return Residual(body, _shared(channels, families)) if residual else body
+
+
+def pointwise(
+    channels: int, out: int, *, act: Callable[..., nn.Module] = nn.ReLU6, families: Sequence[int] = (1,)
+) -> nn.Sequential:
+    """A 1×1 convolution and an activation, for all branches."""
+    return nn.Sequential(branch_conv(channels, out, families), act(inplace=True))
 
 
 def convnext_block(

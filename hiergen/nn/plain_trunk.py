@@ -99,7 +99,7 @@ def fold_norms(module: nn.Module, input_size: Sequence[int]) -> nn.Module:
             parent, name = homes[id(norm)]
             act = getattr(norm, "act", None)
             parent.add_module(name, nn.Identity() if act is None else act)
-        return module if _close(module(image), want) else before
+        return module if is_close(module(image), want) else before
 
 
 def norm_affine(norm: Any) -> tuple[Tensor, Tensor]:
@@ -126,10 +126,11 @@ def _agree(trunk: nn.Module, layers: nn.Module, input_size: Sequence[int]) -> bo
     finally:
         for module, flag in training.items():
             module.training = flag
-    return _close(got, want)
+    return is_close(got, want)
 
 
-def _close(got: Tensor, want: Tensor) -> bool:
+def is_close(got: Tensor, want: Tensor) -> bool:
+    """Whether both are the same, to rounding."""
     limit = max(LIMIT, 8 * torch.finfo(want.dtype).eps)
     return got.shape == want.shape and bool((got - want).abs().max() <= limit * want.abs().max())
 
@@ -149,6 +150,8 @@ class _Chain:
         """The layers of a trunk. Raises UnknownLayerError."""
         model: Any = getattr(trunk, "model", trunk)
         kind = type(model).__name__
+        if not getattr(trunk, "is_timm", True):
+            raise UnknownLayerError(kind)  # torchvision's classes have the names of timm's
         if kind == "ResNet":
             stem = [model.conv1, model.bn1, model.act1, model.maxpool]
             stages = [getattr(model, f"layer{i}") for i in range(1, 5)]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from hiergen.nn.lowering import Run, Span, Stack, span_of
+from hiergen.errors import HiergenError
+from hiergen.nn.lowering import Run, Span, Stack, is_traced, span_of
 from hiergen.nn.siblings import Siblings
 
 if TYPE_CHECKING:
+    from hiergen.nn.generalist import Generalist
     from hiergen.nn.network import HierarchicalNetwork
 
 
@@ -77,10 +79,71 @@ def needed_samples(network: HierarchicalNetwork, masks: Tensor) -> list[list[Sam
     return [[tuple(sorted(samples)) for samples in level] for level in reversed(needed)]
 
 
-def routed_logits(network: HierarchicalNetwork, x: Tensor, masks: Tensor) -> Tensor:
-    """Logits `(B, classes)`, -inf where the mask `(B, classes)` is False; each sample runs its own paths only."""
-    maps: Routed = {0: (tuple(range(len(x))), network.trunk(x).permute(0, 2, 3, 1))}
-    return routed_heads(network, descend_some(network, maps, needed_samples(network, masks), 0), masks)
+def routed_logits(network: HierarchicalNetwork, maps: Tensor, masks: Tensor) -> Tensor:
+    """The specialists' logits `(B, classes)` on the trunk's maps, -inf where the mask `(B, classes)` is False; each
+    sample runs its own paths only."""
+    routed: Routed = {0: (tuple(range(len(maps))), maps.permute(0, 2, 3, 1))}
+    return routed_heads(network, descend_some(network, routed, needed_samples(network, masks), 0), masks)
+
+
+def generalist_of(network: HierarchicalNetwork) -> Generalist:
+    """The network's branch for all classes. Raises HiergenError where it has none."""
+    generalist: Generalist | None = network._modules.get("generalist")  # type: ignore[assignment]
+    if generalist is None:
+        raise HiergenError(
+            f"{type(network).__name__} has no generalist",
+            hint="'generalist: shallow' in the taxonomy file gives its models one",
+        )
+    return generalist
+
+
+def form_logits(
+    network: HierarchicalNetwork, maps: Tensor, masks: Tensor | None = None, chosen: Sequence[int] | None = None
+) -> Tensor:
+    """Logits `(B, classes)` of the network's form on the trunk's maps, of the `chosen` classes only; -inf where `masks`
+    `(B, classes)` are False."""
+    generalist = generalist_of(network)
+    everything = generalist(maps)
+    logits = generalist.answered(everything)
+    if network.form == "both":
+        logits = logits + _specialists(network, maps, everything, masks, chosen)
+    if masks is not None:
+        return logits.masked_fill(~masks.to(logits.device), float("-inf"))
+    return logits if chosen is None else logits[:, list(chosen)]
+
+
+def _specialists(
+    network: HierarchicalNetwork,
+    maps: Tensor,
+    everything: Tensor,
+    masks: Tensor | None,
+    chosen: Sequence[int] | None,
+) -> Tensor:
+    """What the form "both" adds `(B, classes)`: of each sample's likeliest group the specialist's logits times the
+    group's gain, and 0 elsewhere."""
+    generalist = generalist_of(network)
+    group = torch.tensor(finest_homes(network), device=maps.device)
+    likeliest = generalist.likeliest(everything, generalist.homes or group.tolist())
+    gains = torch.where(likeliest >= 0, generalist.gains[likeliest.clamp(min=0)], 0.0)
+    theirs = group == likeliest[:, None]
+    if network.training or is_traced():
+        logits = network.head(descend(network, maps))
+        return torch.where(theirs, gains[:, None] * logits, 0.0)
+    needed = theirs & (gains != 0)[:, None]
+    if masks is not None:
+        needed &= masks.to(needed.device)
+    if chosen is not None:
+        asked = torch.zeros_like(needed)
+        asked[:, list(chosen)] = True
+        needed &= asked
+    if not needed.any():
+        return torch.zeros_like(theirs, dtype=everything.dtype)
+    return torch.where(needed, gains[:, None] * routed_logits(network, maps, needed), 0.0)
+
+
+def finest_homes(network: HierarchicalNetwork) -> tuple[int, ...]:
+    """Of each class its finest group, a branch of the last level but one; of one level the class's own branch."""
+    return homes_of(network, max(len(network.levels) - 1, 1))
 
 
 def routed_heads(network: HierarchicalNetwork, pooled: Routed, masks: Tensor) -> Tensor:

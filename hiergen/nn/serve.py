@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
+from hiergen.nn.cutout import single
 from hiergen.nn.plain_kernels import Fan
 from hiergen.nn.plain_trunk import plain_trunk
 from hiergen.nn.routing import homes_of
@@ -52,6 +53,13 @@ class Server:
             raise HiergenError("max_batch is no number of images", expected="1 or more", got=repr(max_batch))
         if not (isinstance(wait_ms, int | float) and 0 <= wait_ms <= 60_000):
             raise HiergenError("wait_ms is no time", expected="milliseconds, 0 to 60,000", got=repr(wait_ms))
+        if network.form == "both":
+            raise HiergenError(
+                "a server has one fixed form, and 'both' chooses a specialist for every image",
+                hint="set the network's form to 'specialists' or 'generalist'",
+            )
+        if network.form == "generalist":
+            network = single(network, range(network.num_classes))
         self.max_batch, self.wait_ms = max_batch, wait_ms
         self.input_size = tuple(getattr(network.trunk, "input_size", network.input_size))
         self._selector, self._nesting = network.selector, network.nesting

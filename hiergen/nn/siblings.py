@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from hiergen.nn.lowering import Lowering, Run, Stack, is_exported, is_traced, select_maps, spans
 from hiergen.nn.norm import recomputing
 from hiergen.nn.plain_kernels import Fan
+from hiergen.nn.plain_layers import Copies
 from hiergen.nn.stage import Block, BranchStage, StageRecipe, parent_indices, positive
 from hiergen.nn.tuning import Case, candidates, choose, default, fastest, remember
 
@@ -118,7 +119,8 @@ class Siblings(nn.Module):
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
             return nullcontext(), recomputing()
 
-        y: Tensor = checkpoint(work, rows, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+        draws = any(stage.draws for stage in self.stages)
+        y: Tensor = checkpoint(work, rows, use_reentrant=False, preserve_rng_state=draws, context_fn=contexts)
         return y
 
     def plain(self, fan: Fan) -> tuple[list[nn.Module], list[int], Fan]:
@@ -130,7 +132,7 @@ class Siblings(nn.Module):
             assert isinstance(stage, BranchStage)
             some, fan = stage.plain(fan)
             blocks += some
-            channels += [fan.channels] * len(some)
+            channels += [block.out if isinstance(block, Copies) else fan.channels for block in some]
         return blocks, channels, fan
 
     @property

@@ -16,6 +16,8 @@ Block: TypeAlias = Callable[[Tensor, Run], Tensor]
 class BranchStage(nn.Module):
     """Blocks in sequence on rows `(m, B, H, W, C)`; every parameter and buffer has the branches first."""
 
+    draws = False  # whether its blocks draw random numbers, as dropout does
+
     def steps(self) -> Sequence[Block]:
         """The blocks, each a function of rows and run; only the first may be given rows that siblings share."""
         raise TypeError(f"{type(self).__name__} does not say what its blocks are")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import timm
 import torch
@@ -20,18 +22,30 @@ class Trunk(nn.Module):
 
     `out_channels` and `reduction` (input px per map px) are timm's; `map_size` is the map's true (H', W') for
     `input_size`. Parameters that the map does not depend on, of the few backbones that cannot be cut clean (hrnet,
-    crossvit), are frozen, as DistributedDataParallel asks.
+    crossvit), are frozen, as DistributedDataParallel asks. With `tokens` a vision transformer answers all its tokens,
+    those of class and registers first, as a map `(B, C, 1, L)`.
     Raises PlanError for a backbone, stage or input size that cannot be, HiergenError where weights cannot be fetched.
 
     >>> trunk = Trunk("resnet50", until="layer3")  # (B, 3, 224, 224) -> (B, 1024, 14, 14)
     """
 
+    is_timm = True
+    tokens = False
+
     def __init__(
-        self, backbone: str, until: str, *, pretrained: bool = False, input_size: Size = (3, 224, 224)
+        self,
+        backbone: str,
+        until: str,
+        *,
+        pretrained: bool = False,
+        input_size: Size = (3, 224, 224),
+        tokens: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone, self.until, self.input_size = backbone, until, tuple(input_size)
+        self.backbone, self.until, self.input_size, self.tokens = backbone, until, tuple(input_size), tokens
         self.model, self.index = trunk_model(backbone, until, pretrained=pretrained, input_size=input_size)
+        if tokens and not (hasattr(self.model, "num_prefix_tokens") and _gives_prefix(self.model)):
+            raise PlanError(f"backbone {quoted(backbone)} has no tokens", hint="leave out tokens=True")
         self.reduction = next(stage.reduction for stage in stages(backbone) if stage.name == until)
         shape, unused = self._trace()
         self.out_channels, self.map_size = shape[1], (shape[2], shape[3])
@@ -41,10 +55,27 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.index is None:
             return self.model(x)[-1]  # type: ignore[no-any-return]
+        if self.tokens:
+            return self._tokens(x)
         maps = self.model.forward_intermediates(  # type: ignore[operator]
             x, indices=[self.index], norm=False, output_fmt="NCHW", intermediates_only=True
         )
         return maps[-1]  # type: ignore[no-any-return]
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        """All tokens, `(B, C, 1, L)`."""
+        rows = self.model.forward_intermediates(  # type: ignore[operator]
+            x,
+            indices=[self.index],
+            return_prefix_tokens=True,
+            norm=False,
+            output_fmt="NLC",
+            intermediates_only=True,
+        )[-1]
+        if isinstance(rows, tuple | list):
+            patches, prefix = rows
+            rows = torch.cat([prefix, patches], 1)
+        return rows.transpose(1, 2).unsqueeze(2)  # type: ignore[no-any-return]
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
@@ -73,21 +104,15 @@ class Trunk(nn.Module):
         return {f"model.{name}": group for name, group in groups.items()}
 
     def extra_repr(self) -> str:
-        return f"{self.backbone!r}, until={self.until!r}, {self.out_channels} channels, 1/{self.reduction}"
+        tokens = ", tokens" if self.tokens else ""
+        return f"{self.backbone!r}, until={self.until!r}, {self.out_channels} channels, 1/{self.reduction}{tokens}"
 
     def _trace(self) -> tuple[tuple[int, ...], list[str]]:
         """The map's shape for two images, and the names of parameters without a gradient, found on the meta device."""
-        # a twin on the meta device; the memo keeps tied parameters tied
         with torch.inference_mode(False):
-            parameters = {
-                name: nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
-                for name, p in self.named_parameters()
-            }
-            memo: dict[int, Tensor] = {id(p): parameters[name] for name, p in self.named_parameters()}
-            memo |= {id(b): torch.empty_like(b, device="meta") for b in self.buffers()}
+            twin = on_meta(self)
             images = torch.empty((2, *self.input_size), device="meta")
-        trained = {name: p for name, p in parameters.items() if p.requires_grad}
-        twin = copy.deepcopy(self, memo)
+        trained = {name: p for name, p in twin.named_parameters() if p.requires_grad}
         try:
             with torch.inference_mode(False), torch.enable_grad():
                 y: Tensor = twin(images)
@@ -106,6 +131,25 @@ class Trunk(nn.Module):
             )
         unused = [name for name, gradient in zip(trained, gradients, strict=True) if gradient is None]
         return tuple(y.shape), unused
+
+
+def _gives_prefix(model: Any) -> bool:
+    """Whether timm hands the tokens of class and registers out between blocks."""
+    method = getattr(model, "forward_intermediates", None)
+    return method is not None and "return_prefix_tokens" in inspect.signature(method).parameters
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def on_meta(module: M) -> M:
+    """A twin on the meta device; the memo keeps tied parameters tied."""
+    memo: dict[int, Any] = {
+        id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
+        for p in module.parameters()
+    }
+    memo |= {id(b): torch.empty_like(b, device="meta") for b in module.buffers()}
+    return copy.deepcopy(module, memo)
 
 
 Size = tuple[int, int, int]  # channels, height, width
@@ -127,7 +171,7 @@ def stages(backbone: str) -> list[Stage]:
     >>> stages("resnet50")[3]
     Stage(name='layer3', channels=1024, reduction=16)
     """
-    return [stage for stage, _ in _stages(backbone)]
+    return [stage for stage, _, _ in _stages(backbone)]
 
 
 def trunk_model(
@@ -139,46 +183,59 @@ def trunk_model(
     answers a list of one map. Under `torch.device("meta")` it costs no memory.
     Raises PlanError for a backbone, stage or input size that cannot be, HiergenError where weights cannot be fetched.
     """
-    indices = {stage.name: index for stage, index in _stages(backbone)}
-    names = list(indices)
+    places = {stage.name: (index, end) for stage, index, end in _stages(backbone)}
+    names = list(places)
     if until not in names:
         raise PlanError(
             f"backbone {quoted(backbone)} has no stage {quoted(until)}",
             expected="one of " + ", ".join(names),
             nearest=nearest(until, names),
         )
-    index = indices[until]
+    index, end = places[until]
     if pretrained and not timm.is_model_pretrained(backbone):
         raise PlanError(f"timm has no pretrained weights for {quoted(backbone)}", hint="pretrained=False works")
 
-    model = _create(backbone, input_size, pretrained=pretrained)
+    model = make_model(backbone, input_size, pretrained=pretrained)
     if not hasattr(model, "forward_intermediates"):
-        cut = _create(backbone, input_size, pretrained=pretrained, features_only=True, out_indices=(index,))
+        cut = make_model(backbone, input_size, pretrained=pretrained, features_only=True, out_indices=(index,))
         return cut, None
     if hasattr(model, "prune_intermediate_layers"):
         (index,) = model.prune_intermediate_layers([index], prune_norm=True, prune_head=True)  # type: ignore[operator]
+    if end is not None:
+        cut_between(model, index, end)
     return model, index
 
 
-def stage_index(backbone: str, until: str) -> int:
-    """The stage's index in timm's `feature_info`. Raises PlanError as `stages` does."""
-    return next(index for stage, index in _stages(backbone) if stage.name == until)
+def cut_between(model: Any, index: int, end: int) -> None:
+    """Let a timm model whose last stage has this index end after `end` of its blocks."""
+    model.blocks = model.blocks[:end]
+    model.stage_ends[index] = end
 
 
-@lru_cache(maxsize=64)
-def _stages(backbone: str) -> tuple[tuple[Stage, int], ...]:
-    """Each stage with its index in timm's feature_info; a few models repeat a name or have an empty one: first wins."""
+def stage_index(backbone: str, until: str) -> tuple[int, int | None]:
+    """The stage's index in timm's `feature_info`; of one that timm does not list, the next one's, and how many blocks
+    lead to it. Raises PlanError as `stages` does."""
+    return next((index, end) for stage, index, end in _stages(backbone) if stage.name == until)
+
+
+def known_model(backbone: str) -> None:
+    """Raise PlanError for a name or tag that timm does not know."""
+    architecture, _, tag = backbone.partition(".")
     if not timm.is_model(backbone):
-        architecture, _, tag = backbone.partition(".")
         models = timm.list_models()
         guesses = [f"{name}.{tag}" if tag else name for name in nearest(architecture, models)]
         raise PlanError(
             f"timm has no model {quoted(backbone)}", nearest=guesses, hint="timm.list_models() has them all"
         )
-    architecture, _, tag = backbone.partition(".")
     models = timm.list_models(architecture, include_tags=True)
     if tag and backbone not in models:
         raise PlanError(f"timm has no weights {quoted(backbone)}", nearest=nearest(backbone, models))
+
+
+@lru_cache(maxsize=64)
+def _stages(backbone: str) -> tuple[tuple[Stage, int, int | None], ...]:
+    """Each stage with what `stage_index` says of it; a few models repeat a name or have an empty one: first wins."""
+    known_model(backbone)
     with torch.device("meta"):
         model = timm.create_model(backbone)
     if not getattr(model, "feature_info", None):
@@ -186,14 +243,27 @@ def _stages(backbone: str) -> tuple[tuple[Stage, int], ...]:
             f"timm's {quoted(backbone)} has no feature_info, so it cannot be cut",
             hint="choose a backbone that has it, as resnet50",
         )
-    by_name: dict[str, tuple[Stage, int]] = {}
+    by_name: dict[str, tuple[Stage, int, int | None]] = {}
     for index, info in enumerate(model.feature_info):
+        for stage, end in _between(model, index):
+            by_name.setdefault(stage.name, (stage, index, end))
         if name := str(info["module"]):
-            by_name.setdefault(name, (Stage(name, int(info["num_chs"]), int(info["reduction"])), index))
+            by_name.setdefault(name, (Stage(name, int(info["num_chs"]), int(info["reduction"])), index, None))
     return tuple(by_name.values())
 
 
-def _create(backbone: str, input_size: Size, *, pretrained: bool, **options: Any) -> nn.Module:
+def _between(model: Any, index: int) -> Iterator[tuple[Stage, int]]:
+    """The stages of mobile networks before a listed one that timm does not list, as the resolution stays, and how many
+    blocks lead to each."""
+    ends = getattr(model, "stage_ends", None)
+    if type(model).__name__ not in ("EfficientNet", "MobileNetV3") or ends is None or not index:
+        return
+    for end in range(ends[index - 1] + 1, ends[index]):
+        channels = model.blocks[end - 1][-1].feature_info("bottleneck")["num_chs"]
+        yield Stage(f"blocks.{end - 1}", int(channels), int(model.feature_info[index]["reduction"])), end
+
+
+def make_model(backbone: str, input_size: Size, *, pretrained: bool, **options: Any) -> nn.Module:
     """`timm.create_model` for this input size, with its errors in our words."""
     cfg = timm.get_pretrained_cfg(backbone)
     if input_size[0] != 3:

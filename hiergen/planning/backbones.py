@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,18 +38,74 @@ class StageFacts(BaseModel):
     macs: int
 
 
+class BlockFacts(BaseModel):
+    """A block of the backbone that branches can be made of: its module's name and the values of a `StagePlan`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    block: str
+    in_channels: int
+    width: int
+    out: int
+    stride: int
+    kernel: int | None = None
+    act: Literal["relu", "relu6", "silu"] | None = None
+    tf: bool = False
+
+    @property
+    def stage(self) -> str:
+        """The module that it is the first, second, … block of."""
+        return self.name.rpartition(".")[0] or self.name
+
+
+class CopyFacts(BaseModel):
+    """A block of the backbone that branches can have copies of: timm's names of its modules, the map after it (of
+    tokens 1 × their number), params and MACs. `ends` is the stage that it is the last block of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modules: tuple[str, ...]
+    ends: str | None
+    in_channels: int
+    out: int
+    height: int
+    width: int
+    params: int
+    macs: int
+
+
 class BackboneFacts(BaseModel):
-    """A timm backbone at one input size. The flat network of n classes has `fixed + per_class · n` params and MACs."""
+    """A timm backbone at one input size. The flat network of n classes has `fixed + per_class · n` params and MACs.
+
+    `blocks` are those after the stage `known_after`, in order; `unlike` says why branches cannot be made of those
+    before it. Without blocks of which branches could be made `known_after` is None.
+
+    `copies` are all blocks after the first stage, whatever they are, for branches that copy them; `end` is what the
+    backbone does between them and its classifier, `layout` how their maps lie (see `hiergen.nn.Replicas`). Without
+    blocks that can be copied both are None.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: str
     input_size: tuple[int, int, int]
     stages: tuple[StageFacts, ...]
+    blocks: tuple[BlockFacts, ...]
+    known_after: str | None
+    unlike: str | None
+    copies: tuple[CopyFacts, ...]
+    end: CopyFacts | None
+    layout: Literal["nchw", "nhwc", "nlc"] | None
     params_fixed: int
     params_per_class: int
     macs_fixed: int
     macs_per_class: int
+
+    @property
+    def tokens(self) -> int | None:
+        """How many tokens a vision transformer has, those of class and registers included; None of maps."""
+        return self.copies[0].width if self.layout == "nlc" and self.copies else None
 
     def flat(self, classes: int) -> tuple[int, int]:
         """(params, MACs) of the whole backbone with a classifier for `classes` classes."""
@@ -136,6 +192,23 @@ def find_stage(backbone_facts: BackboneFacts, until: str) -> StageFacts:
     raise PlanError(
         f"backbone {backbone_facts.backbone} has no stage {quoted(until)}", expected=f"one of {shown}", code="E502"
     )
+
+
+def blocks_after(backbone_facts: BackboneFacts, until: str) -> tuple[BlockFacts, ...]:
+    """The backbone's blocks after the stage `until`; none where branches cannot be made of all of them."""
+    blocks = backbone_facts.blocks
+    if until == backbone_facts.known_after:
+        return blocks
+    upto = max((i for i, block in enumerate(blocks, 1) if block.stage == until), default=len(blocks))
+    return blocks[upto:]
+
+
+def copies_after(backbone_facts: BackboneFacts, until: str) -> tuple[CopyFacts, ...]:
+    """The blocks after the stage `until` that branches can have copies of; none where they do not follow from its
+    map."""
+    first = backbone_facts.stages[0].name
+    ends = [first, *(block.ends for block in backbone_facts.copies)]
+    return backbone_facts.copies[ends.index(until) :] if until in ends else ()
 
 
 def default_stage(backbone_facts: BackboneFacts, levels: int) -> StageFacts:

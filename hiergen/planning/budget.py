@@ -48,18 +48,23 @@ def solve_widths(
     least = cost(((SMALLEST, SMALLEST),) * levels)
     solver = _Solver(cost, levels, ratio, max_params, max_macs, least)
     if not solver.fits(least):
-        limits = [f"{_short(v)} {unit}" for v, unit in ((max_params, "params"), (max_macs, "MACs")) if v]
-        raise PlanError(
-            f"the budget of {' and '.join(limits)} is too small",
-            expected=f"at least {_short(least.params)} params and {_short(least.macs)} MACs with this trunk",
-            code="E503",
-        )
+        raise too_small(max_params, max_macs, least)
     widths = ((SMALLEST, SMALLEST),) * levels
     for step in (step for step in (64, 32, 16, 8, 4, 2, 1) if step <= grid):
         widths = solver.grow(solver.balanced(step), step)
         if solver.filled(cost(widths)) >= 1 - TOLERANCE:
             break
     return widths
+
+
+def too_small(max_params: int | None, max_macs: int | None, least: BudgetCost) -> PlanError:
+    """What says that even the narrowest network, of these costs, is beyond the budget."""
+    limits = [f"{_short(v)} {unit}" for v, unit in ((max_params, "params"), (max_macs, "MACs")) if v]
+    return PlanError(
+        f"the budget of {' and '.join(limits)} is too small",
+        expected=f"at least {_short(least.params)} params and {_short(least.macs)} MACs with this trunk",
+        code="E503",
+    )
 
 
 class _Solver:

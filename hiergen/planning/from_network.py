@@ -7,9 +7,11 @@ from typing import Any
 from hiergen import nn
 from hiergen.errors import PlanError, quoted
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.replicas import Replicas
 from hiergen.planning.backbones import facts, find_stage
-from hiergen.planning.blocks import BLOCKS, level_plan, trunk_plan
-from hiergen.planning.plan import Plan, StagePlan, TrunkPlan
+from hiergen.planning.blocks import BLOCKS, generalist_plan, level_plan, trunk_plan
+from hiergen.planning.copies import copied_stage
+from hiergen.planning.plan import GeneralistPlan, Plan, StagePlan, TrunkPlan
 
 
 def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
@@ -41,7 +43,17 @@ def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
         trunk=trunk,
         levels=tuple(levels),
         head_parents=() if in_order else heads,
+        generalist=_generalist(network, trunk),
     )
+
+
+def _generalist(network: HierarchicalNetwork, trunk: TrunkPlan) -> GeneralistPlan | None:
+    generalist: Any = network._modules.get("generalist")
+    if generalist is None:
+        return None
+    stages = [_stage(recipe) for recipe in generalist.tail.recipes]
+    counts = generalist.head.classes, len(generalist.gains)
+    return generalist_plan(stages, *counts, trunk, generalist.columns, generalist.homes)
 
 
 def _trunk(network: HierarchicalNetwork) -> TrunkPlan:
@@ -50,15 +62,19 @@ def _trunk(network: HierarchicalNetwork) -> TrunkPlan:
     backbone_facts = facts(trunk.backbone, (height, width), channels)
     assert backbone_facts is not None
     cut = find_stage(backbone_facts, trunk.until)
-    return trunk_plan(trunk.backbone, backbone_facts, cut, network.num_classes)
+    return trunk_plan(trunk.backbone, backbone_facts, cut, network.num_classes, tokens=trunk.tokens)
 
 
 def _stage(recipe: Any) -> StagePlan:
+    if isinstance(recipe, Replicas) and recipe.given is None:
+        return copied_stage(recipe)
     for block, kind in BLOCKS.items():
+        if kind.recipe == "Replicas":
+            continue
         if isinstance(recipe, getattr(nn, kind.recipe)) and kind.settings.items() <= vars(recipe).items():
             sizes = {name: getattr(recipe, name) for name in ("in_channels", "width", "out", "depth", "stride")}
             matching = StagePlan(block=block, **sizes, **{name: getattr(recipe, name) for name in kind.options})
-            if getattr(nn, kind.recipe)(**sizes, **kind.arguments(matching)) == recipe:
+            if getattr(nn, kind.recipe)(**kind.recipe_of(matching)) == recipe:
                 return matching
     raise PlanError(f"a stage of {quoted(type(recipe).__name__)} cannot be planned", expected="a block of hiergen")
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hiergen.errors import HiergenError, PlanError, quoted
+from hiergen.planning.aim import cut_at, find_aimed, measure_aimed, plan_aimed
 from hiergen.planning.backbones import BackboneFacts, facts
-from hiergen.planning.compile import compile_plan
+from hiergen.planning.compile import compile_plan, falls_back
 from hiergen.planning.latency import find_latency, measure_latency, with_macs
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.checks import Finding, check_file, finding_of
@@ -39,14 +40,30 @@ def plan_if_known(taxonomy: Taxonomy, model: str) -> Plan | None:
 def unmeasured(taxonomy: Taxonomy, model: str) -> tuple[tuple[str, ...], str]:
     """Of a model without a known plan the key in the file, and what of it was never measured, for a sentence."""
     spec = taxonomy.spec.models[model]
-    if _facts(taxonomy, model, measure=False) is None or spec.budget is None:
+    if _facts(taxonomy, model, measure=False) is None or (spec.budget is None and spec.find_aim() is None):
         return ("trunk", "backbone"), f"backbone {quoted(spec.trunk.backbone)}"
+    if (aim := spec.find_aim()) is not None:
+        return ("aim",), f"its aim of {aim.cutout:g} × the flat network's ms"
+    assert spec.budget is not None
     return ("budget",), f"its budget of {spec.budget.ms:g} ms"
 
 
 def latencies(taxonomy: Taxonomy) -> Iterator[str]:
-    """A line for each model with a budget of ms: what was measured here, and how other machines get these widths."""
+    """A line for each model with an aim or a budget of ms: what was measured here, and how others get these widths; and
+    for each whose branches are no copies of the backbone's blocks, as these are too dear."""
     for model, spec in taxonomy.spec.models.items():
+        if (backbone := _facts(taxonomy, model, measure=False)) is not None and falls_back(
+            spec, taxonomy.nesting(model), backbone
+        ):
+            yield (
+                f"{model}: branches are bottlenecks that start at random, as copies of the blocks of "
+                f"{spec.trunk.backbone} do not fit; 'block: copy' and a larger budget copy them"
+            )
+        if (aim := spec.find_aim()) is not None:
+            backbone = _facts(taxonomy, model, measure=False)
+            aimed = None if backbone is None else find_aimed(spec, taxonomy.nesting(model), backbone)
+            if aimed is not None:
+                yield f"{model}: {aimed.sentence(aim)}"
         if spec.budget is None or spec.budget.ms is None:
             continue
         if (backbone := _facts(taxonomy, model, measure=False)) is None:
@@ -58,7 +75,7 @@ def latencies(taxonomy: Taxonomy) -> Iterator[str]:
 def plan_nesting(
     taxonomy: Taxonomy, nesting: Nesting, model: str | None = None, *, measure: bool = False
 ) -> Plan | None:
-    """The plan of a network of this nesting on the trunk and within the budget of one of the file's models.
+    """The plan of a network of this nesting on the trunk and within the budget or aim of one of the file's models.
 
     Default is the file's first model with as many levels, else its deepest; branches that the file spells out for
     another number of levels become `auto`; of ms count the MACs that the model itself came to. None where the backbone
@@ -70,8 +87,19 @@ def plan_nesting(
         raise ValueError("the nesting is not over the file's classes in its order")
     name = taxonomy.check_model(model or find_model(taxonomy, nesting.depth) or taxonomy.deepest)
     backbone = _facts(taxonomy, name, measure=measure)
-    spec = _in_macs(taxonomy, name, backbone, measure=measure) if backbone is not None else None
-    if backbone is None or spec is None:
+    if backbone is None:
+        return None
+    given, shape = taxonomy.spec.models[name], None
+    if given.find_aim() is not None:
+        own = taxonomy.nesting(name)
+        aimed = find_aimed(given, own, backbone)
+        if aimed is None and measure:
+            aimed = measure_aimed(given, own, backbone, lambda _: None)
+        spec = None if aimed is None else cut_at(given, aimed.until)
+        shape = None if aimed is None else aimed.shape
+    else:
+        spec = _in_macs(taxonomy, name, backbone, measure=measure)
+    if spec is None:
         return None
     if spec.single_branch and nesting.depth > 1:
         spec = spec.model_copy(update={"single_branch": False})
@@ -79,7 +107,7 @@ def plan_nesting(
         spec = spec.model_copy(update={"branches": "auto"})
     nesting = replace(nesting.in_tree_order(), labels=tuple(c.name for c in taxonomy.classes))
     try:
-        return compile_plan(taxonomy.spec.name, name, spec, nesting, backbone)
+        return compile_plan(taxonomy.spec.name, name, spec, nesting, backbone, shape=shape)
     except PlanError as error:
         error.problem = f"{nesting.name} as {name}: {error.problem}"
         raise error.at(taxonomy.document.place(("models", name))) from None
@@ -158,8 +186,16 @@ def _plan(taxonomy: Taxonomy, model: str, progress: Progress = lambda _: None, *
     progress(model)
     nesting = taxonomy.nesting(model)
     try:
+        if (given := taxonomy.spec.models[model]).find_aim() is not None:
+            aimed = find_aimed(given, nesting, backbone_facts)
+            if aimed is None and measure:
+                aimed = measure_aimed(given, nesting, backbone_facts, lambda text: progress(f"{model}: {text}"))
+            if aimed is None:
+                return None
+            return plan_aimed(taxonomy.spec.name, model, given, nesting, backbone_facts, aimed)
         spec = _in_macs(taxonomy, model, backbone_facts, progress, measure=measure)
         return None if spec is None else compile_plan(taxonomy.spec.name, model, spec, nesting, backbone_facts)
     except HiergenError as error:
-        key = {"E502": ("trunk", "until"), "E503": ("budget",), "E504": ("branches",)}.get(error.code, ())
+        bound = "aim" if taxonomy.spec.models[model].aim is not None else "budget"
+        key = {"E502": ("trunk", "until"), "E503": (bound,), "E504": ("branches",)}.get(error.code, ())
         raise error.at(taxonomy.document.place(("models", model, *key))) from None

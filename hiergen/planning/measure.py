@@ -14,12 +14,21 @@ import timm
 import torch
 from torch import nn
 
-from hiergen.errors import PlanError, quoted
+from hiergen.errors import HiergenError, PlanError, quoted
 from hiergen.files import replacing
 from hiergen.nn import Trunk, stages
 from hiergen.nn.macs import count_macs, count_params
-from hiergen.planning.backbones import BackboneFacts, StageFacts
+from hiergen.nn.tail import ACTS, BackboneBlock, blocks_of, stages_after
+from hiergen.planning.backbones import BackboneFacts, BlockFacts, StageFacts
+from hiergen.planning.blocks import BLOCKS
+from hiergen.planning.copies import copied_blocks
 
+_KINDS = {
+    timm.models.resnet.Bottleneck: "bottleneck",
+    timm.models.convnext.ConvNeXtBlock: "convnext",
+    timm.models._efficientnet_blocks.InvertedResidual: "mbconv",
+    nn.Sequential: "conv",
+}
 TABLE = Path(__file__).parent.parent / "assets" / "trunks.json.gz"
 BACKBONES = """
 resnet18 resnet34 resnet50 resnet101 resnet152 resnet200 resnext50_32x4d wide_resnet50_2 seresnet50 resnetv2_50
@@ -74,14 +83,58 @@ def measure_backbone(backbone: str, size: tuple[int, int] | None = None, in_chan
         flats = [flat_network(backbone, classes, shape) for classes in (10, 20)]
         params, macs = [count_params(flat) for flat in flats], [count_macs(flat, image) for flat in flats]
     per_class = [(b - a) // 10 for a, b in (params, macs)]
+    blocks, known_after, unlike = _blocks(backbone, flats[0], all_stages[0].name)
+    copies, end, layout = copied_blocks(backbone, flats[0], measured, shape)
     return BackboneFacts(
         backbone=backbone.split(".")[0],
         input_size=shape,
         stages=tuple(measured),
+        blocks=blocks,
+        known_after=known_after,
+        unlike=unlike,
+        copies=copies,
+        end=end,
+        layout=layout,
         params_fixed=params[0] - 10 * per_class[0],
         params_per_class=per_class[0],
         macs_fixed=macs[0] - 10 * per_class[1],
         macs_per_class=per_class[1],
+    )
+
+
+def _blocks(backbone: str, flat: nn.Module, first: str) -> tuple[tuple[BlockFacts, ...], str | None, str | None]:
+    """The blocks after the stage `first`, or after the last one that has others than branches can have; that stage;
+    and which those are."""
+    names = stages_after(backbone, first)
+    known, unlike = first, None
+    for name in names:
+        try:
+            blocks_of(flat, [name], backbone)
+        except HiergenError:  # what runs is not named as timm's feature_info says
+            return (), None, f"its stage {quoted(name)} is no module of timm's flat network"
+        if why := blocks_of(flat, [name], backbone)[1]:
+            known, unlike = name, why
+    blocks, _ = blocks_of(flat, names[names.index(known) + 1 if known in names else 0 :], backbone)
+    if not blocks:
+        return (), None, unlike
+    return tuple(_block(backbone, block) for block in blocks), known, unlike
+
+
+def _block(backbone: str, block: BackboneBlock) -> BlockFacts:
+    kind = _KINDS[type(block.block)] + ("v2" if block.grn else "")
+    options = BLOCKS[kind].defaults(backbone)
+    if kind == "mbconv":
+        options |= {"kernel": block.block.conv_dw.kernel_size[0], "act": ACTS[type(block.block.bn1.act)]}
+    if kind == "conv":
+        options |= {"act": ACTS[type(block.block[1].act)]}
+    return BlockFacts(
+        name=block.name,
+        block=kind,
+        in_channels=block.reads,
+        width=block.width,
+        out=block.gives,
+        stride=block.stride,
+        **options,
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
+from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from hiergen import nn as layers
-from hiergen.nn import ClassHeads, HierarchicalNetwork, Siblings, Trunk
+from hiergen.nn import ClassHeads, Generalist, HierarchicalNetwork, Siblings, Trunk
+from hiergen.nn.plain_form import plain_form
 from hiergen.nn.runtimes import RUNTIMES, Run, quiet
 from hiergen.nn.stage import StageRecipe
 from hiergen.planning.blocks import BLOCKS
@@ -22,49 +25,74 @@ def network_of(plan: Plan) -> HierarchicalNetwork:
     """The network of a plan, in eval mode, with random weights."""
     network = HierarchicalNetwork()
     network.nesting, network.classes = plan.nesting, plan.classes  # type: ignore[misc]
-    network.trunk = Trunk(plan.trunk.backbone, until=plan.trunk.until, input_size=plan.trunk.input_size)
+    trunk = plan.trunk
+    network.trunk = Trunk(trunk.backbone, until=trunk.until, input_size=trunk.input_size, tokens=trunk.tokens)
     for j, level in enumerate(plan.levels, 1):
         recipes = [_recipe(stage) for stage in level.stages]
         network.add_module(f"level{j}", Siblings(level.branches, recipes, parents=level.parents or None))
     network.head = ClassHeads(len(plan.classes), plan.levels[-1].channels, parents=plan.head_parents or None)
+    if plan.generalist is not None:
+        recipes = [_recipe(stage) for stage in plan.generalist.stages]
+        network.generalist = Generalist(recipes, len(plan.classes), groups=plan.generalist.groups)
     return network.eval()
 
 
 def _recipe(stage: StagePlan) -> StageRecipe:
     kind = BLOCKS[stage.block]
-    sizes = (stage.in_channels, stage.width, stage.out)
-    recipe: StageRecipe = getattr(layers, kind.recipe)(
-        *sizes, depth=stage.depth, stride=stage.stride, **kind.arguments(stage)
-    )
+    recipe: StageRecipe = getattr(layers, kind.recipe)(**kind.recipe_of(stage))
     return recipe
 
 
 def measure_ms(plan: Plan, runtime: str, threads: int) -> float:
     """Milliseconds of one image through the plan's network in plain form, on this CPU.
 
-    It is the lowest of several turns' medians: what else the machine does lengthens the others.
+    It is the shortest of many runs: what else the machine does lengthens the others.
     Raises HiergenError for a runtime that is not installed or cannot take the network.
     """
-    row = RUNTIMES[runtime]
-    row.package()
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), quiet():
-        network = network_of(plan)
-        for parameter in network.parameters():  # runtimes skip what new blocks multiply by 0
-            if not parameter.any():
-                parameter.normal_(1, 0.1)
-        run = row.start(network.plain(), torch.rand(1, *plan.trunk.input_size), threads, False)
-        _turn(run)
-        end, medians = time.perf_counter() + LEAST, [_turn(run) for _ in range(TURNS)]
-        while time.perf_counter() < end:
-            medians.append(_turn(run))
-    return min(medians)
+    timer = Timer(plan.trunk.input_size, runtime, threads)
+    with torch.random.fork_rng(devices=[]):
+        (ms,) = timer.measure([timer.add(network_of(plan))])
+    return ms
+
+
+class Timer:
+    """Modules beside each other in a runtime, of one image of this size, on the CPU.
+
+    Raises HiergenError for a runtime that is not installed or cannot take a module.
+    """
+
+    def __init__(self, input_size: Sequence[int], runtime: str, threads: int) -> None:
+        self.row, self.threads, self.input_size = RUNTIMES[runtime], threads, tuple(input_size)
+        self.row.package()
+
+    def add(self, module: nn.Module) -> Run:
+        """What runs the module in plain form. None of its weights is only zeros, as runtimes skip what these multiply:
+        they are given others."""
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), quiet():
+            for parameter in module.parameters():
+                if not parameter.any():
+                    parameter.normal_(1, 0.1)
+            plain = plain_form(module, self.input_size)
+            run = self.row.start(plain, torch.rand(1, *self.input_size), self.threads, False)
+            _turn(run)
+            return run
+
+    def measure(self, runs: Sequence[Run]) -> list[float]:
+        """ms of each, its shortest run; they take turns."""
+        with torch.no_grad():
+            end, turns = time.perf_counter() + LEAST * len(runs), 0
+            lowest = [math.inf] * len(runs)
+            while turns < TURNS or time.perf_counter() < end:
+                lowest = [min(before, _turn(run)) for before, run in zip(lowest, runs, strict=True)]
+                turns += 1
+        return lowest
 
 
 def _turn(run: Run) -> float:
-    """The median of a few runs, ms."""
+    """The shortest of a few runs, ms."""
     times = []
     for _ in range(RUNS):
         begin = time.perf_counter()
         run()
         times.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(times)
+    return min(times)

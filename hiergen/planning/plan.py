@@ -16,10 +16,24 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class CopyPlan(_Frozen):
+    """Modules of timm's `backbone` at this input size, and with `end` what it does after them, up to its classifier;
+    what ONE branch's copy costs, and the height and width of the map after it, px."""
+
+    backbone: str
+    modules: tuple[str, ...]
+    end: bool
+    input_size: tuple[int, int, int]
+    params: int
+    macs: int
+    height: int
+    width: int
+
+
 class StagePlan(_Frozen):
     """`depth` blocks; the first takes `stride` and goes from `in_channels` to `out`.
 
-    `kernel`, `act` and `tf` (TensorFlow's padding and eps) are of inverted residuals only.
+    `kernel`, `act` and `tf` (TensorFlow's padding and eps) are of inverted residuals only, `copied` of copies.
     """
 
     block: str
@@ -31,18 +45,20 @@ class StagePlan(_Frozen):
     kernel: int | None = None
     act: Literal["relu", "relu6", "silu"] | None = None
     tf: bool = False
+    copied: CopyPlan | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without options that the block lacks: the hash of a plan stays as it was before they came."""
         fields: dict[str, Any] = dump(self)
-        return {key: value for key, value in fields.items() if key not in ("kernel", "act", "tf") or value}
+        return {key: value for key, value in fields.items() if key not in ("kernel", "act", "tf", "copied") or value}
 
 
 class TrunkPlan(_Frozen):
     """timm's `backbone` cut after `until`: (B, *input_size) → (B, channels, height, width).
 
-    `flat_*`: the whole backbone with a classifier for the same number of classes.
+    `flat_*`: the whole backbone with a classifier for the same number of classes. With `tokens` the map is 1 × the
+    tokens of a vision transformer.
     """
 
     backbone: str
@@ -56,6 +72,13 @@ class TrunkPlan(_Frozen):
     macs: int
     flat_params: int
     flat_macs: int
+    tokens: bool = False
+
+    @model_serializer(mode="wrap")
+    def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without tokens where it hands a map over: the hash of a plan stays as it was before they came."""
+        fields: dict[str, Any] = dump(self)
+        return {key: value for key, value in fields.items() if key != "tokens" or value}
 
 
 class LevelPlan(_Frozen):
@@ -88,6 +111,18 @@ class LevelPlan(_Frozen):
         return self.branches * self.branch_macs
 
 
+class GeneralistPlan(_Frozen):
+    """The branch for all classes. `columns` and `homes` are those of a cutout, see `hiergen.nn.Generalist`."""
+
+    stages: tuple[StagePlan, ...]
+    classes: int
+    groups: int
+    params: int
+    macs: int
+    columns: tuple[int, ...] | None = None
+    homes: tuple[int, ...] | None = None
+
+
 class Plan(_Frozen):
     """One network.
 
@@ -101,6 +136,13 @@ class Plan(_Frozen):
     trunk: TrunkPlan
     levels: tuple[LevelPlan, ...]
     head_parents: tuple[int, ...]
+    generalist: GeneralistPlan | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a generalist that is not there: the hash of a plan stays as it was before they came."""
+        fields: dict[str, Any] = dump(self)
+        return {key: value for key, value in fields.items() if key != "generalist" or value is not None}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -121,10 +163,13 @@ class Plan(_Frozen):
 
     @property
     def params(self) -> int:
-        return self.trunk.params + sum(level.params for level in self.levels) + self.head_params
+        """Of all parts."""
+        own = self.trunk.params + sum(level.params for level in self.levels) + self.head_params
+        return own + (self.generalist.params if self.generalist else 0)
 
     @property
     def macs(self) -> int:
+        """Of the specialists' form: the trunk and all branches of groups and classes."""
         return self.trunk.macs + sum(level.macs for level in self.levels) + self.head_macs
 
     def cutout_cost(self, kept: frozenset[int]) -> tuple[int, int]:

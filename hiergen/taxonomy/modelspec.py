@@ -104,20 +104,39 @@ def whole_numbers(data: Any, *keys: str) -> Any:
     return {**data, **{key: int(data[key]) for key in keys if str(data.get(key, "")).isdecimal()}}
 
 
-Block = Literal["bottleneck", "convnext", "convnextv2", "mbconv"]
+Block = Literal["bottleneck", "convnext", "convnextv2", "mbconv", "conv"]
+OWN = (None, "auto", "copy", "attention")  # values of `block` that name the backbone's own
 _AUTO: dict[str, Any] = {"properties": {"branches": {"const": "auto"}}}
+# a generalist has an aim where there is no budget
+_AIMED: dict[str, Any] = {**is_("generalist", "shallow"), "not": given("budget")}
 
 
 class Stage(Model):
     """Blocks of one shape, one after the other, in every branch of a level; the first takes the stride."""
 
-    model_config = ConfigDict(title="stage", json_schema_extra=only_with(("kernel", "act"), is_("block", "mbconv")))
+    model_config = ConfigDict(
+        title="stage",
+        json_schema_extra={
+            "allOf": [
+                only_with(("kernel",), is_("block", "mbconv")),
+                only_with(("act",), {"required": ["block"], "properties": {"block": {"enum": ["mbconv", "conv"]}}}),
+                {
+                    "if": is_("block", "conv"),
+                    "then": {"properties": {"depth": {"const": 1}, "stride": {"const": 1}}},
+                    "else": given("width"),
+                },
+            ]
+        },
+    )
 
-    block: Block = Field(default="bottleneck", description="What it is made of.")
+    block: Block = Field(
+        default="bottleneck", description="What it is made of; `conv` is one 1×1 convolution, as mobile backbones end."
+    )
     depth: Annotated[PositiveInt, Field(le=100)] = Field(default=1, description="How many blocks.", examples=[3])
-    width: Width = Field(
+    width: Width | None = Field(
+        default=None,
         description="Channels inside: a bottleneck's inner width, a ConvNeXt block's hidden width, an inverted "
-        "residual's expanded width.",
+        "residual's expanded width. A `conv` has none.",
         examples=[64],
     )
     out: Width = Field(description="Output channels.", examples=[256])
@@ -127,8 +146,8 @@ class Stage(Model):
     )
     act: Literal["relu", "relu6", "silu"] | None = Field(
         default=None,
-        description="Activation; `mbconv` only. Default: relu6 on mobilenetv2 and the lite models, relu on mnasnet, "
-        "silu elsewhere.",
+        description="Activation; `mbconv` and `conv` only. Default: relu6 on mobilenetv2 and the lite models, relu on "
+        "mnasnet, silu elsewhere.",
         examples=["relu6"],
     )
 
@@ -139,9 +158,15 @@ class Stage(Model):
 
     @model_validator(mode="after")
     def _own_options(self) -> Stage:
-        for option in ("kernel", "act"):
-            if self.block != "mbconv" and getattr(self, option) is not None:
-                raise ValueError(f"'{option}' goes with 'block: mbconv' only")
+        if self.kernel is not None and self.block != "mbconv":
+            raise ValueError("'kernel' goes with 'block: mbconv' only")
+        if self.act is not None and self.block not in ("mbconv", "conv"):
+            raise ValueError("'act' goes with 'block: mbconv' and 'block: conv' only")
+        if self.block != "conv":
+            if self.width is None:
+                raise ValueError("'width' is missing: the channels inside a block")
+        elif (self.width, self.depth, self.stride) not in ((None, 1, 1), (self.out, 1, 1)):
+            raise ValueError("'block: conv' is one 1×1 convolution: it has 'out' only, and no width, depth or stride")
         return self
 
 
@@ -176,9 +201,13 @@ class TrunkSpec(Model):
     )
     until: str | None = Field(
         default=None,
-        description="The stage after which the trunk ends, as timm calls it. Default: by the number of levels.",
-        examples=["layer2", "stages.2", "blocks.4"],
+        description="The stage after which the trunk ends, as timm calls it, or `auto`: the last one behind which the "
+        "model's `aim` leaves room. Default: by the number of levels.",
+        examples=["layer2", "stages.2", "auto"],
     )
+
+
+Runtime = Literal["torch", "compiled", "onnxruntime", "openvino"]
 
 
 class Budget(Model):
@@ -204,7 +233,7 @@ class Budget(Model):
         description="Milliseconds of one image in plain form, measured on this machine by the first 'hiergen build'.",
         examples=[12],
     )
-    runtime: Literal["torch", "compiled", "onnxruntime", "openvino"] | None = Field(
+    runtime: Runtime | None = Field(
         default=None, description="What `ms` is measured in. Default: onnxruntime.", examples=["openvino"]
     )
     threads: Annotated[PositiveInt, Field(le=1024)] | None = Field(
@@ -229,6 +258,27 @@ class Budget(Model):
             if self.ms is None and getattr(self, option) is not None:
                 raise ValueError(f"'{option}' goes with 'ms' only")
         return self
+
+
+class Aim(Model):
+    """How fast cutouts are to be: ms as parts of the flat network's, of one image in plain form, measured on this
+    machine by the first 'hiergen build'."""
+
+    model_config = ConfigDict(title="aim")
+
+    cutout: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = Field(
+        description="Of a finest group's cutout, in the mean over the groups.", examples=[0.6]
+    )
+    full: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="A bound on the whole network too: on its generalist where it has one, else on all of its "
+        "branches.",
+        examples=[1.1],
+    )
+    runtime: Runtime | None = Field(
+        default=None, description="What is measured in. Default: onnxruntime where it is installed, else torch."
+    )
+    threads: Annotated[PositiveInt, Field(le=1024)] = Field(default=1, description="CPU threads to measure with.")
 
 
 Side = Annotated[PositiveInt, Field(ge=8, le=8192)]
@@ -275,12 +325,25 @@ class ModelSpec(Model):
         title="model",
         json_schema_extra={
             "allOf": [
-                only_with(("budget", "block", "depth"), _AUTO),
+                only_with(("budget", "block", "depth", "aim"), _AUTO),
                 only_with(("kernel",), {"allOf": [_AUTO, is_("block", "mbconv")]}),
+                only_with(
+                    ("depth",),
+                    {
+                        "required": ["block"],
+                        "properties": {"block": {"not": {"enum": ["auto", "copy", "attention", None]}}},
+                    },
+                ),
+                only_with(("aim",), {"properties": {"budget": {"type": "null"}, "block": {"enum": ["auto", None]}}}),
+                {
+                    "if": {"required": ["trunk"], "properties": {"trunk": is_("until", "auto")}},
+                    "then": {"allOf": [_AUTO, {"anyOf": [given("aim"), _AIMED]}]},
+                },
                 {
                     "if": is_("single_branch", True),
                     "then": {
                         "properties": {
+                            "generalist": {"const": "none"},
                             "levels": {"enum": [1, None]},
                             "branches": {"anyOf": [{"const": "auto"}, {"minItems": 1, "maxItems": 1}]},
                         }
@@ -312,13 +375,30 @@ class ModelSpec(Model):
         description="What `branches: auto` may cost. Default: what the flat backbone costs.",
         examples=[{"params": "25M", "macs": "4.2G"}],
     )
-    block: Block | None = Field(
+    aim: Aim | None = Field(
         default=None,
-        description="The block of all stages, with `branches: auto`. Default: bottleneck.",
+        description="In place of a `budget`, with `branches: auto` and `block: auto`. Default: `{cutout: 0.6}` with a "
+        "`generalist`, else none.",
+        examples=[{"cutout": 0.45}],
+    )
+    generalist: Literal["none", "shallow", "whole"] = Field(
+        default="none",
+        description="A branch for all classes beside the others: `shallow`, the first block of each of the backbone's "
+        "stages after the cut; `whole`, all that the flat network has there.",
+        examples=["shallow"],
+    )
+    block: Literal["auto", "copy", "attention", "bottleneck", "convnext", "convnextv2", "mbconv"] | None = Field(
+        default=None,
+        description="The block of all stages, with `branches: auto`. Default: `auto`, the backbone's own: the first "
+        "block of each of its stages after the cut, then the rest as the budget allows. `copy`: copies of them with "
+        "all their channels, as `auto` has where branches have no blocks of their kinds; `attention`: the same of a "
+        "vision transformer.",
         examples=["mbconv"],
     )
     depth: Annotated[PositiveInt, Field(le=100)] | None = Field(
-        default=None, description="Blocks per stage, with `branches: auto`. Default: 3.", examples=[2]
+        default=None,
+        description="Blocks per stage, with `branches: auto` and a `block` of its own. Default: 3.",
+        examples=[2],
     )
     kernel: Literal[3, 5, 7] | None = Field(
         default=None,
@@ -366,8 +446,10 @@ class ModelSpec(Model):
         if self.branches == "auto":
             if self.kernel is not None and self.block != "mbconv":
                 raise ValueError("'kernel' goes with 'block: mbconv' only")
-            return self
-        for option in ("budget", "block", "depth", "kernel"):
+            if self.depth is not None and self.block in OWN:
+                raise ValueError("'depth' goes with a 'block' only: the backbone's own tail has as many as fit")
+            return self._aimed()
+        for option in ("budget", "block", "depth", "kernel", "aim"):
             if getattr(self, option) is not None:
                 raise ValueError(f"'{option}' goes with 'branches: auto' only")
         if not self.branches or not all(self.branches):
@@ -376,9 +458,30 @@ class ModelSpec(Model):
             raise ValueError(f"'levels: {self.levels}' but 'branches' has {len(self.branches)} lists of stages")
         return self
 
+    def _aimed(self) -> ModelSpec:
+        """Raises ValueError for an aim, or an open stage, that goes with nothing else that is said."""
+        if self.aim is not None:
+            if self.budget is not None:
+                raise ValueError("'aim' and 'budget' exclude each other")
+            if self.block not in OWN:
+                raise ValueError("'aim' goes with 'block: auto' or 'block: copy' only")
+        elif self.trunk.until == "auto" and self.find_aim() is None:
+            raise ValueError("'until: auto' goes with an 'aim', such as {cutout: 0.6}")
+        return self
+
+    def find_aim(self) -> Aim | None:
+        """The aim, or the default one of a network with a generalist."""
+        if self.aim is None and self.generalist != "none" and self.budget is None and self.branches == "auto":
+            return Aim(cutout=0.6)
+        return self.aim
+
     @model_validator(mode="after")
     def _single(self) -> ModelSpec:
         listed = len(self.branches) if self.branches != "auto" else 1
         if self.single_branch and (self.levels or listed) != 1:
             raise ValueError("'single_branch' has no groups: expected 1 level")
+        if self.single_branch and self.generalist != "none":
+            raise ValueError("'single_branch' is a branch for all classes: it needs no 'generalist'")
+        if self.trunk.until == "auto" and self.branches != "auto":
+            raise ValueError("'until: auto' goes with 'branches: auto' only")
         return self

@@ -272,6 +272,14 @@ class Nesting:
             ),
         )
 
+    def flat(self) -> Nesting:
+        """The same classes in one level; their groups stay as names for choosing classes."""
+        names = {name for name, _ in self.groups}
+        lost = (group for level in self.levels for group in level.groups)
+        more = {group.name: group.classes for group in lost if group.name not in names}
+        leaves = tuple(range(len(self.classes)))
+        return replace(self, levels=(), leaves=leaves, groups=(*self.groups, *more.items()))
+
     def renamed(self, names: Sequence[Sequence[str]]) -> Nesting:
         """The same groups with these names, by level."""
         pairs = zip(self.levels, names, strict=True)

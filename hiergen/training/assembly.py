@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiergen.console.progress import ProgressBar
 from hiergen.console.terminal import say
 from hiergen.data.augment import eval_transform, train_transform
 from hiergen.data.batches import Feed, ImageFeed, MapFeed
-from hiergen.data.features import FeatureSet, cached_features
+from hiergen.data.features import FeatureSet, cached_features, fingerprint
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
 from hiergen.errors import HiergenError, listed, quoted, unquoted
+from hiergen.models.convert import read_state
 from hiergen.models.load import ModelRef, find_model
 from hiergen.models.weights import flat_backbone, load_trunk
+from hiergen.nn.flat import FlatTail, load_flat
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.channelscores import score_batches
 from hiergen.training.checkpoint import load_checkpoint
+from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.hierarchy import Hierarchy
-from hiergen.training.initial import InitReport, fetched, init_branches
+from hiergen.training.initial import InitReport, estimate_norms, fetched, init_branches, start_heads
 from hiergen.training.loop import Training
 from hiergen.training.losses import make_loss
 from hiergen.training.optim import make_optimizer
@@ -39,8 +44,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_NORM_BATCHES = 50  # that statistics are estimated on
+
+
 class Job:
-    """From a request to a `Training`; `checkpoint` is one to go on from."""
+    """From a request to a `Training`; `checkpoint` is one to go on from. `lenient`: where the weights given are of the
+    trunk alone, branches that nobody asked to start from the backbone start at random."""
 
     def __init__(
         self,
@@ -50,11 +59,13 @@ class Job:
         console: Console | None,
         quiet: bool,
         checkpoint: Path | None = None,
+        lenient: bool = False,
     ) -> None:
         self.request, self.recipe, self.parallel = request, recipe, parallel
         self.console = None if quiet or not parallel.main else console
-        self.checkpoint = checkpoint
+        self.checkpoint, self.lenient = checkpoint, lenient
         self.model: ModelRef = find_model(request.model)
+        self.new_classifier = False  # of a flat network: it has other classes than the weights given
         self.before: dict[str, Any] = {}  # what the checkpoint says of the training
 
     def training(self) -> tuple[Training, Feed, Feed]:
@@ -69,12 +80,20 @@ class Job:
         self.network.to(self.parallel.device)
         feed, validation = self._feeds()
         self._check_images(len(feed))
+        if isinstance(self.network, FlatNetwork) and self.new_classifier and isinstance(feed, MapFeed):
+            self.network.start_classifier(feed.once(self.recipe.batch_size, 0, 1))
+            self.say("the classifier starts by ridge regression on the features of the flat network")
         if self.initial is None and (start := self._scored(feed)):
             self.initial = start
             for line in start.lines():
                 self.say(line)
         facts = {"name": self.model.name, "recipe": self.request.recipe, "fingerprint": self.fingerprint}
-        training = Training(self.network, self.recipe, feed, validation, Path(), parallel=self.parallel, facts=facts)
+        training = Training(
+            *(self.network, self.recipe, feed, validation, Path()),
+            parallel=self.parallel,
+            facts=facts,
+            teacher=self._teacher(feed, validation),
+        )
         if training.batch != self.recipe.batch_size:
             self.say(
                 f"fewer images than batch_size {self.recipe.batch_size}: all of them are one batch", style="yellow"
@@ -100,6 +119,7 @@ class Job:
         if self.checkpoint is not None:
             # all weights, before the trunk's maps are computed: where the trunk's came from may be gone
             network = self.model.cls()
+            network = FlatNetwork(network) if request.flat else network
             saved = load_checkpoint(self.checkpoint, network)
             _restore(network, saved.network, self.checkpoint)
             self.before = saved.state
@@ -110,17 +130,29 @@ class Job:
             self.say("fetching the backbone's weights")
         with _offline():
             network = self.model.cls(pretrained=fetching)
+        if request.flat:
+            network = self._flat(network, fetching)
         if start is not None:
             load_weights(network, start)
         if request.trunk_weights is not None:
             load_trunk(network, request.trunk_weights)
         if frozen and not (start or request.trunk_weights or fetching):
             self.say(
-                "the trunk is frozen at random weights: --trunk-weights FILE (trunk_weights=FILE) or the setting "
-                "trunk.pretrained=true gives it trained ones",
+                "the trunk is frozen at random weights: --pretrained (pretrained=True) gives it timm's, "
+                "--pretrained FILE (pretrained=FILE) a file's",
                 style="yellow",
             )
         return network
+
+    def _flat(self, network: HierarchicalNetwork, fetching: bool) -> FlatNetwork:
+        """The flat network with the weights that are asked for."""
+        file, flat = self.request.trunk_weights, FlatNetwork(network, pretrained=fetching)
+        self.new_classifier = self.request.weights is None
+        if file is not None:
+            self.new_classifier &= not flat.load_tail(file)
+        elif file is None and not fetching and self.recipe.trunk.mode == "frozen":
+            self.say("the flat network's tail starts at random", style="yellow")
+        return flat
 
     def _images(self) -> tuple[ImageSet, ImageSet, str]:
         request, network = self.request, self.network
@@ -162,22 +194,71 @@ class Job:
         """Branches from the backbone, in a network that has no weights of its own yet."""
         request = self.request
         started = self.checkpoint or request.weights or self.model.weights
-        if self.recipe.branches != "backbone" or started:
+        if self.recipe.branches != "backbone" or started or request.flat:
             return None
-        model = flat_backbone(self.network, request.trunk_weights) if request.trunk_weights else None
+        model = None
+        if request.trunk_weights and (model := self._flat_backbone(request.trunk_weights)) is None:
+            return None
         with _offline():
             return init_branches(self.network, "backbone", pretrained_model=model, seed=self.recipe.seed)
+
+    def _flat_backbone(self, file: str) -> nn.Module | None:
+        """The backbone with a file's weights; None, and branches start at random, where it has the trunk alone and
+        nobody asked for more."""
+        try:
+            return flat_backbone(self.network, file)
+        except HiergenError:
+            if not self.lenient:
+                raise
+            self.recipe = self.recipe.model_copy(update={"branches": "random"})
+            self.say(f"{unquoted(file)} has the trunk alone: branches start at random")
+            return None
 
     def _scored(self, feed: Feed) -> InitReport | None:
         """The same, by the channels that matter most on the training images' maps; alike in every process."""
         request, network, device = self.request, self.network, self.parallel.device
-        if self.recipe.branches != "scored" or self.checkpoint or request.weights or self.model.weights:
+        started = self.checkpoint or request.weights or self.model.weights
+        if self.recipe.branches != "scored" or started or request.flat:
             return None
         with _offline():
-            weights = request.trunk_weights
-            model = (flat_backbone(network, weights) if weights else fetched(network)).to(device)
-        scores = score_batches(network, model, feed.once(self.recipe.batch_size, 0, 1))
-        return init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
+            model = self._flat_backbone(request.trunk_weights) if request.trunk_weights else fetched(network)
+        if model is None:
+            return None
+        model.to(device)
+        size = self.recipe.batch_size
+        scores = score_batches(network, model, feed.once(size, 0, 1))
+        report = init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
+        if isinstance(feed, MapFeed):
+            estimate_norms(network, feed.mixed(size, _NORM_BATCHES))
+        if not report.rows:
+            start_heads(network, lambda: feed.once(size, 0, 1))
+            self.say("classes start by ridge regression on their branches' features")
+        return report
+
+    def _teacher(self, feed: Feed, validation: Feed) -> nn.Module | None:
+        """The teacher, on the training device; where the trunk's maps are kept, its logits of them, which the feeds
+        have from now on, and no teacher. Raises HiergenError for one of other classes, or another frozen trunk."""
+        file, network, device = self.request.teacher, self.network, self.parallel.device
+        if file is None:
+            return None
+        tail = FlatTail(network.trunk.backbone, network.trunk.until, network.num_classes, input_size=network.input_size)
+        trunk = copy.deepcopy(network.trunk)
+        load_flat(trunk, tail, read_state(file), unquoted(file))
+        if not isinstance(feed, MapFeed) or not isinstance(validation, MapFeed):
+            return nn.Sequential(trunk, tail).requires_grad_(False).eval().to(device)
+        if fingerprint(trunk) != fingerprint(network.trunk):
+            raise HiergenError(
+                "the teacher's trunk is not the network's, which is frozen",
+                place=unquoted(file),
+                hint=f"--pretrained {shlex.quote(file)} gives the network the teacher's",
+            )
+        tail.requires_grad_(False).eval().to(device)
+        with ProgressBar(self.console, "the teacher's logits") as report:
+            feed.taught = feed.answers(tail, self.recipe.batch_size, report, device)
+        validation.taught = validation.answers(tail, self.recipe.batch_size, lambda *_: None, device)
+        right = (validation.taught[0].argmax(1) == validation.targets).float().mean()
+        self.say(f"teacher: {unquoted(file)}, right on {right:.1%} of the validation images")
+        return None
 
     def _feeds(self) -> tuple[Feed, Feed]:
         recipe, request, network = self.recipe, self.request, self.network
@@ -257,7 +338,7 @@ def _offline() -> Iterator[None]:
         yield
     except HiergenError as error:
         if "could not be fetched" in error.problem:
-            error.hint = "without a network, --trunk-weights FILE (trunk_weights=FILE) takes them from a file"
+            error.hint = "without a network, --pretrained FILE (pretrained=FILE) takes them from a file"
         raise
     finally:
         log.setLevel(level)

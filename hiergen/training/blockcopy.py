@@ -23,33 +23,16 @@ from torch import Tensor, nn
 from hiergen.nn.bottleneck import Bottleneck
 from hiergen.nn.convnext import ConvNeXtBlock, ConvNeXtStage
 from hiergen.nn.mbconv import InvertedResidual
+from hiergen.nn.pointwise import PointwiseConv
 from hiergen.nn.siblings import Siblings
-
-
-@dataclass(frozen=True)
-class BackboneBlock:
-    """A backbone's block: what leads into it (`entry`: norm and convolution, ConvNeXt only), its channels, stride."""
-
-    name: str
-    block: Any
-    entry: Any | None
-    reads: int
-    width: int
-    gives: int
-    stride: int
-    grn: bool = False
-
-    @property
-    def projects(self) -> bool:
-        """Whether its answer's channels are others than those that it reads."""
-        return _projects(self.block, self.entry)
+from hiergen.nn.tail import ACTS, BackboneBlock, projects
 
 
 @dataclass(frozen=True)
 class Target:
     """A branch's block, with the same fields."""
 
-    block: Any  # a Bottleneck, ConvNeXtBlock or InvertedResidual
+    block: Any  # of ours
     entry: Any | None  # a Downsample, ConvNeXt only
     reads: int
     width: int
@@ -58,7 +41,7 @@ class Target:
 
     @property
     def projects(self) -> bool:
-        return _projects(self.block, self.entry)
+        return projects(self.block, self.entry)
 
 
 @dataclass(frozen=True)
@@ -79,12 +62,6 @@ class ChannelScore:
     first: Tensor | None = None
     second: Tensor | None = None
     gives: Tensor | None = None
-
-
-def _projects(block: Any, entry: Any | None) -> bool:
-    if hasattr(block, "has_skip"):
-        return not block.has_skip
-    return entry is not None or getattr(block, "downsample", None) is not None
 
 
 def kernel(conv: Any, weight: Tensor, branch: int, out: Tensor, into: Tensor) -> None:
@@ -118,60 +95,24 @@ _OURS = {
     timm.models.resnet.Bottleneck: Bottleneck,
     timm.models.convnext.ConvNeXtBlock: ConvNeXtBlock,
     TimmInvertedResidual: InvertedResidual,
+    nn.Sequential: PointwiseConv,
 }
-
-
-def sources(name: str, stage: nn.Module) -> Iterator[BackboneBlock]:
-    """The blocks of a backbone's stage. Raises TypeError, with a sentence, where it has others than we know."""
-    if isinstance(stage, timm.models.convnext.ConvNeXtStage):
-        yield from _convnext_sources(name, stage)
-        return
-    if any(type(block) is TimmInvertedResidual for block in stage.children()):
-        yield from mbconv_sources(name, stage)
-        return
-    for number, block in enumerate(stage.children() if isinstance(stage, nn.Sequential) else [stage]):
-        if type(block) is not timm.models.resnet.Bottleneck:
-            raise TypeError(f"{name} of the backbone is made of {type(block).__name__}, of which branches have none")
-        parts: Any = block
-        if parts.se is not None or parts.conv2.groups > 1 or not isinstance(parts.aa, nn.Identity | None):
-            raise TypeError(f"{name} of the backbone has other bottlenecks (grouped, with attention or blurred)")
-        down = parts.downsample
-        if not isinstance(parts.bn1, nn.BatchNorm2d) or not isinstance(parts.act1, nn.ReLU):
-            raise TypeError(f"{name} of the backbone has other norms or activations than batch norm and ReLU")
-        if down is not None and not (len(down) == 2 and down[0].kernel_size == (1, 1)):
-            raise TypeError(f"{name} of the backbone has other projections than a 1×1 convolution and a norm")
-        inner, out = parts.conv2.out_channels, parts.conv3.out_channels
-        if parts.conv1.out_channels != inner:
-            raise TypeError(f"{name} of the backbone has bottlenecks of two widths")
-        yield BackboneBlock(f"{name}.{number}", parts, None, parts.conv1.in_channels, inner, out, parts.stride)
-
-
-def _convnext_sources(name: str, stage: Any) -> Iterator[BackboneBlock]:
-    entry = None if isinstance(stage.downsample, nn.Identity) else stage.downsample
-    for number, block in enumerate(stage.blocks):
-        channels, width = block.conv_dw.in_channels, block.mlp.fc1.weight.shape[0]
-        plain = block.conv_dw.kernel_size == (7, 7) and block.conv_dw.bias is not None
-        if not plain or not isinstance(block.norm, nn.LayerNorm) or type(block.mlp.act).__name__ != "GELU":
-            raise TypeError(f"{name} of the backbone has other ConvNeXt blocks (kernel, norm, activation)")
-        if entry is not None and entry[1].kernel_size[0] not in (1, entry[1].stride[0]):
-            raise TypeError(f"{name} of the backbone shrinks the map by overlapping patches")
-        reads = channels if entry is None else entry[1].in_channels
-        stride = 1 if entry is None else entry[1].stride[0]
-        grn = getattr(block.mlp, "grn", None) is not None
-        yield BackboneBlock(f"{name}.{number}", block, entry, reads, width, channels, stride, grn)
-        entry = None
 
 
 def targets(level: Siblings) -> Iterator[Target]:
     """The blocks of a level, in order."""
     for recipe, stage in zip(level.recipes, level.stages, strict=True):
-        made: Any = recipe
-        first = True
-        for block in stage.blocks if isinstance(stage, ConvNeXtStage) else stage.children():
-            entry = stage.downsample if isinstance(stage, ConvNeXtStage) and first else None
-            reads, stride = (made.in_channels, made.stride) if first else (made.out, 1)
-            yield Target(block, entry, reads, made.width, made.out, stride)
-            first = False
+        yield from stage_targets(recipe, stage)
+
+
+def stage_targets(recipe: Any, stage: Any) -> Iterator[Target]:
+    """The blocks of a stage, in order."""
+    first = True
+    for block in stage.blocks if isinstance(stage, ConvNeXtStage) else stage.children():
+        entry = stage.downsample if isinstance(stage, ConvNeXtStage) and first else None
+        reads, stride = (recipe.in_channels, recipe.stride) if first else (recipe.out, 1)
+        yield Target(block, entry, reads, recipe.width, recipe.out, stride)
+        first = False
 
 
 def mismatch(source: BackboneBlock, target: Target) -> str | None:
@@ -186,6 +127,8 @@ def mismatch(source: BackboneBlock, target: Target) -> str | None:
             return f"it has stride {target.stride}, {source.name} has {source.stride}"
     if isinstance(target.block, InvertedResidual) and (why := mbconv_mismatch(source, target)):
         return why
+    if isinstance(target.block, PointwiseConv) and target.block.act != (act := ACTS[type(source.block[1].act)]):
+        return f"its activation is {target.block.act}, {source.name}'s is {act}"
     for what, wanted, theirs in (("inner", target.width, source.width), ("outer", target.gives, source.gives)):
         if wanted > theirs:
             return f"it has {wanted} {what} channels, {source.name} has {theirs}"
@@ -250,44 +193,13 @@ def _copy_convnext(source: BackboneBlock, target: Target, branch: int, channels:
         mine.gamma[branch].copy_(theirs.gamma[gives])
 
 
-_ACTS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6", nn.SiLU: "silu"}
-
-
-def mbconv_sources(name: str, stage: nn.Module) -> Iterator[BackboneBlock]:
-    """The inverted residuals of a backbone's stage. Raises TypeError where it has others than branches can have."""
-    for number, block in enumerate(stage.children()):
-        if type(block) is not TimmInvertedResidual:
-            raise TypeError(f"{name} of the backbone is made of {type(block).__name__}, of which branches have none")
-        parts: Any = block
-        depthwise = parts.conv_dw
-        if not isinstance(parts.se, nn.Identity):
-            raise TypeError(f"{name} of the backbone has squeeze-and-excitation, of which branches have none")
-        if parts.conv_s2d is not None or not isinstance(parts.aa, nn.Identity) or depthwise.dilation != (1, 1):
-            raise TypeError(f"{name} of the backbone has other inverted residuals (space to depth, blurred or dilated)")
-        inner = depthwise.out_channels
-        plain = all(type(conv) is nn.Conv2d for conv in (parts.conv_pw, parts.conv_pwl))  # no mixture of kernels
-        if not plain or depthwise.groups != inner or parts.conv_pw.kernel_size != (1, 1):
-            raise TypeError(f"{name} of the backbone has other inverted residuals (grouped, or of other kernels)")
-        if type(parts.bn1.act) not in _ACTS or not isinstance(parts.bn1, nn.BatchNorm2d):
-            raise TypeError(f"{name} of the backbone has other norms or activations than branches can have")
-        yield BackboneBlock(
-            f"{name}.{number}",
-            parts,
-            None,
-            parts.conv_pw.in_channels,
-            inner,
-            parts.conv_pwl.out_channels,
-            depthwise.stride[0],
-        )
-
-
 def mbconv_mismatch(source: BackboneBlock, target: Target) -> str | None:
     """Why a branch's inverted residual cannot start as channels of this one; widths are checked elsewhere."""
     ours, theirs = target.block, source.block
     size, other = ours.conv_dw.weight.shape[2], theirs.conv_dw.kernel_size[0]
     if size != other:
         return f"its kernel is {size} px, {source.name}'s is {other}"
-    act = _ACTS[type(theirs.bn1.act)]
+    act = ACTS[type(theirs.bn1.act)]
     if ours.act != act:
         return f"its activation is {ours.act}, {source.name}'s is {act}"
     as_tf = isinstance(theirs.conv_dw, Conv2dSame)
@@ -309,4 +221,15 @@ def _copy_mbconv(source: BackboneBlock, target: Target, branch: int, channels: C
     batch_norm(ours.bn3, theirs.bn3, branch, channels.gives)
 
 
-_COPIES = {Bottleneck: _copy_bottleneck, ConvNeXtBlock: _copy_convnext, InvertedResidual: _copy_mbconv}
+def _copy_pointwise(source: BackboneBlock, target: Target, branch: int, channels: Channels) -> None:
+    conv, norm = source.block
+    kernel(target.block.conv, conv.weight, branch, channels.gives, channels.reads)
+    batch_norm(target.block.bn, norm, branch, channels.gives)
+
+
+_COPIES = {
+    Bottleneck: _copy_bottleneck,
+    ConvNeXtBlock: _copy_convnext,
+    InvertedResidual: _copy_mbconv,
+    PointwiseConv: _copy_pointwise,
+}

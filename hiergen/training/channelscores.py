@@ -8,6 +8,10 @@ means m_S and m_R, a channel's score is a variance ratio as in an analysis of va
 
 The first term tells the branch's classes apart from each other, the second (the variance between two groups of equal
 weight) from all the others. A branch of one class has the second only, a branch of all classes the first.
+
+Where the backbone was trained on these classes, its classifier says more: a channel matters as much as the loss would
+change without it, to first order |activation · gradient|, summed over the map and averaged over a branch's images,
+every class counting the same (Molchanov et al., arXiv 1611.06440).
 """
 
 from __future__ import annotations
@@ -17,12 +21,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
+from hiergen.nn.flat import FlatTail
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.training.blockcopy import BackboneBlock, ChannelScore
-from hiergen.training.initial import blocks_of, stages_after
+from hiergen.nn.tail import CONV_HEAD, BackboneBlock, blocks_of, stages_after
+from hiergen.training.blockcopy import ChannelScore
 
 _FIELDS = ("first", "second", "gives")
 
@@ -43,7 +49,7 @@ class ClassStatistics:
         self._sums.index_add_(0, targets, both)
         self._count += torch.bincount(targets, minlength=len(self._count))
 
-    def separation(self, classes: Tensor) -> Tensor:
+    def score(self, classes: Tensor) -> Tensor:
         """The score `(C,)` of each channel for the classes with these indices; see the module."""
         assert self._sums is not None
         mean, square = (self._sums / self._count[:, None]).chunk(2, 1)
@@ -58,6 +64,16 @@ class ClassStatistics:
         return torch.where(between > 0, between / within.clamp(min=1e-12), 0.0).float()
 
 
+class ClassMeans(ClassStatistics):
+    """The mean of each class and channel: of what the loss would lose."""
+
+    def score(self, classes: Tensor) -> Tensor:
+        """The mean `(C,)` over the classes with these indices."""
+        assert self._sums is not None
+        mean, _ = (self._sums / self._count[:, None]).chunk(2, 1)
+        return mean[classes].mean(0).float()
+
+
 class ChannelScores:
     """The scores of every block's channels for every branch: an `Importance` for `init_branches`."""
 
@@ -65,31 +81,30 @@ class ChannelScores:
         self._members, self._seen = members, seen
 
     def __call__(self, level: int, branch: int, block: str) -> ChannelScore | None:
-        """Level 1 …, the branch's index, and a name like "blocks.5.0"; None for a block that was not seen."""
+        """Level 1 … (0: the generalist), the branch's index, and a name like "blocks.5.0"; None for one not seen."""
         if block not in self._seen:
             return None
-        members = self._members[level - 1][branch]
-        return ChannelScore(**{field: stats.separation(members) for field, stats in self._seen[block].items()})
+        members = self._members[level - 1][branch] if level else torch.cat(self._members[0])
+        return ChannelScore(**{field: stats.score(members) for field, stats in self._seen[block].items()})
 
 
-@torch.no_grad()
 def score_batches(
     network: HierarchicalNetwork, backbone_model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> ChannelScores:
     """Scores from the trunk's maps `(B, C, H, W)` of images of all classes and their indices `(B,)`, batch by batch.
 
-    `backbone_model` is timm's flat model with weights; it runs in eval mode, on its own device, after the cut only.
+    `backbone_model` is timm's flat model with weights; it runs in eval mode, on its own device, after the cut only. A
+    `FlatTail` with the network's classes gives scores by gradient, any other by separation.
     Raises HiergenError for a model that is not the trunk's backbone, maps that are not the trunk's, and a class without
     a map.
     """
     backbone, expected = network.trunk.backbone, network.trunk.out_channels
     names = stages_after(backbone, network.trunk.until)
     sources, _ = blocks_of(backbone_model, names, backbone)
-    parents = {source.name.rpartition(".")[0] for source in sources}
-    stages = [backbone_model.get_submodule(name) for name in names if name in parents]
     device = next(backbone_model.parameters()).device
     counts = torch.zeros(network.num_classes, dtype=torch.long)
-    with _recorded(sources, network.num_classes) as recorder:
+    by_gradient = isinstance(backbone_model, FlatTail) and backbone_model.classes == network.num_classes
+    with _recorded(sources, backbone_model, network.num_classes, by_gradient) as recorder:
         for maps, targets in batches:
             if maps.ndim != 4 or maps.shape[1] != expected:
                 raise HiergenError(
@@ -102,12 +117,24 @@ def score_batches(
                 raise HiergenError("a target is no class", expected=f"0..{len(counts) - 1}")
             counts += torch.bincount(recorder.targets, minlength=len(counts))
             x = maps.to(device).float()
-            for stage in stages:
-                x = stage(x)
+            if by_gradient:
+                with torch.enable_grad():
+                    loss = F.cross_entropy(backbone_model(x.requires_grad_()), targets.to(device), reduction="sum")
+                    loss.backward()  # type: ignore[no-untyped-call]
+            else:
+                _through(sources, backbone_model, x)
     if not counts.all():
         missing = network.classes[int(counts.argmin())]
         raise HiergenError(f"channels cannot be scored: no map is of class {quoted(missing)}")
     return ChannelScores(_members(network), recorder.seen)
+
+
+@torch.no_grad()
+def _through(sources: list[BackboneBlock], model: nn.Module, x: Tensor) -> None:
+    """The maps through the stages of these blocks."""
+    for name in dict.fromkeys(source.stage for source in sources):
+        stage = model.get_submodule(name) if name != CONV_HEAD else sources[-1].block
+        x = stage(x)
 
 
 def _members(network: HierarchicalNetwork) -> list[list[Tensor]]:
@@ -121,25 +148,31 @@ def _members(network: HierarchicalNetwork) -> list[list[Tensor]]:
 
 
 class _Recorder:
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
+    def __init__(self, classes: int, by_gradient: bool) -> None:
+        self.classes, self.by_gradient = classes, by_gradient
         self.targets = torch.empty(0, dtype=torch.long)
         self.seen: dict[str, dict[str, ClassStatistics]] = {}
 
     def add(self, block: str, field: str, y: Tensor, last: bool) -> None:
-        stats = self.seen.setdefault(block, {}).setdefault(field, ClassStatistics(self.classes))
-        stats.add(y.mean((1, 2) if last else (2, 3)), self.targets)
+        dims = (1, 2) if last else (2, 3)
+        if not self.by_gradient:
+            self._add(block, field, ClassStatistics, y.mean(dims))
+            return
+        y.register_hook(lambda gradient: self._add(block, field, ClassMeans, (y.detach() * gradient).abs().sum(dims)))  # type: ignore[no-untyped-call]
+
+    def _add(self, block: str, field: str, kind: type[ClassStatistics], values: Tensor) -> None:
+        self.seen.setdefault(block, {}).setdefault(field, kind(self.classes)).add(values, self.targets)
 
 
 @contextmanager
-def _recorded(blocks: list[BackboneBlock], classes: int) -> Iterator[_Recorder]:
-    """Hooks where a block's inner channels are read and where it answers; the model in eval mode meanwhile."""
-    recorder, handles = _Recorder(classes), []
-    modes = {module: module.training for source in blocks for module in source.block.modules()}
-    modes |= {module: module.training for source in blocks if source.entry for module in source.entry.modules()}
+def _recorded(blocks: list[BackboneBlock], model: nn.Module, classes: int, by_gradient: bool) -> Iterator[_Recorder]:
+    """Hooks where a block's inner channels are read and where it answers; the model in eval mode meanwhile, its weights
+    without gradients."""
+    recorder, handles = _Recorder(classes, by_gradient), []
+    modes = {module: module.training for module in model.modules()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        for module in modes:
-            module.training = False
+        model.eval().requires_grad_(False)
         for source in blocks:
             for field, layer in zip(_FIELDS, _readers(source.block), strict=False):
 
@@ -151,17 +184,22 @@ def _recorded(blocks: list[BackboneBlock], classes: int) -> Iterator[_Recorder]:
             def after(_layer: Any, _given: Any, y: Tensor, name: str = source.name) -> None:
                 recorder.add(name, "gives", y, False)
 
-            handles.append(source.block.register_forward_hook(after))
+            answers = source.block[-1] if isinstance(source.block, nn.Sequential) else source.block
+            handles.append(answers.register_forward_hook(after))
         yield recorder
     finally:
         for handle in handles:
             handle.remove()
         for module, training in modes.items():
             module.training = training
+        for parameter in trained:
+            parameter.requires_grad_()
 
 
 def _readers(block: Any) -> list[nn.Module]:
-    """The layers that read the block's inner channels: of bottlenecks two, else one."""
+    """The layers that read the block's inner channels: of bottlenecks two, of a 1×1 convolution none, else one."""
+    if isinstance(block, nn.Sequential):
+        return []
     for names in (("conv2", "conv3"), ("conv_pwl",)):
         if hasattr(block, names[-1]):
             return [getattr(block, name) for name in names]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from hiergen.data.samples import seed_of
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, PlanError, quoted
+from hiergen.models.weights import has_copies
+from hiergen.nn.flat import FlatTail
+from hiergen.nn.heads import ClassHeads
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.replicas import ReplicaStage
+from hiergen.nn.routing import descend
 from hiergen.nn.siblings import Siblings
-from hiergen.nn.trunk import stages, trunk_model
-from hiergen.training.blockcopy import BackboneBlock, Channels, ChannelScore, Target, copy, mismatch, sources, targets
+from hiergen.nn.tail import BackboneBlock, blocks_of, conv_head, stages_after
+from hiergen.nn.template import timm_template
+from hiergen.nn.trunk import make_model, stages, trunk_model
+from hiergen.training.blockcopy import Channels, ChannelScore, Target, copy, gain, mismatch, stage_targets
+from hiergen.training.ridge import ridge_rows
 
 # scores of a block's channels for one branch, by level (1 …), branch and the block's name; None: no opinion
 Importance: TypeAlias = Callable[[int, int, str], ChannelScore | None]
@@ -30,12 +39,15 @@ class LevelStart:
     taken: tuple[str, ...] = ()
     why_not: str | None = None
     scored: bool = False
+    copied: bool = False
 
     def __str__(self) -> str:
+        start = "1 branch starts" if self.branches == 1 else f"{self.branches} branches start"
         if not self.taken:
-            return f"{self.branches} branches start at random: {self.why_not}"
+            return f"{start} at random: {self.why_not}"
         chosen = "those channels that matter most to them" if self.scored else "channels"
-        text = f"{self.branches} branches start as {chosen} of {', '.join(self.taken)}"
+        chosen = "copies" if self.copied else chosen
+        text = f"{start} as {chosen} of {', '.join(self.taken)}"
         if self.why_not is None:
             return text
         return f"{text}; the last {self.blocks - len(self.taken)} of {self.blocks} blocks at random: {self.why_not}"
@@ -43,13 +55,17 @@ class LevelStart:
 
 @dataclass(frozen=True)
 class InitReport:
-    """What was done, level by level."""
+    """What was done, level by level; with a `generalist`, and whether the classes' rows are those of a classifier."""
 
     levels: tuple[LevelStart, ...]
+    generalist: LevelStart | None = None
+    rows: bool = False
 
     def lines(self) -> list[str]:
         """One sentence for each level."""
-        return [f"level {number}: {level}" for number, level in enumerate(self.levels, 1)]
+        lines = [f"level {number}: {level}" for number, level in enumerate(self.levels, 1)]
+        lines += [f"generalist: {self.generalist}"] if self.generalist else []
+        return [*lines, "classes start as rows of the classifier"] if self.rows else lines
 
 
 def init_branches(
@@ -67,24 +83,46 @@ def init_branches(
     what one block gives being what the next one reads) with kernels, norms and statistics. Kernels are rescaled where
     they read fewer channels. A block that does not fit ends it: that one and all later ones stay random. A branch as
     wide as the backbone's own stages computes what they do. `importance` has a branch take the channels of the highest
-    score instead of a random choice (see `hiergen.training.channelscores`).
-    `pretrained_model` is timm's flat model with weights; None fetches the weights that timm has for the backbone.
+    score instead of a random choice (see `hiergen.training.channelscores`). Copies of the backbone's blocks start as
+    these, each as the one that it is a copy of. A generalist starts likewise. A classifier of as many classes as the
+    network's gives these their rows, if the branches are the backbone's to its end.
+    `pretrained_model` is timm's flat model with weights, or what of it follows the cut (`hiergen.nn.flat.FlatTail`);
+    None fetches the weights that timm has for the backbone.
     Raises HiergenError for a model that is not the trunk's backbone, or weights that cannot be fetched.
     """
     if how not in ("random", "backbone"):
         raise ValueError(f"init_branches: expected 'random' or 'backbone', got {how!r}")
     _draw(network, seed)
+    generalist: Any = network._modules.get("generalist")
     if how == "random":
-        counts = [(level.branches, len(level.blocks)) for level in network.levels]
-        return InitReport(tuple(LevelStart(n, blocks, (), "as asked") for n, blocks in counts))
+        levels = tuple(LevelStart(level.branches, len(level.blocks), (), "as asked") for level in network.levels)
+        tail = None if generalist is None else LevelStart(1, len(generalist.tail.blocks), (), "as asked")
+        return InitReport(levels, tail)
     backbone, until = network.trunk.backbone, network.trunk.until
     after = stages_after(backbone, until)
     if pretrained_model is None and after:
         pretrained_model = fetched(network)
     blocks, why = blocks_of(pretrained_model, after, backbone)
     why = why or f"the backbone has no more blocks after {until}"
-    walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance)
-    return InitReport(tuple(walk.level(number, level) for number, level in enumerate(network.levels)))
+    walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance, pretrained_model)
+    levels = tuple(walk.level(number, level) for number, level in enumerate(network.levels))
+    classifier = _classifier(pretrained_model, network)
+    rows = walk.hand_rows(classifier, network.head)
+    if generalist is None:
+        return InitReport(levels, rows=rows)
+    walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance, pretrained_model)
+    tail = walk.level(GENERALIST, generalist.tail)
+    walk.hand_rows(classifier, generalist.head)
+    return InitReport(levels, tail, rows)
+
+
+GENERALIST = -1  # its level less one, where scores are asked for: all classes are its own
+
+
+def _classifier(model: nn.Module | None, network: HierarchicalNetwork) -> nn.Linear | None:
+    """The model's last layer, if it has as many classes as the network."""
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear)] if model is not None else []
+    return layers[-1] if layers and layers[-1].out_features == network.num_classes else None
 
 
 def _draw(network: HierarchicalNetwork, seed: int) -> None:
@@ -92,7 +130,8 @@ def _draw(network: HierarchicalNetwork, seed: int) -> None:
     devices = {p.device.index or 0 for p in network.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(sorted(devices)):
         torch.manual_seed(seed)
-        for part in (*network.levels, network.head):
+        generalist = network._modules.get("generalist")
+        for part in (*network.levels, network.head, *([generalist] if generalist is not None else ())):
             for module in part.modules():
                 reset: Any = getattr(module, "reset_parameters", None)
                 if reset is not None:
@@ -101,50 +140,77 @@ def _draw(network: HierarchicalNetwork, seed: int) -> None:
 
 def fetched(network: HierarchicalNetwork) -> nn.Module:
     """The trunk's backbone with all its stages and the weights that timm has. HiergenError where they cannot be had."""
-    backbone = network.trunk.backbone
-    return trunk_model(backbone, stages(backbone)[-1].name, pretrained=True, input_size=network.input_size)[0]
+    backbone, until, size = network.trunk.backbone, network.trunk.until, network.input_size
+    classes = network.trunk.pretrained_cfg["num_classes"]
+    if not network.trunk.tokens:
+        with suppress(PlanError):
+            return FlatTail(backbone, until, classes, pretrained=True, input_size=size)
+    if has_copies(network):
+        return make_model(backbone, size, pretrained=True, num_classes=classes)
+    return trunk_model(backbone, stages(backbone)[-1].name, pretrained=True, input_size=size)[0]
 
 
-def stages_after(backbone: str, until: str) -> list[str]:
-    """Modules of the backbone after a stage, in order. timm lists stages where the resolution changes: of mobile
-    networks blocks.4 and blocks.6, say; what is between belongs to the next one."""
-    after = [stage.name for stage in stages(backbone)]
-    at = after.index(until)
-    names: list[str] = []
-    for before, name in pairwise(after[at:]):
-        (parent, _, last), (other, _, first) = name.rpartition("."), before.rpartition(".")
-        numbered = parent == other and last.isdecimal() and first.isdecimal()
-        names += [f"{parent}.{i}" for i in range(int(first) + 1, int(last))] if numbered else []
-        names.append(name)
-    return names
+class _OnMaps(nn.Module):
+    """All branches of a network, on its trunk's maps."""
+
+    def __init__(self, network: HierarchicalNetwork) -> None:
+        super().__init__()
+        self.levels, self.generalist = nn.ModuleList(network.levels), network._modules.get("generalist")
+
+    def forward(self, x: Tensor) -> None:
+        if self.generalist is not None:
+            self.generalist(x)
+        for level in self.levels:
+            x = level(x)
 
 
-def blocks_of(model: nn.Module | None, names: list[str], backbone: str) -> tuple[list[BackboneBlock], str | None]:
-    """The blocks of these stages, and why they end where they do, if not with the backbone."""
-    blocks: list[BackboneBlock] = []
-    for name in names:
-        assert model is not None
-        try:
-            stage = model.get_submodule(name)
-        except AttributeError:
-            raise HiergenError(
-                f"the model given is not the backbone {quoted(backbone)}", expected=f"a stage {quoted(name)}"
-            ) from None
-        try:
-            blocks += sources(name, stage)
-        except TypeError as error:
-            return blocks, str(error)
-    return blocks, None
+def estimate_norms(network: HierarchicalNetwork, batches: Iterable[tuple[Tensor, ...]]) -> None:
+    """Set the running statistics of all branches to those of these batches of the trunk's maps, as torch's `update_bn`
+    does after weights were averaged."""
+    branches, device = _OnMaps(network), network.head.weight.device
+    mode = network.training
+    update_bn((maps.float() for maps, *_ in batches), branches, device)
+    network.train(mode)
+
+
+def start_heads(network: HierarchicalNetwork, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> None:
+    """Give all classes rows by ridge regression on their branches' features, of batches of the trunk's maps and their
+    targets; the generalist's too."""
+    mode, weight = network.training, network.head.weight
+    network.eval()
+    generalist: Any = network._modules.get("generalist")
+    heads: list[tuple[Any, Callable[[Tensor], Tensor]]] = [(network.head, lambda x: _features(network, x))]
+    if generalist is not None:
+        heads.append((generalist.head, lambda x: generalist.tail(x, pool=True)[:, 0]))
+    for head, features in heads:
+        placed = ((x.to(weight), y) for x, y in batches())
+        rows, biases = ridge_rows(features, placed, network.num_classes)
+        with torch.no_grad():
+            head.weight.copy_(rows)
+            head.bias.copy_(biases)
+    network.train(mode)
+
+
+def _features(network: HierarchicalNetwork, maps: Tensor) -> Tensor:
+    """What each class reads, `(B, classes, C)`."""
+    pooled = descend(network, maps)
+    return pooled if network.head.gather is None else network.head.gather(pooled)
 
 
 class _Walk:
     """Hands the backbone's blocks out. `ids` are the channels that each branch of the last level gives."""
 
     def __init__(
-        self, blocks: list[BackboneBlock], end: str, trunk_channels: int, seed: int, importance: Importance | None
+        self,
+        blocks: list[BackboneBlock],
+        end: str,
+        trunk_channels: int,
+        seed: int,
+        importance: Importance | None,
+        model: nn.Module | None,
     ) -> None:
-        self.blocks, self.end, self.seed, self.importance = blocks, end, seed, importance
-        self.next = 0
+        self.blocks, self.end, self.seed, self.importance, self.model = blocks, end, seed, importance, model
+        self.next, self.closed = 0, True
         self.space = trunk_channels  # how many channels the indices are of
         self.ids: list[Tensor] = [torch.arange(trunk_channels)]
         self.stopped: str | None = None
@@ -154,32 +220,84 @@ class _Walk:
         taken: list[str] = []
         generators = [torch.Generator().manual_seed(seed_of(self.seed, number, i)) for i in range(level.branches)]
         ids = [] if self.stopped else [self.ids[parent] for parent in parents]
-        for target in targets(level):
-            why = self.stopped or self._advance(target)
-            if why is not None:
-                self.stopped = self.stopped or f"level {number + 1} is not the backbone's to its end"
-                return LevelStart(level.branches, len(level.blocks), tuple(taken), why, scored)
-            source = self.blocks[self.next]
-            for branch, generator in enumerate(generators):
-                score = self.importance(number + 1, branch, source.name) if self.importance else None
-                channels = _channels(source, target, ids[branch], generator, score)
-                copy(source, target, branch, channels)
-                ids[branch] = channels.gives
-            self.next, self.space = self.next + 1, source.gives
-            taken.append(source.name + (f" (stride {target.stride})" if target.stride != source.stride else ""))
+        copied = all(isinstance(stage, ReplicaStage) for stage in level.stages)
+        for recipe, stage in zip(level.recipes, level.stages, strict=True):
+            if isinstance(stage, ReplicaStage):
+                if (why := self._copied(stage)) is not None:
+                    self.stopped = self.stopped or f"level {number + 1} is not the backbone's to its end"
+                    return LevelStart(level.branches, len(level.blocks), tuple(taken), why, scored, copied)
+                ids = [torch.arange(stage.recipe.out)] * level.branches
+                taken += [*stage.recipe.modules, *(["its end"] if stage.recipe.end else [])]
+                continue
+            for target in stage_targets(recipe, stage):
+                why = self.stopped or self._advance(target)
+                if why is not None:
+                    self.stopped = self.stopped or f"level {number + 1} is not the backbone's to its end"
+                    return LevelStart(level.branches, len(level.blocks), tuple(taken), why, scored)
+                source = self.blocks[self.next]
+                for branch, generator in enumerate(generators):
+                    score = self.importance(number + 1, branch, source.name) if self.importance else None
+                    channels = _channels(source, target, ids[branch], generator, score)
+                    copy(source, target, branch, channels)
+                    ids[branch] = channels.gives
+                self.next, self.space = self.next + 1, source.gives
+                taken.append(source.name + (f" (stride {target.stride})" if target.stride != source.stride else ""))
         self.ids = ids
-        return LevelStart(level.branches, len(level.blocks), tuple(taken), scored=scored)
+        return LevelStart(level.branches, len(level.blocks), tuple(taken), scored=scored, copied=copied)
+
+    def _copied(self, stage: ReplicaStage) -> str | None:
+        """Let all branches of a stage start as the backbone's modules; why they do not. What is then left of the
+        backbone is the 1×1 convolution at its end, if it has one."""
+        recipe = stage.recipe
+        if self.stopped is not None:
+            return self.stopped
+        if recipe.given is not None:
+            return "its blocks are copies of given modules"
+        if recipe.in_channels != self.space:
+            return f"it reads {recipe.in_channels} channels, and {self.space} are there"
+        assert self.model is not None
+        try:
+            modules = [self.model.get_submodule(name) for name in recipe.modules]
+        except AttributeError:
+            raise HiergenError(
+                f"the model given is not the backbone {quoted(recipe.backbone)}",
+                expected=f"modules such as {quoted(recipe.modules[0])}",
+            ) from None
+        stage.start_as([*modules, *([nn.ModuleDict({"model": self.model})] if recipe.end else [])])
+        found = list(conv_head(self.model))
+        self.blocks = [] if recipe.end or {block.name for block in found} & set(recipe.modules) else found
+        self.end = f"the backbone has no more blocks after {recipe.modules[-1]}"
+        self.next, self.space = 0, recipe.out
+        end = timm_template(recipe.backbone, (), True, recipe.input_size).modules[-1]
+        self.closed = recipe.end or not any(True for _ in end.parameters())
+        return None
+
+    @torch.no_grad()
+    def hand_rows(self, classifier: nn.Linear | None, head: ClassHeads) -> bool:
+        """Give the classes their rows of the backbone's classifier, if it reads what the last level gives."""
+        done = self.next == len(self.blocks) and self.closed and not self.stopped
+        if classifier is None or not done or classifier.in_features != self.space:
+            return False
+        for c, branch in enumerate(head.parents or range(head.classes)):
+            ids = self.ids[branch]
+            head.weight[c].copy_(classifier.weight[c, ids] * gain(self.space, ids))
+            head.bias[c] = classifier.bias[c] if classifier.bias is not None else 0.0
+        return True
 
     def _advance(self, target: Target) -> str | None:
-        """Go to the block for this one, the next (for a stride the next that has one); why not, if there is none."""
-        while target.stride > 1 and self.next < len(self.blocks) and self.blocks[self.next].stride == 1:
-            self.next += 1
-        if self.next >= len(self.blocks):
-            return self.end
-        source = self.blocks[self.next]
-        if source.reads != self.space:
-            return f"{source.name} reads {source.reads} channels, and {self.space} are there"
-        return mismatch(source, target)
+        """Go on to the first block that fits this one (a shallow tail leaves some out); why none does."""
+        why: str | None = None
+        for number, source in enumerate(self.blocks[self.next :], self.next):
+            if target.stride > 1 and source.stride == 1:
+                continue
+            unfit = mismatch(source, target)
+            if source.reads != self.space:
+                unfit = f"{source.name} reads {source.reads} channels, and {self.space} are there"
+            if unfit is None:
+                self.next = number
+                return None
+            why = why or unfit
+        return why or self.end
 
 
 def _channels(

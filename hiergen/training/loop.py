@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from timm.utils import ModelEmaV3
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiergen.data.augment import mixer
 from hiergen.data.batches import Batch, Feed
@@ -23,8 +23,11 @@ from hiergen.files import sweep
 from hiergen.models.weights import load_weights, save_weights
 from hiergen.models.weightsfile import read_weights
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.sync import sync_norms
 from hiergen.training.checkpoint import Checkpoint, load_checkpoint, optimizer_state, save_checkpoint
+from hiergen.training.choosing import Choice, choose_forms
+from hiergen.training.distill import GroupLoss, draw_groups
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.losses import make_loss
 from hiergen.training.metrics import Metrics, evaluate
@@ -33,7 +36,7 @@ from hiergen.training.parallel import LostPeerError, Parallel, keep_freed_memory
 from hiergen.training.progress import TrainingLog
 from hiergen.training.recipe import Recipe
 from hiergen.training.stopping import Stopping
-from hiergen.training.training_module import Learner, predict, seed_all
+from hiergen.training.training_module import Learner, LearnerForm, predict, seed_all
 
 CHECKPOINT, LAST, BEST = "checkpoint.safetensors", "last.safetensors", "best.safetensors"
 _EXPLODED = 10.0  # times the first loss, or that of guessing
@@ -73,6 +76,7 @@ class Training:
         parallel: Parallel,
         log: TrainingLog | None = None,
         facts: dict[str, Any] | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.recipe, self.feed, self.validation, self.folder = recipe, feed, validation, folder
         self.parallel, self.log, self.facts = parallel, log, facts or {}
@@ -81,7 +85,11 @@ class Training:
             network.trunk.to(memory_format=torch.channels_last)
         if recipe.sync_norms and parallel.world > 1:
             sync_norms(network)
-        learner = Learner(network, frozen=recipe.trunk.mode == "frozen", dropout=recipe.dropout)
+        self.form = set_form(network, recipe)
+        frozen = recipe.trunk.mode == "frozen"
+        learner = Learner(
+            network, frozen=frozen, dropout=recipe.dropout, form=self.form, freeze_norms=recipe.freeze_norms
+        )
         learner.to(parallel.device)
         self.network, self.learner = network, learner
         self.batch = min(recipe.batch_size, len(feed))
@@ -95,6 +103,11 @@ class Training:
             smoothing=0.0 if recipe.augment.mixes else recipe.loss.smoothing,
             **recipe.loss.options,
         ).to(parallel.device)
+        self.teacher = teacher
+        # of one level every class is a group, and few of them would tell nothing of the others
+        some = self.form != "generalist" and len(network.levels) > 1
+        self.negatives = recipe.negatives if some else None
+        self.homes = torch.tensor(finest_homes(network) if network.levels else [0], device=parallel.device)
         self.mix = mixer(recipe.augment, network.num_classes, recipe.loss.smoothing)
         self.average = self._averaged()
         self.model, self.optimizer = parallel.prepare(learner, make_optimizer(network, recipe))
@@ -174,14 +187,18 @@ class Training:
         seed_all(seed_of(recipe.seed, progress.step, parallel.rank, 2))
         self.schedule.step_update(progress.step)
         total = 0.0
-        for number, (x, y) in enumerate(batches, 1):
-            x, y = x.to(parallel.device, non_blocking=True), y.to(parallel.device, non_blocking=True)
+        for number, batch in enumerate(batches, 1):
+            x, y, *more = (part.to(parallel.device, non_blocking=True) for part in batch)
             if self.mix is not None:
                 x, y = self.mix(x, y)
+            taught = self._taught(x) if self.teacher is not None else more[0] if more else None
             with parallel.part(self.model, last=number == len(batches)):
                 with parallel.accelerator.autocast():
-                    logits = self.model(x, maps=self.feed.maps)
-                loss = self.loss(logits, y) / len(batches)
+                    masks = None
+                    if self.negatives is not None:
+                        masks = draw_groups(self.homes, y, self.negatives)
+                    logits = self.model(x, maps=self.feed.maps, masks=masks)
+                loss = self._loss(logits, y, taught) / len(batches)
                 parallel.accelerator.backward(loss)
             total += float(loss.detach())
         mean: float = parallel.total(total)[0] / parallel.world
@@ -193,6 +210,26 @@ class Training:
         if self.average is not None:
             self.average.update(self.network, progress.step + 1)
         return mean
+
+    def _loss(self, logits: Tensor, y: Tensor, taught: Tensor | None) -> Tensor:
+        """Of the form that is trained; of "each" the sum over the two."""
+        parts = logits if logits.ndim == 3 else logits[None]
+        forms = ("specialists", "generalist") if logits.ndim == 3 else (self.form,)
+        total = logits.new_zeros(())
+        for form, part in zip(forms, parts, strict=True):
+            by_group = form == "specialists" and self.negatives is not None
+            if not by_group and taught is None:
+                total = total + self.loss(part, y)
+                continue
+            homes = self.homes.tolist() if form == "specialists" else [0] * self.network.num_classes
+            loss = GroupLoss(homes, self.recipe.distillation, smoothing=self.recipe.loss.smoothing)
+            total = total + loss.to(part.device)(part, y, taught)
+        return total
+
+    def _taught(self, x: Tensor) -> Tensor:
+        assert self.teacher is not None
+        with torch.no_grad(), self.parallel.accelerator.autocast():
+            return self.teacher(x)  # type: ignore[no-any-return]
 
     def _close_epoch(self, epoch: int, pace: float) -> None:
         progress = self.progress
@@ -226,7 +263,7 @@ class Training:
 
     def _scored(self) -> Learner:
         if self.average is not None:
-            return Learner(self.average.module, frozen=True)
+            return Learner(self.average.module, frozen=True, form=self.form)
         if self.parallel.sharded:
             return cast(Learner, self.model)
         # not as it is wrapped: that would exchange statistics at every batch, of which processes have different numbers
@@ -245,6 +282,25 @@ class Training:
         if self.average is not None:
             load_weights(self.average.module, self.folder / BEST)
         return self.validate()
+
+    def choose(self) -> Choice | None:
+        """Of a network with specialists and a generalist that are both trained: the form that answers, and that of each
+        group's cutout, on the validation images; kept with the best weights."""
+        network = self.network
+        if network._modules.get("generalist") is None or self.form == "generalist" or self.parallel.sharded:
+            return None
+        network.to(self.parallel.device)
+        both = []
+        forms: tuple[LearnerForm, ...] = ("specialists", "generalist")
+        for form in forms:
+            learner = Learner(network, frozen=True, form=form)
+            logits, targets = predict(learner, self.validation, self.batch, self.parallel)
+            both.append(logits)
+        taught = getattr(self.validation, "taught", None)
+        choice = choose_forms(network, both[0], both[1], targets, None if taught is None else taught[0].float())
+        if self.parallel.main:
+            self._export(dict(network.state_dict()), better=True)
+        return choice
 
     # what is kept
 
@@ -371,3 +427,16 @@ class Training:
 
     def _rate(self) -> float:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+
+def set_form(network: HierarchicalNetwork, recipe: Recipe) -> LearnerForm:
+    """The form that is trained, which the network has from now on ("each": that of its generalist). What is not trained
+    is frozen. Raises HiergenError for a generalist that is not there."""
+    has_one = network._modules.get("generalist") is not None
+    form: LearnerForm = recipe.form if recipe.form != "auto" else "each" if has_one else "specialists"
+    network.form = "generalist" if form == "each" else form
+    if has_one and form != "each":
+        generalist_of(network).requires_grad_(form == "generalist")
+        for part in (*network.levels, network.head):
+            part.requires_grad_(form == "specialists")
+    return form

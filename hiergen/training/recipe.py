@@ -106,9 +106,7 @@ class TrunkUse(Model):
         default="train", description="Trained with the branches, or left as it is."
     )
     lr_scale: Share = Field(default=1.0, description="The trunk's part of the learning rate.", examples=[0.1])
-    pretrained: bool = Field(
-        default=False, description="Start from timm's weights, fetched; or `--trunk-weights FILE`."
-    )
+    pretrained: bool = Field(default=False, description="Start from timm's weights, fetched; or `--pretrained FILE`.")
     cache: bool = Field(default=True, description="A frozen trunk's maps are kept on disk and used again.")
     cache_dtype: Literal["float16", "float32"] = Field(default="float16", description="Precision of the maps on disk.")
     views: Annotated[PositiveInt, Field(le=1000)] = Field(
@@ -129,6 +127,16 @@ class TrunkUse(Model):
     def cached(self) -> bool:
         """Whether branches are trained on maps from disk."""
         return self.mode == "frozen" and self.cache
+
+
+class Distillation(Model):
+    """How much a teacher's word counts (`--teacher FILE`), beside the loss."""
+
+    model_config = ConfigDict(title="distillation")
+
+    temperature: Positive = Field(default=2.0, description="Of the softmaxes that are compared.")
+    kl: NotNegative = Field(default=1.0, description="Weight of what they differ by, within each group.")
+    l1: NotNegative = Field(default=0.1, description="Weight of what the raw logits differ by.")
 
 
 class Recipe(Model):
@@ -167,6 +175,20 @@ class Recipe(Model):
         description="How they start: at random, from the backbone's own next stages where their shapes allow, or from "
         "those of their channels that tell a branch's classes apart best.",
     )
+    form: Literal["auto", "specialists", "generalist", "each"] = Field(
+        default="auto",
+        description="Which part is trained: the branches of groups and classes, the `generalist`, or `each` of them "
+        "for itself. `auto`: all that there is.",
+    )
+    negatives: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Other groups, drawn at random, whose branches run on a training image besides its own; with two "
+        "levels or more. Default: all of them.",
+        examples=[2],
+    )
+    distillation: Distillation = Field(
+        default=Distillation(), description="How much a teacher's word counts.", examples=[{"temperature": 4}]
+    )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="Of a class's pooled features.")
     trunk: TrunkUse = Field(default=TrunkUse(), description="What becomes of it.", examples=[{"mode": "frozen"}])
     augment: Augment = Field(
@@ -184,6 +206,10 @@ class Recipe(Model):
         description="Decay of averaged weights, which are then those that are validated and kept.",
         examples=[0.999],
     )
+    freeze_norms: bool = Field(
+        default=False,
+        description="Batch norms keep the statistics that they start with: for pretrained weights on few images.",
+    )
     sync_norms: bool = Field(default=True, description="Batch statistics over all processes.")
     save_minutes: Positive = Field(default=10.0, description="Between checkpoints within an epoch.")
 
@@ -193,6 +219,10 @@ class Recipe(Model):
             raise ValueError(f"'accumulate: {self.accumulate}' does not divide 'batch_size: {self.batch_size}'")
         if self.branches == "scored" and not self.trunk.cached:
             raise ValueError("'branches: scored' reads maps from the cache: expected 'trunk.mode: frozen' with 'cache'")
+        if self.augment.mixes and self.negatives is not None:
+            raise ValueError("'negatives' choose groups by an image's class, which mixup and cutmix blur")
+        if self.negatives is not None and self.loss.name != "cross-entropy":
+            raise ValueError("'negatives' go with cross-entropy only")
         if self.augment.mixes and self.batch_size // self.accumulate % 2:
             raise ValueError("mixup and cutmix mix pairs: expected an even 'batch_size'")
         return self

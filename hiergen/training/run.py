@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,11 +25,23 @@ from hiergen.models.load import load_trained
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.assembly import Job
 from hiergen.training.decision import RULES
+from hiergen.training.flatnetwork import FLAT, FlatNetwork
 from hiergen.training.loop import CHECKPOINT
 from hiergen.training.metrics import Metrics
 from hiergen.training.parallel import Parallel, peers
 from hiergen.training.recipe import Recipe, load_recipe
-from hiergen.training.runfolder import RECIPE, Request, begin, check_changes, check_folder, held, record, recorded
+from hiergen.training.runfolder import (
+    CHOICE,
+    METRICS,
+    RECIPE,
+    Request,
+    begin,
+    check_changes,
+    check_folder,
+    held,
+    record,
+    recorded,
+)
 from hiergen.training.training_module import Learner, predict
 
 if TYPE_CHECKING:
@@ -50,10 +63,11 @@ def train(
     data: str | Path,
     *,
     val: str | Path | None = None,
-    recipe: str | Path | Recipe = "quick",
+    recipe: str | Path | Recipe | None = None,
     settings: Iterable[str] = (),
     out: str | Path | None = None,
     force: bool = False,
+    pretrained: bool | str | Path = False,
     console: Console | None = None,
     quiet: bool = False,
     **options: Any,
@@ -61,8 +75,12 @@ def train(
     """Train a network, in a new folder `out` (default: runs/MODEL-RECIPE).
 
     `model` is what `find_model` takes; `data` and `val` what `open_data` takes (without `val`: the validation part that
-    the data has, else a share of the training images); `settings` are "key=value" over the recipe; `force` begins anew
-    in a folder that holds a training. `options` are the other fields of `Request`, which are the command's options.
+    the data has, else a share of the training images); `recipe` is "tails" with a `teacher` or what is `pretrained`
+    (of a `flat` network "fine-tune"), else "quick"; `settings` are "key=value" over the recipe; `force` begins anew
+    in a folder that holds a training. `pretrained` starts the trunk from timm's weights, fetched, or from a flat
+    backbone's file (safetensors or a checkpoint, timm's names); branches then start from the backbone's next stages
+    where their shapes allow, unless recipe or settings say how. `options` are the other fields of `Request`, which are
+    the command's options; a `teacher`'s file is what `pretrained` is by default.
     Without `console` nothing is printed, but in a notebook. Raises HiergenError for everything that is wrong with them,
     before anything is written; and during training as `Training.run` does. A KeyboardInterrupt says how to go on.
 
@@ -70,7 +88,24 @@ def train(
     >>> done.metrics.images, done.folder.as_posix()
     (359, 'runs/N2HL-digits')
     """
+    settings = (settings,) if isinstance(settings, str) else tuple(settings)
+    if "trunk_weights" in options and options["trunk_weights"] is not None:  # the option's older name
+        if pretrained:
+            raise HiergenError("pretrained and trunk_weights are one option", hint="trunk_weights is its older name")
+        pretrained = options["trunk_weights"]
+    if not pretrained and options.get("teacher") is not None and options.get("weights") is None:
+        pretrained = options["teacher"]
+    if not isinstance(pretrained, bool):
+        options["trunk_weights"] = pretrained
+    said = None if recipe is None else recipe
+    if recipe is None:
+        recipe = ("fine-tune" if options.get("flat") else "tails") if pretrained else "quick"
     chosen = load_recipe(recipe, settings)
+    unsaid = bool(pretrained) and "branches" not in _said(said or "quick", settings)
+    if pretrained:
+        start = "scored" if chosen.trunk.cached else "backbone"
+        given = ["trunk.pretrained=true"] * (pretrained is True) + [f"branches={start}"] * unsaid
+        chosen = load_recipe(recipe, [*given, *settings])
     name = "recipe" if isinstance(recipe, Recipe) else Path(recipe).stem
     _check_options("train", options)
     reference = name if isinstance(recipe, Recipe) else recipe
@@ -79,16 +114,16 @@ def train(
     parallel = Parallel(chosen.precision, request.device)
     if parallel.main:
         check_folder(wanted, force=force)
-    job = Job(request, chosen, parallel, console or notebook_console(), quiet)
-    called = f"{job.model.name}-{name}"
+    job = Job(request, chosen, parallel, console or notebook_console(), quiet, lenient=unsaid)
+    called = f"{job.model.name}-{'flat' if request.flat else name}"
 
     def place(hold: Callable[[Path], object]) -> Path:
-        folder = begin(wanted, called, request, chosen, force=force, hold=hold)
+        folder = begin(wanted, called, request, job.recipe, force=force, hold=hold)
         if job.model.source and job.model.path is not None:  # built in memory: a file that what follows can name
             file = folder / f"{job.model.path.stem}.py"
             write_text(file, job.model.source)
             job.request = request.model_copy(update={"model": f"{file}:{job.model.name}"})
-            record(folder, job.request, chosen)
+            record(folder, job.request, job.recipe)
         return folder
 
     return _run(job, place)
@@ -132,6 +167,12 @@ def resume(
     return _run(job, place)
 
 
+def _said(recipe: str | Path | Recipe, settings: Iterable[str]) -> set[str]:
+    """The keys that a recipe or settings name."""
+    said = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
+    return {*said.model_fields_set, *(setting.partition("=")[0].strip() for setting in settings)}
+
+
 def _check_options(function: str, options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - set(Request.model_fields))
     if unknown:
@@ -158,7 +199,18 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
         training.log = job.log(folder)
         job.say(f"in {folder}: {job.recipe.epochs} epochs of {training.updates_per_epoch} updates")
         metrics = training.run(resume=job.checkpoint is not None)
-        if parallel.main:
+        choice = training.choose()
+        if choice is not None and parallel.main:
+            write_text(folder / CHOICE, json.dumps(choice.to_dict(), indent=2) + "\n")
+            for line in choice.lines():
+                job.say(line)
+            if job.console is not None:
+                job.console.print(choice.table())
+        if parallel.main and isinstance(training.network, FlatNetwork):
+            training.network.write_flat(folder / FLAT)
+            write_text(folder / METRICS, json.dumps(metrics.to_dict(), indent=2) + "\n")
+            job.say(f"top-1 {metrics.top1:.1%} of {metrics.images:,} validation images; timm's names: {folder / FLAT}")
+        elif parallel.main:
             from hiergen.training.report import write_report
 
             write_report(
@@ -278,7 +330,7 @@ def evaluate_network(
             done += more
             report(done, len(images))
 
-        logits, targets = predict(Learner(network).eval(), feed, batch_size, parallel, shown)
+        logits, targets = predict(Learner(network, form=network.form).eval(), feed, batch_size, parallel, shown)
     tree = hierarchy if hierarchy is not None else Hierarchy.of(network)
     labels = list(network.nesting.labels)
     if classes is not None:

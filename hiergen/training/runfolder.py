@@ -21,12 +21,12 @@ from hiergen.taxonomy.specfile import misfit
 from hiergen.training.recipe import Recipe, dump_recipe, load_recipe
 
 RUNS = Path("runs")
-REQUEST, RECIPE, METRICS, CARD = "run.json", "recipe.yaml", "metrics.json", "card.md"
+REQUEST, RECIPE, METRICS, CARD, CHOICE = "run.json", "recipe.yaml", "metrics.json", "card.md", "choice.json"
 # what else a training writes: all that beginning anew removes, and the checkpoint first
 _WRITTEN = (
     *("checkpoint.safetensors", "last.safetensors", "best.safetensors", METRICS, CARD, "history.csv", "classes.csv"),
     *("curves.png", "curves.svg", "confusion*.png", "confusion*.svg", "tensorboard/events.out.tfevents.*"),
-    *("architecture.svg", "tree.svg"),
+    *("architecture.svg", "tree.svg", "flat.safetensors", CHOICE),
 )
 # keys of a recipe that a checkpoint belongs to: how images are split and counted, and the optimiser's state
 _FIXED = (
@@ -49,6 +49,8 @@ class Request(BaseModel):
     root: str | None = None
     weights: str | None = None
     trunk_weights: str | None = None
+    teacher: str | None = None
+    flat: bool = False
     recipe: str = "quick"
     only_known: bool = False
     skip_broken: bool = False
@@ -57,7 +59,9 @@ class Request(BaseModel):
     workers: int | None = None
     device: str | None = None
 
-    @field_validator("model", "data", "val", "root", "weights", "trunk_weights", "recipe", "cache", mode="before")
+    @field_validator(
+        "model", "data", "val", "root", "weights", "trunk_weights", "teacher", "recipe", "cache", mode="before"
+    )
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         return os.fspath(value) if isinstance(value, os.PathLike) else value

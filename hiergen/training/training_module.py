@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hiergen.data.batches import Feed
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.routing import form_logits, generalist_of, routed_logits
 from hiergen.training.parallel import Parallel
+
+LearnerForm: TypeAlias = Literal["specialists", "generalist", "both", "each"]
 
 
 class Learner(nn.Module):
     """A network's training forward: `(B, 3, H, W)` images, or `(B, C, H', W')` maps of its trunk, to logits.
 
-    A frozen trunk stays in eval mode and gets no gradient. `dropout` acts on the classes' pooled features. Without it,
-    and with images, this is `network(x)`.
+    A frozen trunk stays in eval mode and gets no gradient. `dropout` acts on the classes' pooled features. `form` is
+    the part that is trained and that answers; "each": in training specialists and generalist, `(2, B, classes)`, else
+    the generalist. `freeze_norms` keeps batch norms in eval mode.
     """
 
-    def __init__(self, network: HierarchicalNetwork, *, frozen: bool = False, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        network: HierarchicalNetwork,
+        *,
+        frozen: bool = False,
+        dropout: float = 0.0,
+        form: LearnerForm = "specialists",
+        freeze_norms: bool = False,
+    ) -> None:
         super().__init__()
-        self.network, self.frozen, self.dropout = network, frozen, dropout
+        self.network, self.frozen, self.dropout, self.form = network, frozen, dropout, form
+        self.freeze_norms = freeze_norms
         if frozen:
             network.trunk.requires_grad_(False)
 
@@ -33,12 +47,33 @@ class Learner(nn.Module):
         super().train(mode)
         if self.frozen:
             self.network.trunk.eval()
+        if self.freeze_norms:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
         return self
 
-    def forward(self, x: Tensor, *, maps: bool = False) -> Tensor:
+    def forward(self, x: Tensor, *, maps: bool = False, masks: Tensor | None = None) -> Tensor:
+        """`masks` `(B, classes)` are the classes whose branches run on each sample; logits elsewhere are -inf."""
         if not maps:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 x = self.network.trunk(x)
+        if isinstance(tail := getattr(self.network, "tail", None), nn.Module):  # the flat network
+            logits: Tensor = tail(x)
+            return logits
+        if self.form == "both":
+            return form_logits(self.network, x)
+        if self.form == "generalist" or (self.form == "each" and not self.training):
+            return self._generalist(x)
+        specialists = self._specialists(x) if masks is None else routed_logits(self.network, x, masks)
+        return specialists if self.form == "specialists" else torch.stack([specialists, self._generalist(x)])
+
+    def _generalist(self, x: Tensor) -> Tensor:
+        generalist = generalist_of(self.network)
+        pooled = generalist.tail(x, pool=True)
+        return generalist.answered(generalist.head(F.dropout(pooled, self.dropout, self.training)))
+
+    def _specialists(self, x: Tensor) -> Tensor:
         *levels, last = self.network.levels
         for level in levels:
             x = level(x)

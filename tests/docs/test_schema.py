@@ -57,7 +57,30 @@ PAIRS = [
     ("models: {PHL: {budget: {ms: 5, runtime: compiled}}}", "models: {PHL: {budget: {ms: 5, runtime: tflite}}}"),
     ("models: {PHL: {block: mbconv, kernel: 5}}", "models: {PHL: {kernel: 5}}"),
     ("models: {PHL: {block: mbconv, kernel: 7}}", "models: {PHL: {block: mbconv, kernel: 6}}"),
-    ("models: {PHL: {depth: 2}}", f"models: {{PHL: {{depth: 2, branches: [[{STAGE}]]}}}}"),
+    ("models: {PHL: {block: bottleneck, depth: 2}}", f"models: {{PHL: {{depth: 2, branches: [[{STAGE}]]}}}}"),
+    ("models: {PHL: {block: bottleneck, depth: 2}}", "models: {PHL: {depth: 2}}"),
+    ("models: {PHL: {depth: null}}", "models: {PHL: {block: auto, depth: 2}}"),
+    ("models: {PHL: {aim: {cutout: 0.5}}}", "models: {PHL: {aim: {cutout: 0.5}, budget: {params: 25M}}}"),
+    ("models: {PHL: {aim: {cutout: 0.5}, block: auto}}", "models: {PHL: {aim: {cutout: 0.5}, block: mbconv}}"),
+    ("models: {PHL: {aim: {cutout: 0.5, full: 2}}}", "models: {PHL: {aim: {full: 2}}}"),
+    ("models: {PHL: {trunk: {until: auto}, aim: {cutout: 0.5}}}", "models: {PHL: {trunk: {until: auto}}}"),
+    (
+        "models: {PHL: {trunk: {until: auto}, generalist: shallow}}",
+        "models: {PHL: {trunk: {until: auto}, generalist: shallow, budget: {params: 25M}}}",
+    ),
+    (
+        "models: {PHL: {generalist: shallow, branches: [[{block: conv, out: 8}]]}}",
+        f"models: {{PHL: {{generalist: shallow, trunk: {{until: auto}}, branches: [[{STAGE}]]}}}}",
+    ),
+    (
+        "models: {PHL: {single_branch: true, generalist: none}}",
+        "models: {PHL: {single_branch: true, generalist: shallow}}",
+    ),
+    ("models: {PHL: {branches: [[{block: conv, out: 8, act: relu}]]}}", "models: {PHL: {branches: [[{out: 8}]]}}"),
+    (
+        "models: {PHL: {branches: [[{block: conv, out: 8}]]}}",
+        "models: {PHL: {branches: [[{block: conv, out: 8, stride: 2}]]}}",
+    ),
     ("models: {PHL: {kernel: null}}", "models: {PHL: {block: convnext, kernel: 3}}"),
     (f"models: {{PHL: {{branches: [[{STAGE}]]}}}}", "models: {PHL: {branches: [[]]}}"),
     (f"models: {{N2HL: {{branches: [[{STAGE}], [{STAGE}]]}}}}", "models: {N2HL: {branches: []}}"),
@@ -190,7 +213,8 @@ ALL = {
     "models": {
         "N2HL": {"trunk": {"backbone": "x", "until": "y"}, "budget": {"params": "2M", "macs": 7}, "block": "mbconv"},
         "PHL": {"single_branch": True, "branches": [[{"width": 8, "out": 8, "stride": 2, "block": "mbconv"}]]},
-        "Other": {"levels": 3, "depth": 2, "input_size": [1, 32, 64]},
+        "Other": {"levels": 3, "block": "bottleneck", "depth": 2, "input_size": [1, 32, 64]},
+        "Aimed": {"levels": 2, "trunk": {"until": "auto"}, "aim": {"cutout": 0.5}, "generalist": "shallow"},
     },
 }
 VALUES: list[Any] = [
@@ -207,6 +231,7 @@ VALUES: list[Any] = [
     [["a"]],
     [{"width": 8, "out": 8}],
     "auto",
+    "shallow",
 ]
 
 

@@ -50,7 +50,9 @@ def test_every_command_and_option_is_on_the_page() -> None:
     assert set(sections) == set(commands)
     for name, command in commands.items():
         shown = set(re.findall(r"(?<=[`/])--?[\w-]+", sections[name].split("| option |")[-1]))
-        options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
+        options = [
+            p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts and not p.hidden
+        ]
         assert {o for p in options for o in (*p.opts, *p.secondary_opts)} - shown == set(), name
         first = {max(p.opts, key=len): p for p in options}
         for row in re.findall(r"^\| `(-.*?)$", sections[name], flags=re.M):

@@ -170,7 +170,7 @@ def test_a_folder_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "  monarch: monarch.n.02\n  # monarch: sovereign.n.01  # a nation's ruler" in text
     assert "  guacamolle: guacamole.n.01" in text
     assert "guacamolle" in done.doubtful
-    assert "input_size: 32" in text
+    assert "input_size: 128" in text  # what pretrained mobile networks see well
     images(
         tmp_path / "deep", "animals/cats/tabby", "animals/dogs/pug", "animals/dogs/beagle", "cars/minivan", "cars/limo"
     )

@@ -23,6 +23,7 @@ from tests.fuzz.test_fuzz_text_trees import ISA
 CLICK: Any = typer.main.get_command(cli.app)
 # Arguments with which a command gets as far as reading its options.
 USUAL: dict[str, list[str]] = {
+    "adapt": ["five.safetensors", "--backbone", "resnet18", "--data", "images", "-o", "adapted"],
     "build": ["t.yaml", "-o", "o.py"],
     "validate": ["t.yaml"],
     "show": ["t.yaml"],

@@ -107,7 +107,7 @@ def test_head_marks_and_models(write, tmp_path) -> None:
     text = (
         "name: pets\nclasses: [n02123045, n02123394, n02088364, n02099601, hen, cock]\n"
         "synsets: {cock: cock.n.04}\nnames: {hen: 'the hen'}\nmodels:\n"
-        "  N2HL: {trunk: {backbone: resnet18, until: layer2}, budget: {params: 12.5M}, depth: 2}\n"
+        "  N2HL: {trunk: {backbone: resnet18, until: layer2}, budget: {params: 12.5M}, block: bottleneck, depth: 2}\n"
         "  N4HL: {trunk: {backbone: resnet18}, levels: 4}\n"
     )
     taxonomy = load_taxonomy(write(text, "sub/pets.yaml"))
@@ -144,6 +144,7 @@ def test_head_marks_and_models(write, tmp_path) -> None:
         "  N2HL:\n"
         "    trunk: {backbone: resnet18, until: layer2}\n"
         "    budget: {params: 12.5M}\n"
+        "    block: bottleneck\n"
         "    depth: 2\n"
     )
     assert written.left_out == ("N4HL",)

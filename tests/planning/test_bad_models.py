@@ -10,6 +10,7 @@ from tests.bad_input import LONG, Run, check_twins, spec
 
 STAGE = "{PHL: {branches: [[{%s}]]}}"
 BUDGET = "{PHL: {budget: {%s}}}"
+AIM = "{PHL: {%s}}"
 MODELS = {
     "none": ("{}", "{PHL: {}}", "'models' is wrong: expected at least one model"),
     "unknown key": ("{PHL: {truck: {}}}", "{PHL: {trunk: {}}}", "'models.PHL.truck'|nearest: trunk"),
@@ -33,6 +34,33 @@ MODELS = {
         BUDGET % "params: 25M",
         "goes with 'branches: auto' only",
     ),
+    "depth of the backbone's own tail": (
+        "{PHL: {depth: 2}}",
+        "{PHL: {block: bottleneck, depth: 2}}",
+        "'depth' goes with a 'block' only",
+    ),
+    "until auto without an aim": (
+        "{PHL: {trunk: {until: auto}}}",
+        "{PHL: {trunk: {until: layer3}}}",
+        "'until: auto' goes with an 'aim', such as {cutout: 0.6}",
+    ),
+    "until auto of branches": (
+        "{PHL: {trunk: {until: auto}, branches: [[{width: 8, out: 8}]]}}",
+        "{PHL: {trunk: {until: layer3}, branches: [[{width: 8, out: 8}]]}}",
+        "'until: auto' goes with 'branches: auto' only",
+    ),
+    "generalist of one branch": (
+        "{PHL: {single_branch: true, generalist: shallow, budget: {params: 25M}}}",
+        "{PHL: {generalist: shallow, budget: {params: 25M}}}",
+        "'single_branch' is a branch for all classes",
+    ),
+}
+AIMS = {
+    "a budget too": ("aim: {cutout: 0.6}, budget: {params: 25M}", "'aim' and 'budget' exclude each other"),
+    "a block": ("aim: {cutout: 0.6}, block: bottleneck", "'aim' goes with 'block: auto' or 'block: copy' only"),
+    "branches": ("aim: {cutout: 0.6}, branches: [[{width: 8, out: 8}]]", "'aim' goes with 'branches: auto' only"),
+    "0": ("aim: {cutout: 0}", "aim.cutout|more than 0"),
+    "no cutout": ("aim: {full: 1}", "cutout' is missing"),
 }
 STAGES = {
     "unknown key": ("width: 8, outs: 8", "width: 8, out: 8", "outs|nearest: out"),
@@ -46,9 +74,19 @@ STAGES = {
         *("block: mbconv, width: 8, out: 8, kernel: 4", "block: mbconv, width: 8, out: 8, kernel: 7"),
         "kernel|3, 5 or 7",
     ),
+    "no width": ("out: 8", "block: conv, out: 8", "'width' is missing: the channels inside a block"),
+    "width of a convolution": (
+        *("block: conv, width: 4, out: 8", "block: conv, out: 8"),
+        "'block: conv' is one 1×1 convolution: it has 'out' only",
+    ),
+    "depth of a convolution": ("block: conv, out: 8, depth: 2", "block: conv, out: 8", "no width, depth or stride"),
+    "kernel of a convolution": (
+        *("block: conv, out: 8, kernel: 3", "block: conv, out: 8, act: relu"),
+        "'kernel' goes with 'block: mbconv' only",
+    ),
     "act of a bottleneck": (
         *("width: 8, out: 8, act: silu", "block: mbconv, width: 8, out: 8, act: silu"),
-        "'act' goes with 'block: mbconv' only",
+        "'act' goes with 'block: mbconv' and 'block: conv' only",
     ),
 }
 BUDGETS = {
@@ -59,6 +97,7 @@ BUDGETS = {
 ALL = {
     **{f"model, {name}": case for name, case in MODELS.items()},
     **{f"stage, {name}": (STAGE % bad, STAGE % good, words) for name, (bad, good, words) in STAGES.items()},
+    **{f"aim, {name}": (AIM % bad, BUDGET % "params: 25M", words) for name, (bad, words) in AIMS.items()},
     **{f"budget, {name}": (BUDGET % bad, BUDGET % good, words) for name, (bad, good, words) in BUDGETS.items()},
 }
 

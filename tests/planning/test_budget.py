@@ -24,12 +24,12 @@ def plans(tmp_path: Path, model: str, classes: str = "imagenet100") -> list[Plan
 @pytest.mark.parametrize(
     ("budget", "trunk"),
     [
-        ("{params: 25M}", "{backbone: resnet50, until: layer2}"),
-        ("{macs: 4.2G}", "{backbone: resnet50, until: layer2}"),
-        ("{params: 25M, macs: 4.2G}", "{backbone: resnet50, until: layer3}"),
+        ("{params: 25M}", "{backbone: resnet50, until: layer2}, block: bottleneck"),
+        ("{macs: 4.2G}", "{backbone: resnet50, until: layer2}, block: bottleneck"),
+        ("{params: 25M, macs: 4.2G}", "{backbone: resnet50, until: layer3}, block: bottleneck"),
         ("{params: 12M}", "{backbone: resnet18, until: layer3}"),
         ("{params: 9M}", "{backbone: mobilenetv3_large_100, until: blocks.4}"),
-        ("{params: 40M}", "{backbone: convnextv2_tiny, until: stages.2}"),
+        ("{params: 40M}", "{backbone: convnextv2_tiny, until: stages.2}, block: convnextv2"),
         ("{params: 4M}", "{backbone: tf_efficientnet_lite0, until: blocks.4}, block: mbconv, kernel: 5"),
         ("{macs: 300M}", "{backbone: efficientnet_b0, until: blocks.2}, block: mbconv"),
         ("{params: 30M}", "{backbone: vit_small_patch16_224, until: blocks.8}"),
@@ -55,14 +55,15 @@ def test_without_a_budget_the_flat_backbone_is_the_bound(tmp_path: Path) -> None
     assert max(used) >= 0.98
 
 
-def test_channels_are_multiples_of_the_grid(tmp_path: Path) -> None:
-    model = "  N2HL: {{trunk: {{backbone: resnet50, until: layer2}}, budget: {{params: 25M{}}}}}"
+@pytest.mark.parametrize("block", ["bottleneck", "mbconv"])
+def test_channels_are_multiples_of_the_grid(tmp_path: Path, block: str) -> None:
+    model = "  N2HL: {{trunk: {{backbone: resnet50, until: layer2}}, block: {}, budget: {{params: 25M{}}}}}"
     for given, grid in (("", 16), (", grid: null", 16), (", grid: '8'", 8)):
-        (plan,) = plans(tmp_path, model.format(given))
+        (plan,) = plans(tmp_path, model.format(block, given))
         numbers = {n for level in plan.levels for stage in level.stages for n in (stage.width, stage.out)}
         assert max(step for step in (64, 32, 16, 8, 4) if all(n % step == 0 for n in numbers)) == grid
     with pytest.raises(SpecError, match=r"t\.yaml:4: .*grid' .*expected 1, 2, 4, 8, 16, 32 or 64, got '12'"):
-        plans(tmp_path, model.format(", grid: 12"))
+        plans(tmp_path, model.format(block, ", grid: 12"))
 
 
 def test_too_small_a_budget_names_the_smallest_that_works(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_too_small_a_budget_names_the_smallest_that_works(tmp_path: Path) -> Non
 
 def test_levels_share_the_load(tmp_path: Path) -> None:
     trunk = "{backbone: resnet50, until: layer2}"
-    (plan,) = plans(tmp_path, f"  N3HL: {{trunk: {trunk}, budget: {{params: 25M}}}}")
+    (plan,) = plans(tmp_path, f"  N3HL: {{trunk: {trunk}, block: bottleneck, budget: {{params: 25M}}}}")
     params = [level.params for level in plan.levels]
     assert max(params) < 1.6 * min(params)
     for level in plan.levels:
@@ -97,10 +98,13 @@ def test_auto_ends_at_the_backbones_last_resolution(tmp_path: Path, single: bool
     assert [stage.stride for stage in plan.levels[0].stages] == [2, 2, 2]
 
 
+@pytest.mark.parametrize("block", ["auto", "bottleneck"])
 @pytest.mark.parametrize("levels", [1, 3])
-def test_a_bound_of_what_a_network_has_is_met_and_one_less_is_not_passed(tmp_path: Path, levels: int) -> None:
+def test_a_bound_of_what_a_network_has_is_met_and_one_less_is_not_passed(
+    tmp_path: Path, levels: int, block: str
+) -> None:
     """To the parameter and the MAC, the heads' biases too."""
-    model = f"  M: {{levels: {levels}, trunk: {{backbone: resnet50, until: layer2}}, budget: "
+    model = f"  M: {{levels: {levels}, trunk: {{backbone: resnet50, until: layer2}}, block: {block}, budget: "
     for what, first in (("params", 25_000_000), ("macs", 4_200_000_000)):
         (plan,) = plans(tmp_path, f"{model}{{{what}: {first}}}}}")
         bound = getattr(plan, what)

@@ -99,7 +99,7 @@ def test_too_few_ms_name_the_narrowests() -> None:
         solve_macs(plan, lambda planned: linear(planned.macs), 0.6)
 
 
-MODEL = "{trunk: {backbone: test_resnet}, input_size: 32, budget: {ms: MS, runtime: torch}}"
+MODEL = "{trunk: {backbone: test_resnet}, input_size: 32, block: bottleneck, budget: {ms: MS, runtime: torch}}"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.security.hostile import LEGAL, REFUSED, taxonomy
 
 Run = Callable[..., Ran]
 REPOSITORY = Path(__file__).parents[2]
-_RECIPES = {"Bottlenecks", "ConvNeXts", "InvertedResiduals"}
+_RECIPES = {"Bottlenecks", "ConvNeXts", "InvertedResiduals", "PointwiseConvs", "Replicas"}
 _KNOWN = {("self", "nesting"), ("self", "input_size")}
 _MADE = {"Trunk", "Siblings", "ClassHeads", "Nest"}
 

@@ -32,6 +32,7 @@ models:
   N2HL: &small
     trunk: {{backbone: {backbone}, until: layer1}}
     input_size: 32
+    block: bottleneck
     depth: 1
     budget: {{params: {params}}}
   PHL: *small

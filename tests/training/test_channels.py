@@ -31,6 +31,7 @@ models:
   PHL:
     trunk: {backbone: test_resnet, until: layer1}
     input_size: [%d, 32, 48]
+    block: bottleneck
     depth: 1
     budget: {params: 50k}
 """

@@ -206,18 +206,19 @@ def test_other_images_and_other_weights_do_not_go_on(home: Path, trained: Traine
 
 def test_a_frozen_trunks_cache_changes_nothing(home: Path, go: Callable[..., Trained]) -> None:
     flat = load_file(home / "trunk.safetensors")
+    frozen = (*FROZEN, "branches=random")  # with a cache they would be scored by it
     options = {"trunk_weights": home / "trunk.safetensors", "cache": Path("maps")}
-    cached = go(*FROZEN, "epochs=2", out="cached", **options)
+    cached = go(*frozen, "epochs=2", out="cached", recipe="quick", **options)
     caches = {path.name for path in Path("maps").glob("*.maps")}
     assert len(caches) == 2  # training and validation
     times = {path: path.stat().st_mtime_ns for path in Path("maps").glob("*.maps/maps*")}
-    plain = go(*FROZEN, "epochs=2", "trunk.cache=false", out="plain", **options)
+    plain = go(*frozen, "epochs=2", "trunk.cache=false", out="plain", recipe="quick", **options)
     one, other = weights(cached.folder), weights(plain.folder)
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-5)
         if name.startswith("trunk.model.") and not name.endswith("num_batches_tracked"):
             assert torch.equal(tensor, flat[name.removeprefix("trunk.model.")])
-    go(*FROZEN, model="PHL", out="phl", **options)
+    go(*frozen, model="PHL", out="phl", recipe="quick", **options)
     assert {path.name for path in Path("maps").glob("*.maps")} == caches
     assert {path: path.stat().st_mtime_ns for path in Path("maps").glob("*.maps/maps*")} == times
     assert not list(Path("cache").rglob("*.maps"))
@@ -281,9 +282,7 @@ def test_without_a_network_a_file_is_named(
 
     with monkeypatch.context() as patch:
         patch.setattr("hiergen.nn.trunk.timm.create_model", fetch)
-        with pytest.raises(
-            HiergenError, match=r"weights of 'test_resnet' could not be fetched; .*--trunk-weights FILE"
-        ):
+        with pytest.raises(HiergenError, match=r"weights of 'test_resnet' could not be fetched; .*--pretrained FILE"):
             go("trunk.pretrained=true")
     # weights of the network's own need no others
     assert not Path("runs").exists()
@@ -369,3 +368,59 @@ def test_settings_over_a_recipe_that_is_given(home: Path) -> None:
     assert load_recipe("quick", "epochs=3").epochs == 3
     with pytest.raises(HiergenError, match="'epochs' is too small"):
         load_recipe(recipe, ["epochs=0"])
+
+
+def test_pretrained_weights_start_branches_too(
+    home: Path, only_begun: list[dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file or fetched, unless the recipe or a setting says how branches start; recorded as asked."""
+    torch.manual_seed(2)
+    flat = timm.create_model("resnet26")
+    save_file(flat.state_dict(), "r.safetensors")
+    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in flat.state_dict().items()}}, "r.pth")
+    model = f"{source(Path(), 'toy_deep', params='2M', backbone='resnet26')}:PHL"
+    create = timm.create_model
+
+    def fetch(name: str, *, pretrained: bool = False, **options: Any) -> Any:
+        made = create(name, **options)
+        if pretrained:
+            made.load_state_dict(flat.state_dict(), strict=False)
+        return made
+
+    monkeypatch.setattr("hiergen.nn.trunk.timm.create_model", fetch)
+    monkeypatch.setattr("hiergen.nn.trunk.timm.is_model_pretrained", lambda name: True)
+    Path("own.yaml").write_text("branches: random\n")
+
+    def begin(*settings: str, **options: Any) -> dict[str, Tensor]:
+        folder = Path(f"run{len(only_begun)}")
+        with pytest.raises(BegunError):
+            train(model, home / "images", val=home / "other", settings=settings, out=folder, **options)
+        return only_begun[-1]
+
+    first = begin(pretrained="r.safetensors")
+    assert torch.equal(first["trunk.model.conv1.weight"], flat.conv1.weight)
+    assert load_recipe("run0/recipe.yaml").branches == "scored"
+    assert same(first, begin(trunk_weights="r.safetensors"))  # its older name
+    assert same(first, begin(pretrained=Path("r.pth")))
+    assert same(first, begin(pretrained=True))
+    assert load_recipe("run3/recipe.yaml").trunk.pretrained
+    for options in (
+        {"pretrained": "r.pth", "recipe": "own.yaml"},
+        {"pretrained": "r.pth", "recipe": load_recipe("own.yaml")},
+    ):
+        other = begin(**options)
+        assert torch.equal(first["trunk.model.conv1.weight"], other["trunk.model.conv1.weight"])
+        assert not torch.equal(first["level1.stages.0.0.conv1.weight"], other["level1.stages.0.0.conv1.weight"])
+    other = begin("branches=random", pretrained=True)
+    assert not torch.equal(first["level1.stages.0.0.conv1.weight"], other["level1.stages.0.0.conv1.weight"])
+    with pytest.raises(HiergenError, match="pretrained and trunk_weights are one option"):
+        begin(pretrained="r.pth", trunk_weights="r.pth")
+
+
+def test_weights_of_a_trunk_alone_leave_branches_at_random(
+    home: Path, trained: Trained, go: Callable[..., Trained]
+) -> None:
+    done = go(*FROZEN, model="PHL", pretrained=trained.folder / BEST)
+    assert load_recipe(done.folder / "recipe.yaml").branches == "random"
+    with pytest.raises(HiergenError, match="are no weights of the backbone 'test_resnet'"):
+        go(*FROZEN, "branches=backbone", model="PHL", pretrained=trained.folder / BEST)

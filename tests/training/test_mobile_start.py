@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ConvNeXts, InvertedResiduals
 from hiergen.nn.lowering import Run, Span, Stack
-from hiergen.training.blockcopy import ChannelScore, sources
+from hiergen.nn.tail import sources, stages_after
+from hiergen.training.blockcopy import ChannelScore
 from hiergen.training.channelscores import ClassStatistics, score_batches
-from hiergen.training.initial import init_branches, stages_after
+from hiergen.training.initial import init_branches
 from tests.training.test_initial import Net, close, ids, seasoned
 
 LITE = {"kernel": 5, "act": "relu6", "tf": True}
@@ -179,13 +180,13 @@ def test_separation_against_a_slow_version(members: list[int]) -> None:
     statistics = ClassStatistics(5)
     for part, labels in zip(values.split(16), targets.split(16), strict=True):
         statistics.add(part, labels)
-    torch.testing.assert_close(statistics.separation(torch.tensor(members)), slow_separation(values, targets, members))
+    torch.testing.assert_close(statistics.score(torch.tensor(members)), slow_separation(values, targets, members))
 
 
 def test_a_channel_that_never_moves_scores_zero() -> None:
     statistics = ClassStatistics(2)
     statistics.add(torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0, 1]))
-    score = statistics.separation(torch.tensor([0]))
+    score = statistics.score(torch.tensor([0]))
     assert score[0] == 0
     assert score[1] > 1e6
 
@@ -225,7 +226,7 @@ def test_branches_take_the_channels_that_tell_their_classes_apart(lite: nn.Modul
 def four(values: Tensor, targets: Tensor, members: list[int]) -> Tensor:
     statistics = ClassStatistics(4)
     statistics.add(values, targets)
-    return statistics.separation(torch.tensor(members))
+    return statistics.score(torch.tensor(members))
 
 
 def four_level2(model: nn.Module, maps: Tensor, targets: Tensor, network: Net) -> list[Tensor]:

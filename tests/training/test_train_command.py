@@ -133,6 +133,14 @@ WRONG = {
     "no device": (["--device", "cuda:9"], "no device 'cuda:9'"),
     "no weights": (["--weights", "w.safetensors"], "w.safetensors: no such file"),
     "no trunk": (["--trunk-weights", "t.safetensors"], "t.safetensors: no such file"),
+    "no backbone": (
+        ["--pretrained", "t.pth"],
+        r"t\.pth: no such file; --pretrained takes timm's weights where no word",
+    ),
+    "one of two": (
+        ["--pretrained", "own.py", "--trunk-weights", "own.py"],
+        "pretrained and trunk_weights are one option; trunk_weights is its older name",
+    ),
     "no val": (["--val", "others"], "no data 'others'; expected digits, a folder, .*; nearest: other"),
     "torchvision": (["--data", "torch/cifar10"], "torch/cifar10: its files are not there"),
     "hub": (["--data", "hfds/x"], "'?hfds/x'?"),
@@ -150,6 +158,34 @@ def test_wrong_options_are_one_sentence(hiergen: Hiergen, name: str) -> None:
     assert len(done.err.splitlines()) == 1
     assert re.search(rf"^error: .*{sentence}", done.err)
     assert sorted(os.listdir()) == before
+
+
+def test_pretrained_takes_a_file_or_none(hiergen: Hiergen, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("hiergen.training.run.train", lambda *_, **options: seen.append(options.get("pretrained")))
+    common = ("train", MODEL, "--data", "images")
+    for words, want in (
+        (("--pretrained", "--epochs", 1), True),
+        (("--epochs", 1, "--pretrained"), True),
+        (("--pretrained", "own.py", "--epochs", 1), Path("own.py")),
+        (("--pretrained=own.py",), Path("own.py")),
+        (("--epochs", 1), None),
+    ):
+        done = hiergen(*common, *words)
+        assert done.code == 0, done.err
+        assert seen.pop() == want
+    assert hiergen("train", "--data", "images", "--pretrained", "--", MODEL).code == 0
+    assert seen.pop() is True
+    for words, sentence in (
+        (
+            ("--pretrained", MODEL, "--data", "images"),
+            rf"{MODEL}: no such file; --pretrained takes timm's weights where",
+        ),
+        (("--resume", "images", "--pretrained"), "--pretrained has no meaning in a training that goes on"),
+    ):
+        done = hiergen("train", *words)
+        assert done.code == 2
+        assert re.match(f"error: {sentence}", done.err)
 
 
 def test_what_is_missing_is_named(hiergen: Hiergen) -> None:

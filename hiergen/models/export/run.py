@@ -19,6 +19,7 @@ from hiergen.models.export.programs import (
 from hiergen.models.export.source import to_plain
 from hiergen.models.load import ModelRef, find_model, load_network
 from hiergen.models.weightsfile import read_weights
+from hiergen.nn.generalist import Form as NetworkForm
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.runtimes import openvino_package, packages
 
@@ -36,12 +37,14 @@ def export(
     int8: bool = False,
     data: str | None = None,
     root: str | Path | None = None,
+    network_form: NetworkForm | None = None,
     **form: Any,
 ) -> Exported:
     """Export a network or a cutout by its name, with these weights or a cutout's own; else with random ones.
 
     `format` may be left out where the path's ending says it; without a path the file is called as the model, in this
-    folder. `form` holds the fields of `Form`. `int8` calibrates on the training part of `data` and measures on its
+    folder. `network_form` is the form of a network with a generalist (default: that of its weights); `form` holds the
+    fields of `Form`. `int8` calibrates on the training part of `data` and measures on its
     validation part. Raises HiergenError as `find_model`, `load_weights` and the exporters do.
     """
     target = None if path is None else Path(path)
@@ -70,6 +73,8 @@ def export(
     options: dict[str, Any] = {**chosen, "provenance": None if source is None else read_weights(source).provenance}
     options |= {"opset": opset} if opset is not None else {}
     network = load_network(reference, weights)
+    if network_form is not None:
+        network.form = network_form
     if int8 and data is not None:
         options["int8"] = _calibration(network, data, root)
     return exporter.write(network, target, **options)

@@ -24,6 +24,7 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.plain import PlainNetwork
 from hiergen.nn.plain_layers import (
     ChannelNorm,
+    Copies,
     Gain,
     PadSame,
     PerChild,
@@ -87,6 +88,9 @@ def to_plain(
             raise HiergenError(f"is {what}", place=str(file), hint="name another file with -o")
     plain = deployed(network, form).network
     if not isinstance(plain.trunk, nn.Sequential):
+        if network.trunk.tokens or not network.trunk.is_timm:
+            what = "tokens" if network.trunk.tokens else "a module that is not timm's"
+            raise HiergenError(f"a trunk of {what} has no source", hint="onnx, pt2 and the other formats take it")
         plain.trunk = _TimmTrunk(network.trunk)
     text = write_source(network, plain)
     name = _class_name(network)
@@ -258,6 +262,8 @@ def _call(module: nn.Module) -> _Call:
         return _Call("PadSame", [str(module.kernel), str(module.stride)])
     if type(module).__module__.startswith("torch.nn.modules"):
         return _Call(f"nn.{type(module).__name__}", _own_options(module))
+    if isinstance(module, Copies):
+        raise HiergenError("copies of other libraries' blocks have no source", hint="onnx and pt2 take them")
     raise HiergenError(f"a layer of the kind {type(module).__name__} has no source")
 
 
@@ -346,6 +352,8 @@ def _needed_layers(text: str) -> str:
 class _TimmTrunk(nn.Module):
     """A trunk whose backbone has no layers of torch's alone, as its source has it."""
 
+    tokens = False
+
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         self.model, self.index = trunk.model, trunk.index
@@ -355,7 +363,7 @@ class _TimmTrunk(nn.Module):
 
 def _timm_source(trunk: Trunk) -> str:
     options = "".join(f", {key}={value!r}" for key, value in _timm_options(trunk).items())
-    index = stage_index(trunk.backbone, trunk.until)
+    index, end = stage_index(trunk.backbone, trunk.until)
     lines = [
         "class TimmTrunk(nn.Module):",
         f'    """timm\'s {trunk.backbone} up to {trunk.until}."""',
@@ -375,6 +383,9 @@ def _timm_source(trunk: Trunk) -> str:
     lines += [f'        self.model = timm.create_model("{trunk.backbone}"{options})']
     if hasattr(trunk.model, "prune_intermediate_layers"):
         lines += [f"        self.model.prune_intermediate_layers([{index}], prune_norm=True, prune_head=True)"]
+    if end is not None:
+        lines += [f"        self.model.blocks = self.model.blocks[:{end}]"]
+        lines += [f"        self.model.stage_ends[{trunk.index}] = {end}"]
     lines += [
         "",
         "    def forward(self, x: Tensor) -> Tensor:",

@@ -1,0 +1,51 @@
+"""The command `hiergen adapt`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiergen.cli.app import app, console
+from hiergen.console.terminal import say
+
+
+@app.command()
+def adapt(
+    checkpoint: Annotated[Path, typer.Argument(help="A timm model's weights: safetensors, .pth, .pt or .bin.")],
+    backbone: Annotated[str, typer.Option(help="The timm model that they are of.")],
+    data: Annotated[str, typer.Option(help="Its images: a folder for each class, in the order of its classifier.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for all that is made.")],
+    val: Annotated[str | None, typer.Option(help="Held-out images, likewise (default: a share of --data).")] = None,
+    input_size: Annotated[int | None, typer.Option(help="px of the images (default: by the folder's).", min=8)] = None,
+    cutout: Annotated[float, typer.Option(help="The aim: ms of a group's cutout, flat = 1.", min=0.01)] = 0.6,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A value of the recipe 'tails', such as epochs=20; repeatable.")
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="torch, compiled, onnxruntime or openvino.")] = "onnxruntime",
+    threads: Annotated[int, typer.Option(help="CPU threads to measure with.", min=1)] = 1,
+) -> None:
+    """Make measured cutouts from a fine-tuned flat network and its images; prints each command that it runs."""
+    from hiergen.training.adapt import adapt as job
+
+    def run(words: Sequence[str]) -> None:
+        app(list(words), standalone_mode=False)
+
+    done = job(
+        checkpoint,
+        backbone,
+        data,
+        out,
+        run,
+        val=val,
+        input_size=input_size,
+        cutout=cutout,
+        settings=settings or (),
+        runtime=runtime,
+        threads=threads,
+        say=lambda text: say(console(), f"$ {text}", style="bold"),
+    )
+    console().print(done.table())
+    say(console(), f"→ {done.folder}: load a cutout by hiergen.load_network({str(done.rows[0].folder)!r}) in Python")

@@ -1,0 +1,185 @@
+"""The job of `hiergen adapt`: from a fine-tuned checkpoint and its images to measured cutouts, by ordinary commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hiergen.console.terminal import command, plain_table
+from hiergen.errors import HiergenError, OutputError, unquoted
+from hiergen.files import write_text
+from hiergen.models.convert import read_state
+from hiergen.models.load import find_model, load_network
+from hiergen.planning.measure import flat_network
+from hiergen.planning.network import Timer
+from hiergen.training.loop import BEST
+from hiergen.training.runfolder import CHOICE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Run = Callable[[Sequence[str]], object]
+MODEL = "N2HL"
+TAXONOMY, SOURCE, TRAINED, FLAT_RUN, CUTOUTS, REPORT = (
+    "taxonomy.yaml",
+    "model.py",
+    "run",
+    "flat",
+    "cutouts",
+    "adapt.json",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cutout: shares of its group's held-out images that it and the flat network, sliced, tell apart among its
+    classes; ms of one image, its part of the flat network's, and MB of its weights."""
+
+    name: str
+    classes: int
+    images: int
+    flat: float | None
+    cutout: float
+    form: str
+    ms: float
+    share: float
+    megabytes: float
+    folder: str
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What `adapt` made: a folder, a row for each cutout, the runtime, and ms and MB of the flat network."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+    runtime: str
+    flat_ms: float
+    flat_megabytes: float
+
+    def table(self) -> Table:
+        """The rows."""
+        table = plain_table(
+            ("cutout", "classes", "flat, sliced", "cutout's top-1", "is", f"ms ({self.runtime})", "× flat", "MB")
+        )
+        table.add_row("flat network", "", "", "", "", f"{self.flat_ms:.2f}", "1", f"{self.flat_megabytes:.1f}")
+        for row in self.rows:
+            flat = "" if row.flat is None else f"{100 * row.flat:.1f} %"
+            form = "own branch" if row.form == "specialists" else "generalist"
+            shares = flat, f"{100 * row.cutout:.1f} %", form
+            times = f"{row.ms:.2f}", f"{row.share:.2f}", f"{row.megabytes:.1f}"
+            table.add_row(row.name, str(row.classes), *shares, *times)
+        return table
+
+
+def adapt(
+    checkpoint: str | Path,
+    backbone: str,
+    data: str | Path,
+    folder: str | Path,
+    run: Run,
+    *,
+    val: str | Path | None = None,
+    input_size: int | None = None,
+    cutout: float = 0.6,
+    settings: Sequence[str] = (),
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> Adapted:
+    """Make cutouts of every group of a fine-tuned flat network's classes, and measure them.
+
+    `checkpoint` is timm's `backbone` (safetensors or a PyTorch checkpoint), `data` its images, a folder for each class
+    in the order of its classifier. One that was trained on other classes is fine-tuned first. `run` takes the words of
+    a `hiergen` command; `say` gets each of them before it runs. `folder` is new: it gets the taxonomy, the model's
+    source, the training and a folder for each cutout. Raises HiergenError as these commands do.
+    """
+    folder, given = Path(folder), Path(checkpoint)
+    if folder.exists() and any(folder.iterdir()):
+        raise OutputError("is not empty", place=unquoted(folder), expected="a new folder")
+    state = read_state(given)
+    taxonomy, source = folder / TAXONOMY, folder / SOURCE
+
+    def step(*words: object) -> None:
+        text = [str(word) for word in words]
+        say(command(("hiergen", *text)))
+        run(text)
+
+    sized = () if input_size is None else ("--input-size", input_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout)
+    step("build", taxonomy, "-o", source)
+    reference = f"{source}:{MODEL}"
+    network = find_model(reference).cls()
+    images = ["--data", data, *(() if val is None else ("--val", val))]
+    teacher = given
+    if _classes(state, network.trunk.pretrained_cfg) != network.num_classes:
+        step(
+            "train",
+            reference,
+            *images,
+            "--flat",
+            "--pretrained",
+            given,
+            "--recipe",
+            "fine-tune",
+            "-o",
+            folder / FLAT_RUN,
+        )
+        teacher = folder / FLAT_RUN / "flat.safetensors"
+    more = [word for setting in settings for word in ("--set", setting)]
+    trained = folder / TRAINED
+    step("train", reference, *images, "--teacher", teacher, "--recipe", "tails", *more, "-o", trained)
+    choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
+    parts: list[tuple[dict[str, Any], Path]] = []
+    for group in choice["groups"]:
+        if group["classes"] == network.num_classes:
+            continue
+        part = folder / CUTOUTS / (re.sub(r"[^\w-]+", "-", group["group"]).strip("-") or f"group-{len(parts)}")
+        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part)
+        parts.append((group, part))
+    adapted = _measured(folder, network, parts, given, runtime, threads)
+    write_text(folder / REPORT, json.dumps({**asdict(adapted), "folder": str(folder)}, indent=2) + "\n")
+    return adapted
+
+
+def _classes(state: dict[str, Any], cfg: dict[str, Any]) -> int | None:
+    """How many classes a checkpoint's classifier has. Raises HiergenError for one without a classifier."""
+    rows = [tensor.shape[0] for name, tensor in state.items() if name.endswith(f"{cfg.get('classifier')}.weight")]
+    if not rows:
+        raise HiergenError(
+            "the checkpoint has no classifier", expected=f"{cfg.get('classifier')}.weight among its tensors"
+        )
+    return int(rows[0])
+
+
+def _measured(
+    folder: Path, network: Any, parts: list[tuple[dict[str, Any], Path]], checkpoint: Path, runtime: str, threads: int
+) -> Adapted:
+    trunk = network.trunk
+    timer = Timer(trunk.input_size, runtime, threads)
+    flat = flat_network(trunk.backbone, network.num_classes, trunk.input_size)
+    runs = [timer.add(flat), *(timer.add(load_network(part)) for _, part in parts)]
+    flat_ms, *times = timer.measure(runs)
+    rows = []
+    for (group, part), ms in zip(parts, times, strict=True):
+        own = group["form"] == "specialists"
+        rows.append(
+            Row(
+                name=group["group"],
+                classes=group["classes"],
+                images=group["images"],
+                flat=group["flat"],
+                cutout=group["specialist"] if own else group["generalist"],
+                form=group["form"],
+                ms=round(ms, 3),
+                share=round(ms / flat_ms, 3),
+                megabytes=round((part / "model.safetensors").stat().st_size / 1e6, 2),
+                folder=str(part),
+            )
+        )
+    return Adapted(folder, tuple(rows), runtime, round(flat_ms, 3), round(checkpoint.stat().st_size / 1e6, 2))

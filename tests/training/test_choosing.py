@@ -1,0 +1,92 @@
+"""What the end of a training chooses, from logits made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hiergen.models.load import find_model
+from hiergen.models.weights import load_weights, save_weights
+from hiergen.nn import Bottlenecks, Generalist
+from hiergen.nn.cutout import chosen_form
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.choosing import choose_forms
+from tests.training.own_images import source
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> HierarchicalNetwork:
+    """sky, rust, moss, sand, plum in cold (sky, moss, plum) and warm (rust, sand)."""
+    built = find_model(f"{source(tmp_path, 'toy_choosing')}:N2HL").cls().eval()
+    built.generalist = Generalist([Bottlenecks(built.trunk.out_channels, 4, 8)], 5, groups=2)
+    return built
+
+
+def logits(answers: list[int], sure: float = 5.0) -> torch.Tensor:
+    return sure * torch.nn.functional.one_hot(torch.tensor(answers), 5).float()
+
+
+SKY, RUST, MOSS, SAND, PLUM = range(5)
+TARGETS = [SKY, MOSS, PLUM, MOSS, RUST, SAND, RUST, SAND]
+# of cold one in four is right, of warm all are; the specialists are the other way round in warm
+GENERAL = [SKY, SKY, SKY, SKY, RUST, SAND, RUST, SAND]
+SPECIAL = [SKY, MOSS, PLUM, MOSS, SAND, RUST, RUST, SAND]
+
+
+def chosen(network: HierarchicalNetwork) -> Any:
+    return choose_forms(network, logits(SPECIAL), logits(GENERAL), torch.tensor(TARGETS), logits(TARGETS))
+
+
+def test_each_group_keeps_what_is_better_on_held_out_images(network: HierarchicalNetwork) -> None:
+    choice = chosen(network)
+    cold, warm = sorted(choice.groups, key=lambda group: group.group)
+    assert (cold.group, cold.classes, cold.images) == ("cold", 3, 4)
+    assert (cold.generalist, cold.specialist, cold.flat, cold.form) == (0.25, 1.0, 1.0, "specialists")
+    assert (warm.generalist, warm.specialist, warm.form) == (1.0, 0.5, "generalist")
+    # the standard error of the paired difference: 0, 1, 1, 1
+    assert cold.error == pytest.approx(torch.tensor([0.0, 1, 1, 1]).std().item() / 2)
+    assert network.choice == {"cold": "specialists", "warm": "generalist"}
+
+
+def test_gains_are_the_smallest_that_recognise_most(network: HierarchicalNetwork) -> None:
+    choice = chosen(network)
+    names = network.nesting.names(1)
+    gains = dict(zip(names, network.generalist.gains.tolist(), strict=True))  # type: ignore[union-attr]
+    assert gains == {"cold": 2.0, "warm": 0.0}  # at 1 both say as much, and the first class wins
+    assert choice.top1 == {"generalist": 0.625, "both": 1.0, "specialists": 0.75}
+    assert choice.form == network.form == "both"
+
+
+def test_equal_forms_answer_by_the_cheapest(network: HierarchicalNetwork) -> None:
+    choice = choose_forms(network, logits(TARGETS), logits(TARGETS), torch.tensor(TARGETS))
+    assert choice.form == "generalist"
+    assert all(group.form == "generalist" and group.gain == 0 for group in choice.groups)
+    assert choice.flat is None
+
+
+def test_a_cutout_follows_the_choice_of_its_groups(network: HierarchicalNetwork) -> None:
+    assert chosen_form(network, [SKY]) == "specialists"  # nothing chosen: the network's form
+    chosen(network)
+    assert chosen_form(network, [SKY, PLUM]) == "specialists"
+    assert chosen_form(network, [SAND]) == "generalist"
+    assert chosen_form(network, [SKY, SAND]) == "generalist"
+
+
+def test_weights_remember_form_choice_and_gains(network: HierarchicalNetwork, tmp_path: Path) -> None:
+    chosen(network)
+    save_weights(network, tmp_path / "w.safetensors")
+    again = type(network)().eval()
+    again.generalist = Generalist([Bottlenecks(again.trunk.out_channels, 4, 8)], 5, groups=2)
+    load_weights(again, tmp_path / "w.safetensors")
+    assert (again.form, dict(again.choice)) == ("both", {"cold": "specialists", "warm": "generalist"})
+    x = torch.rand(3, 3, 32, 32)
+    assert torch.equal(again(x), network(x))
+
+
+def test_a_group_without_images_keeps_the_generalist(network: HierarchicalNetwork) -> None:
+    choice = choose_forms(network, logits(SPECIAL[:4]), logits(GENERAL[:4]), torch.tensor(TARGETS[:4]))
+    warm = next(group for group in choice.groups if group.group == "warm")
+    assert (warm.images, warm.form) == (0, "generalist")

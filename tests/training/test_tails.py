@@ -1,0 +1,171 @@
+"""From somebody's network to tails that learn from it, on small images of five colours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from hiergen.codegen.build import build
+from hiergen.data.augment import eval_transform
+from hiergen.data.samples import Samples
+from hiergen.data.sources import open_data
+from hiergen.errors import HiergenError
+from hiergen.models.load import find_model, load_network
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.adapt import adapt
+from hiergen.training.flatnetwork import FlatNetwork
+from hiergen.training.run import resume, train
+from tests.training.own_images import CLASSES, folders
+
+BACKBONE = "tf_efficientnet_lite0"
+SPEC = """\
+name: {name}
+classes: [Night_Sky, moss, plum, rust, sand]
+sources:
+  - groups: {{cold: [Night_Sky, moss, plum], warm: [rust, sand]}}
+nesting: {{closeness: 0}}
+models:
+  N2HL:
+    trunk: {{backbone: tf_efficientnet_lite0, until: blocks.3}}
+    input_size: 64
+    budget: {{macs: 20M}}
+    generalist: {generalist}
+"""
+FAST = ("epochs=1", "batch_size=10", "trunk.cache_dtype=float32")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, a model with and one without a generalist, and timm's network with random weights for other classes."""
+    home = tmp_path_factory.mktemp("tails")
+    folders(home / "images", 6)
+    for name, generalist in (("with", "shallow"), ("without", "none")):
+        (home / f"{name}.yaml").write_text(SPEC.format(name=f"tailed_{name}", generalist=generalist), "utf-8")
+        build(home / f"{name}.yaml", home / f"{name}.py")
+    torch.manual_seed(0)
+    save_file(timm.create_model(BACKBONE, num_classes=7).state_dict(), home / "seven.safetensors")
+    return home
+
+
+@pytest.fixture(autouse=True)
+def here(lean: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a fresh folder, with a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def images(home: Path, network: HierarchicalNetwork) -> torch.Tensor:
+    samples = Samples(open_data(home / "images", network, split="train"), eval_transform(network), seed=0)
+    return torch.stack([samples[0, i][0] for i in range(4)])  # type: ignore[misc]
+
+
+def test_the_flat_network_is_trained_from_the_split_on_and_written_for_timm(home: Path) -> None:
+    settings = (*FAST, "optimizer.lr=1e-3")  # random weights bear no more
+    options = {"recipe": "fine-tune", "settings": settings, "pretrained": home / "seven.safetensors", "flat": True}
+    done = train(f"{home}/without.py:N2HL", home / "images", out="flat", **options)
+    assert isinstance(done.network, FlatNetwork)
+    written, before = load_file("flat/flat.safetensors"), load_file(home / "seven.safetensors")
+    model = timm.create_model(BACKBONE, num_classes=len(CLASSES))
+    model.load_state_dict(written)  # strict: timm's names, all of them
+    x = images(home, done.network)
+    torch.testing.assert_close(model.eval()(x), done.network.eval()(x), atol=1e-3, rtol=1e-4)
+    # the trunk is frozen, the tail learns
+    assert torch.equal(written["blocks.3.0.conv_pw.weight"], before["blocks.3.0.conv_pw.weight"])
+    assert not torch.equal(written["blocks.4.0.conv_pw.weight"], before["blocks.4.0.conv_pw.weight"])
+    assert json.loads(Path("flat/metrics.json").read_text())["images"] == 5
+    again = resume("flat", settings=["epochs=2"])
+    assert isinstance(again.network, FlatNetwork)
+
+
+def test_a_network_learns_from_a_teacher_and_chooses(home: Path) -> None:
+    model = timm.create_model(BACKBONE, num_classes=len(CLASSES))
+    save_file(model.state_dict(), "teacher.safetensors")
+    settings = (*FAST, "negatives=1")
+    done = train(
+        f"{home}/with.py:N2HL",
+        home / "images",
+        recipe="tails",
+        settings=settings,
+        teacher="teacher.safetensors",
+        out="tails",
+    )
+    network = done.network
+    # the trunk is the teacher's, without another word
+    assert torch.equal(network.trunk.model.conv_stem.weight, model.conv_stem.weight)
+    choice = json.loads(Path("tails/choice.json").read_text())
+    assert {group["group"] for group in choice["groups"]} == {"cold", "warm"}
+    assert choice["teacher"] is not None
+    assert network.form == choice["form"]
+    again = load_network(f"{home}/with.py:N2HL", "tails/best.safetensors")
+    assert (again.form, dict(again.choice)) == (network.form, dict(network.choice))
+    x = images(home, network)
+    torch.testing.assert_close(again(x), network(x))
+
+
+@pytest.mark.parametrize("form", ["generalist", "specialists"])
+def test_one_form_is_trained_and_the_other_stays(home: Path, form: str) -> None:
+    options = {"recipe": "tails", "pretrained": home / "seven.safetensors"}
+    starts = train(f"{home}/with.py:N2HL", home / "images", settings=(*FAST, "optimizer.lr=1e-12"), out="a", **options)
+    del starts
+    settings = (*FAST, f"form={form}", "optimizer.lr=0.01")
+    done = train(f"{home}/with.py:N2HL", home / "images", settings=settings, out="b", **options)
+    before, after = load_file("a/last.safetensors"), load_file("b/last.safetensors")
+    moved = {
+        name.split(".")[0]
+        for name in after
+        if after[name].is_floating_point() and "running" not in name and (after[name] - before[name]).abs().max() > 1e-5
+    }
+    assert moved == ({"generalist"} if form == "generalist" else {"level1", "level2", "head"})
+    assert done.network.form == form or form == "specialists"
+
+
+def test_teachers_that_do_not_fit_are_refused_in_a_sentence(home: Path) -> None:
+    options = {"recipe": "tails", "settings": FAST}
+    with pytest.raises(HiergenError, match="other classes"):
+        train(f"{home}/with.py:N2HL", home / "images", teacher=home / "seven.safetensors", **options)
+    save_file(timm.create_model(BACKBONE, num_classes=5).state_dict(), "five.safetensors")
+    with pytest.raises(HiergenError, match="teacher's trunk is not the network's"):
+        train(
+            f"{home}/with.py:N2HL",
+            home / "images",
+            teacher="five.safetensors",
+            pretrained=home / "seven.safetensors",
+            **options,
+        )
+    assert not Path("runs").exists()
+
+
+def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hiergen.planning.network.LEAST", 0.01)
+    from hiergen.cli.app import app
+
+    said: list[str] = []
+    save_file(timm.create_model(BACKBONE, num_classes=5).state_dict(), "five.safetensors")
+    done = adapt(
+        "five.safetensors",
+        BACKBONE,
+        home / "images",
+        "adapted",
+        lambda words: app(list(words), standalone_mode=False),
+        input_size=64,
+        cutout=3.0,  # an aim that a busy machine meets as well
+        settings=FAST,
+        runtime="torch",
+        say=said.append,
+    )
+    assert [line.split()[1] for line in said[:3]] == ["init", "build", "train"]
+    assert all(line.split()[1] == "cutout" for line in said[3:])
+    assert len(done.rows) == len(said) - 3 > 0
+    for row in done.rows:
+        part = load_network(row.folder)
+        assert part.num_classes == row.classes
+        assert row.ms > 0
+    assert json.loads(Path("adapted/adapt.json").read_text())["rows"][0]["classes"] == done.rows[0].classes
+    assert find_model("adapted/model.py:N2HL").cls.nesting.classes == ("Night_Sky", "moss", "plum", "rust", "sand")
+    with pytest.raises(HiergenError, match="is not empty"):
+        adapt("five.safetensors", BACKBONE, home / "images", "adapted", lambda _: None)
