@@ -262,7 +262,8 @@ def _broken(name: str, arguments: list[str], indent: int) -> str:
 def _summary(plan: Plan) -> str:
     counts = " → ".join(str(level.branches) for level in plan.levels)
     noun = "branch" if plan.levels[-1].branches == 1 else "branches"
-    return f"{counts} {noun} on {_plain(plan.trunk.backbone)} up to {_plain(plan.trunk.until)}."
+    more = ", and one for all classes," if plan.generalist else ""
+    return f"{counts} {noun}{more} on {_plain(plan.trunk.backbone)} up to {_plain(plan.trunk.until)}."
 
 
 def _costs(plan: Plan) -> str:

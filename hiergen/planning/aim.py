@@ -100,13 +100,6 @@ def measure_aimed(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts, progr
     return aimed
 
 
-def plan_aimed(
-    taxonomy: str, model: str, spec: ModelSpec, nesting: Nesting, facts: BackboneFacts, aimed: Aimed
-) -> Plan:
-    """The plan that an aim came to."""
-    return compile_plan(taxonomy, model, cut_at(spec, aimed.until), nesting, facts, shape=aimed.shape)
-
-
 def cut_at(spec: ModelSpec, until: str) -> ModelSpec:
     """The model with a trunk that ends after this stage."""
     return spec.model_copy(update={"trunk": spec.trunk.model_copy(update={"until": until})})
@@ -140,14 +133,17 @@ class _Solver:
             if (best := self._fitted(until, shape, tried)) is not None:
                 break
         closest = min(tried, key=lambda aimed: aimed.cutout / aimed.flat)
-        if best is None and self._macs(closest) > self.aim.cutout * self.facts.flat(self.classes)[1]:
-            raise self._too_fast(closest.cutout / closest.flat)
-        best = best or closest  # by its MACs it is within the aim: the machine was busy, and the sentence says so
+        if best is None and not self._by_macs(closest):
+            raise self._too_fast(closest)
+        best = best or closest  # the machine was busy, and the sentence says so
         return best if self.aim.full is not None else self._measured(best.until, best.shape, full=True)
 
-    def _macs(self, aimed: Aimed) -> float:
-        """MACs of a mean group's cutout."""
-        return find_stage(self.facts, aimed.until).macs + self._path_macs(aimed.until, aimed.shape)
+    def _by_macs(self, aimed: Aimed) -> bool:
+        """Whether a plan is within the aim by its MACs."""
+        plan, flat = self._plan(aimed.until, aimed.shape), self.facts.flat(self.classes)[1]
+        whole = plan.macs if plan.generalist is None else plan.trunk.macs + plan.generalist.macs
+        cutout = plan.trunk.macs + self._path_macs(aimed.until, aimed.shape)
+        return cutout <= self.aim.cutout * flat and (self.aim.full is None or whole <= self.aim.full * flat)
 
     def _fitted(self, until: str, shape: Shape, tried: list[Aimed]) -> Aimed | None:
         """The widest plan with this split that was measured within the aim; all that were measured go to `tried`."""
@@ -275,16 +271,27 @@ class _Solver:
             date=date.today().isoformat(),
         )
 
-    def _too_fast(self, least: float) -> PlanError:
+    def _too_fast(self, closest: Aimed) -> PlanError:
+        asked = f"{self.aim.cutout:g} ×"
+        reached = f"cutout: {closest.cutout / closest.flat + 0.005:.2f}"
+        if self.aim.full is not None:
+            asked += f", and {self.aim.full:g} × in full,"
+            reached += f", full: {closest.full / closest.flat + 0.005:.2f}"
         return PlanError(
-            f"the aim of {self.aim.cutout:g} × the flat network's ms cannot be met",
-            expected=f"{{cutout: {least + 0.005:.2f}}} or more with {quoted(self.facts.backbone)}",
+            f"the aim of {asked} the flat network's ms cannot be met",
+            expected=f"{{{reached}}} or more with {quoted(self.facts.backbone)}",
             code="E503",
         )
 
 
+def usual_runtime() -> str:
+    """What is measured in where nothing is said: onnxruntime with what writes its files, else torch."""
+    installed = all(find_spec(package) for package in ("onnxruntime", "onnx", "onnxscript"))
+    return "onnxruntime" if installed else "torch"
+
+
 def _runtime(aim: Aim) -> str:
-    return aim.runtime or ("onnxruntime" if find_spec("onnxruntime") and find_spec("onnx") else "torch")
+    return aim.runtime or usual_runtime()
 
 
 def _file(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts) -> Path:

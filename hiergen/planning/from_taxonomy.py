@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from hiergen.errors import HiergenError, PlanError, quoted
-from hiergen.planning.aim import cut_at, find_aimed, measure_aimed, plan_aimed
+from hiergen.planning.aim import cut_at, find_aimed, measure_aimed
 from hiergen.planning.backbones import BackboneFacts, facts
 from hiergen.planning.compile import compile_plan, falls_back
 from hiergen.planning.latency import find_latency, measure_latency, with_macs
 from hiergen.planning.plan import Plan
+from hiergen.planning.tails import Shape
 from hiergen.taxonomy.checks import Finding, check_file, finding_of
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.modelspec import ModelSpec
@@ -89,18 +90,10 @@ def plan_nesting(
     backbone = _facts(taxonomy, name, measure=measure)
     if backbone is None:
         return None
-    given, shape = taxonomy.spec.models[name], None
-    if given.find_aim() is not None:
-        own = taxonomy.nesting(name)
-        aimed = find_aimed(given, own, backbone)
-        if aimed is None and measure:
-            aimed = measure_aimed(given, own, backbone, lambda _: None)
-        spec = None if aimed is None else cut_at(given, aimed.until)
-        shape = None if aimed is None else aimed.shape
-    else:
-        spec = _in_macs(taxonomy, name, backbone, measure=measure)
-    if spec is None:
+    solved = _solved(taxonomy, name, backbone, measure=measure)
+    if solved is None:
         return None
+    spec, shape = solved
     if spec.single_branch and nesting.depth > 1:
         spec = spec.model_copy(update={"single_branch": False})
     if spec.branches != "auto" and len(spec.branches) != nesting.depth:
@@ -160,23 +153,32 @@ def _facts(taxonomy: Taxonomy, model: str, *, measure: bool) -> BackboneFacts | 
         raise error.at(taxonomy.document.place(("models", model, "trunk", "backbone"))) from None
 
 
-def _in_macs(
+def _solved(
     taxonomy: Taxonomy,
     model: str,
     backbone_facts: BackboneFacts,
     progress: Progress = lambda _: None,
     *,
     measure: bool,
-) -> ModelSpec | None:
-    """The model, with the MACs that its ms came to here in their place; None where they were never measured."""
-    spec = taxonomy.spec.models[model]
+) -> tuple[ModelSpec, Shape | None] | None:
+    """The model, with what its ms came to here in their place: MACs, or the split and the shape of tails that its aim
+    leads to. None where that was never measured."""
+    spec, nesting = taxonomy.spec.models[model], taxonomy.nesting(model)
+
+    def said(text: str) -> None:
+        progress(f"{model}: {text}")
+
+    if spec.find_aim() is not None:
+        aimed = find_aimed(spec, nesting, backbone_facts)
+        if aimed is None and measure:
+            aimed = measure_aimed(spec, nesting, backbone_facts, said)
+        return None if aimed is None else (cut_at(spec, aimed.until), aimed.shape)
     if spec.budget is None or spec.budget.ms is None:
-        return spec
-    nesting = taxonomy.nesting(model)
+        return spec, None
     latency = find_latency(spec, nesting, backbone_facts)
     if latency is None and measure:
-        latency = measure_latency(spec, nesting, backbone_facts, lambda text: progress(f"{model}: {text}"))
-    return None if latency is None else with_macs(spec, latency.macs)
+        latency = measure_latency(spec, nesting, backbone_facts, said)
+    return None if latency is None else (with_macs(spec, latency.macs), None)
 
 
 def _plan(taxonomy: Taxonomy, model: str, progress: Progress = lambda _: None, *, measure: bool) -> Plan | None:
@@ -186,15 +188,11 @@ def _plan(taxonomy: Taxonomy, model: str, progress: Progress = lambda _: None, *
     progress(model)
     nesting = taxonomy.nesting(model)
     try:
-        if (given := taxonomy.spec.models[model]).find_aim() is not None:
-            aimed = find_aimed(given, nesting, backbone_facts)
-            if aimed is None and measure:
-                aimed = measure_aimed(given, nesting, backbone_facts, lambda text: progress(f"{model}: {text}"))
-            if aimed is None:
-                return None
-            return plan_aimed(taxonomy.spec.name, model, given, nesting, backbone_facts, aimed)
-        spec = _in_macs(taxonomy, model, backbone_facts, progress, measure=measure)
-        return None if spec is None else compile_plan(taxonomy.spec.name, model, spec, nesting, backbone_facts)
+        solved = _solved(taxonomy, model, backbone_facts, progress, measure=measure)
+        if solved is None:
+            return None
+        spec, shape = solved
+        return compile_plan(taxonomy.spec.name, model, spec, nesting, backbone_facts, shape=shape)
     except HiergenError as error:
         bound = "aim" if taxonomy.spec.models[model].aim is not None else "budget"
         key = {"E502": ("trunk", "until"), "E503": (bound,), "E504": ("branches",)}.get(error.code, ())

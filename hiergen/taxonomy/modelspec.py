@@ -471,9 +471,8 @@ class ModelSpec(Model):
 
     def find_aim(self) -> Aim | None:
         """The aim, or the default one of a network with a generalist."""
-        if self.aim is None and self.generalist != "none" and self.budget is None and self.branches == "auto":
-            return Aim(cutout=0.6)
-        return self.aim
+        open_ = self.branches == "auto" and self.block in OWN and self.budget is None
+        return Aim(cutout=0.6) if self.aim is None and self.generalist != "none" and open_ else self.aim
 
     @model_validator(mode="after")
     def _single(self) -> ModelSpec:

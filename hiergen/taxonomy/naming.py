@@ -10,7 +10,7 @@ from collections.abc import Iterable
 MAX_NAME = 200
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]*$"
 _RESERVED = {
-    *("CLASSES", "ClassHeads", "HierarchicalNetwork"),
+    *("CLASSES", "ClassHeads", "Generalist", "HierarchicalNetwork"),
     *("GROUPS", "Nest", "Nesting", "SYNSETS", "Siblings", "Trunk"),
     *("bool", "register", "super"),
 }

@@ -69,7 +69,8 @@ def _print_nesting(loaded: Taxonomy, model: str | None, levels: int | None, prin
 
 
 def model_table(plans: list[Plan]) -> Table:
-    """One row per model: branches per level, params and MACs, beside the flat backbone's."""
+    """One row per model: branches per level ("all": and one for all classes), params and MACs, beside the flat
+    backbone's."""
     heads = ("model", "trunk", "branches", "params", "GMACs", "flat params", "flat GMACs")
     table = plain_table(heads, left=heads[:3])
     for plan in plans:
@@ -77,7 +78,7 @@ def model_table(plans: list[Plan]) -> Table:
         table.add_row(
             plan.model,
             f"{trunk.backbone} to {trunk.until}",
-            " → ".join(str(level.branches) for level in plan.levels),
+            " → ".join(str(level.branches) for level in plan.levels) + (", all" if plan.generalist else ""),
             f"{plan.params:,}",
             giga(plan.macs),
             f"{trunk.flat_params:,}",

@@ -213,6 +213,7 @@ def test_a_generalist_needs_blocks_of_its_own(tmp_path: Path) -> None:
 def test_a_generalist_alone_is_an_aim() -> None:
     assert ModelSpec().find_aim() is None
     assert ModelSpec(generalist="shallow").find_aim() == Aim(cutout=0.6)
+    assert ModelSpec(generalist="shallow", block="mbconv").find_aim() is None  # a budget, that of the flat network
     assert ModelSpec(generalist="shallow", aim={"cutout": 0.3}).find_aim() == Aim(cutout=0.3)
     assert ModelSpec(generalist="shallow", budget={"params": "9M"}).find_aim() is None
     assert ModelSpec(trunk={"until": "auto"}, generalist="shallow").find_aim() == Aim(cutout=0.6)
