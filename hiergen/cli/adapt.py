@@ -24,7 +24,10 @@ def adapt(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A value of the recipe 'tails', such as epochs=20; repeatable.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="torch, compiled, onnxruntime or openvino.")] = "onnxruntime",
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="torch, compiled, onnxruntime or openvino (default: onnxruntime, else torch)."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads to measure with.", min=1)] = 1,
 ) -> None:
     """Make measured cutouts from a fine-tuned flat network and its images; prints each command that it runs."""
@@ -48,4 +51,5 @@ def adapt(
         say=lambda text: say(console(), f"$ {text}", style="bold"),
     )
     console().print(done.table())
-    say(console(), f"→ {done.folder}: load a cutout by hiergen.load_network({str(done.rows[0].folder)!r}) in Python")
+    if done.rows:
+        say(console(), f"→ {done.folder}: hiergen.load_network({done.rows[0].folder!r}) in Python loads a cutout")

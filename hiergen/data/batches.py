@@ -102,8 +102,8 @@ class MapFeed:
         """The class of each usable image."""
         return self._targets
 
-    def mixed(self, batch_size: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """So many batches of images in random order, as they are: a batch has images of many classes."""
+    def mixed(self, batch_size: int, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """So many batches (default: all) of images in random order, as they are: a batch has images of many classes."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed))
         for chosen in torch.split(order, batch_size)[:count]:
             if len(chosen) > 1 or len(self) == 1:

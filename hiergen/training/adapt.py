@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiergen.console.terminal import command, plain_table
+import torch
+
+from hiergen.console.terminal import one_line, plain_table
 from hiergen.errors import HiergenError, OutputError, unquoted
 from hiergen.files import write_text
 from hiergen.models.convert import read_state
 from hiergen.models.load import find_model, load_network
+from hiergen.nn.runtimes import checked
+from hiergen.nn.trunk import known_model
+from hiergen.planning.aim import usual_runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
+from hiergen.taxonomy.naming import slug
 from hiergen.training.loop import BEST
 from hiergen.training.runfolder import CHOICE
 
@@ -24,14 +30,8 @@ if TYPE_CHECKING:
 
 Run = Callable[[Sequence[str]], object]
 MODEL = "N2HL"
-TAXONOMY, SOURCE, TRAINED, FLAT_RUN, CUTOUTS, REPORT = (
-    "taxonomy.yaml",
-    "model.py",
-    "run",
-    "flat",
-    "cutouts",
-    "adapt.json",
-)
+TAXONOMY, SOURCE, REPORT = "taxonomy.yaml", "model.py", "adapt.json"
+TRAINED, FLAT_RUN, CUTOUTS = "run", "flat", "cutouts"  # folders
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def adapt(
     input_size: int | None = None,
     cutout: float = 0.6,
     settings: Sequence[str] = (),
-    runtime: str = "onnxruntime",
+    runtime: str | None = None,
     threads: int = 1,
     say: Callable[[str], None] = lambda _: None,
 ) -> Adapted:
@@ -96,8 +96,12 @@ def adapt(
     `checkpoint` is timm's `backbone` (safetensors or a PyTorch checkpoint), `data` its images, a folder for each class
     in the order of its classifier. One that was trained on other classes is fine-tuned first. `run` takes the words of
     a `hiergen` command; `say` gets each of them before it runs. `folder` is new: it gets the taxonomy, the model's
-    source, the training and a folder for each cutout. Raises HiergenError as these commands do.
+    source, the training and a folder for each cutout. `runtime` is what cutouts are measured in: onnxruntime where it
+    is installed, else torch. Raises HiergenError as these commands do.
     """
+    runtime = runtime or usual_runtime()
+    checked(runtime, torch.device("cpu"), torch.float32).package()  # before hours of training
+    known_model(backbone)
     folder, given = Path(folder), Path(checkpoint)
     if folder.exists() and any(folder.iterdir()):
         raise OutputError("is not empty", place=unquoted(folder), expected="a new folder")
@@ -106,7 +110,7 @@ def adapt(
 
     def step(*words: object) -> None:
         text = [str(word) for word in words]
-        say(command(("hiergen", *text)))
+        say(one_line(shlex.join(["hiergen", *text])))
         run(text)
 
     sized = () if input_size is None else ("--input-size", input_size)
@@ -136,10 +140,10 @@ def adapt(
     step("train", reference, *images, "--teacher", teacher, "--recipe", "tails", *more, "-o", trained)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
-    for group in choice["groups"]:
-        if group["classes"] == network.num_classes:
+    for number, group in enumerate(choice["groups"], 1):
+        if group["classes"] == network.num_classes:  # the whole network
             continue
-        part = folder / CUTOUTS / (re.sub(r"[^\w-]+", "-", group["group"]).strip("-") or f"group-{len(parts)}")
+        part = folder / CUTOUTS / f"{number}-{slug(group['group'])}"
         step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part)
         parts.append((group, part))
     adapted = _measured(folder, network, parts, given, runtime, threads)

@@ -81,7 +81,7 @@ class Job:
         feed, validation = self._feeds()
         self._check_images(len(feed))
         if isinstance(self.network, FlatNetwork) and self.new_classifier and isinstance(feed, MapFeed):
-            self.network.start_classifier(feed.once(self.recipe.batch_size, 0, 1))
+            self.network.start_classifier(feed.mixed(self.recipe.batch_size))
             self.say("the classifier starts by ridge regression on the features of the flat network")
         if self.initial is None and (start := self._scored(feed)):
             self.initial = start
@@ -228,11 +228,12 @@ class Job:
         size = self.recipe.batch_size
         scores = score_batches(network, model, feed.once(size, 0, 1))
         report = init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
-        if isinstance(feed, MapFeed):
-            estimate_norms(network, feed.mixed(size, _NORM_BATCHES))
+        assert isinstance(feed, MapFeed)  # a recipe says so
+        estimate_norms(network, feed.mixed(size, _NORM_BATCHES))
         if not report.rows:
-            start_heads(network, lambda: feed.once(size, 0, 1))
-            self.say("classes start by ridge regression on their branches' features")
+            fits = start_heads(network, lambda: feed.mixed(size))
+            ridge, random = "by ridge regression on their branches' features", "at random: their features are too many"
+            self.say(f"classes start {ridge if fits else random}")
         return report
 
     def _teacher(self, feed: Feed, validation: Feed) -> nn.Module | None:

@@ -173,13 +173,19 @@ def estimate_norms(network: HierarchicalNetwork, batches: Iterable[tuple[Tensor,
     network.train(mode)
 
 
-def start_heads(network: HierarchicalNetwork, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> None:
+_MOST_GRAM = 2 * 10**8  # numbers in the matrices of the classes' regressions, 1.6 GB
+
+
+def start_heads(network: HierarchicalNetwork, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> bool:
     """Give all classes rows by ridge regression on their branches' features, of batches of the trunk's maps and their
-    targets; the generalist's too."""
+    targets in mixed order; the generalist's too. False, and only the generalist's, where the matrices would be too
+    large."""
     mode, weight = network.training, network.head.weight
     network.eval()
     generalist: Any = network._modules.get("generalist")
-    heads: list[tuple[Any, Callable[[Tensor], Tensor]]] = [(network.head, lambda x: _features(network, x))]
+    heads: list[tuple[Any, Callable[[Tensor], Tensor]]] = []
+    if fits := network.num_classes * (network.head.in_channels + 1) ** 2 <= _MOST_GRAM:
+        heads.append((network.head, lambda x: _features(network, x)))
     if generalist is not None:
         heads.append((generalist.head, lambda x: generalist.tail(x, pool=True)[:, 0]))
     for head, features in heads:
@@ -189,6 +195,7 @@ def start_heads(network: HierarchicalNetwork, batches: Callable[[], Iterable[tup
             head.weight.copy_(rows)
             head.bias.copy_(biases)
     network.train(mode)
+    return fits
 
 
 def _features(network: HierarchicalNetwork, maps: Tensor) -> Tensor:

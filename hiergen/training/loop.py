@@ -108,6 +108,11 @@ class Training:
         some = self.form != "generalist" and len(network.levels) > 1
         self.negatives = recipe.negatives if some else None
         self.homes = torch.tensor(finest_homes(network) if network.levels else [0], device=parallel.device)
+        groups = {"specialists": self.homes.tolist(), "generalist": [0] * network.num_classes}
+        self.group_losses = {
+            form: GroupLoss(homes, recipe.distillation, smoothing=recipe.loss.smoothing).to(parallel.device)
+            for form, homes in groups.items()
+        }
         self.mix = mixer(recipe.augment, network.num_classes, recipe.loss.smoothing)
         self.average = self._averaged()
         self.model, self.optimizer = parallel.prepare(learner, make_optimizer(network, recipe))
@@ -221,9 +226,8 @@ class Training:
             if not by_group and taught is None:
                 total = total + self.loss(part, y)
                 continue
-            homes = self.homes.tolist() if form == "specialists" else [0] * self.network.num_classes
-            loss = GroupLoss(homes, self.recipe.distillation, smoothing=self.recipe.loss.smoothing)
-            total = total + loss.to(part.device)(part, y, taught)
+            flat = form == "generalist" or not self.network.levels
+            total = total + self.group_losses["generalist" if flat else "specialists"](part, y, taught)
         return total
 
     def _taught(self, x: Tensor) -> Tensor:
@@ -256,10 +260,11 @@ class Training:
 
     def validate(self) -> Metrics:
         """Metrics on the validation images: of the averaged weights where there are any."""
-        logits, targets = predict(self._scored(), self.validation, self.batch, self.parallel)
-        return evaluate(
-            logits, targets, self.hierarchy, labels=self.network.nesting.labels, decision=self.recipe.decision
-        )
+        return self._metrics(*predict(self._scored(), self.validation, self.batch, self.parallel))
+
+    def _metrics(self, logits: Tensor, targets: Tensor) -> Metrics:
+        labels = self.network.nesting.labels
+        return evaluate(logits, targets, self.hierarchy, labels=labels, decision=self.recipe.decision)
 
     def _scored(self) -> Learner:
         if self.average is not None:
@@ -283,9 +288,9 @@ class Training:
             load_weights(self.average.module, self.folder / BEST)
         return self.validate()
 
-    def choose(self) -> Choice | None:
-        """Of a network with specialists and a generalist that are both trained: the form that answers, and that of each
-        group's cutout, on the validation images; kept with the best weights."""
+    def choose(self) -> tuple[Choice, Metrics] | None:
+        """Of a network with specialists and a generalist: the form that answers and that of each group's cutout, by the
+        validation images, kept with the best weights; and that form's metrics."""
         network = self.network
         if network._modules.get("generalist") is None or self.form == "generalist" or self.parallel.sharded:
             return None
@@ -300,7 +305,10 @@ class Training:
         choice = choose_forms(network, both[0], both[1], targets, None if taught is None else taught[0].float())
         if self.parallel.main:
             self._export(dict(network.state_dict()), better=True)
-        return choice
+        logits, targets = predict(
+            Learner(network, frozen=True, form=network.form), self.validation, self.batch, self.parallel
+        )
+        return choice, self._metrics(logits, targets)
 
     # what is kept
 

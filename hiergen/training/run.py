@@ -97,11 +97,11 @@ def train(
         pretrained = options["teacher"]
     if not isinstance(pretrained, bool):
         options["trunk_weights"] = pretrained
-    said = None if recipe is None else recipe
+    said = recipe or "quick"
     if recipe is None:
         recipe = ("fine-tune" if options.get("flat") else "tails") if pretrained else "quick"
     chosen = load_recipe(recipe, settings)
-    unsaid = bool(pretrained) and "branches" not in _said(said or "quick", settings)
+    unsaid = bool(pretrained) and "branches" not in _said(said, settings)
     if pretrained:
         start = "scored" if chosen.trunk.cached else "backbone"
         given = ["trunk.pretrained=true"] * (pretrained is True) + [f"branches={start}"] * unsaid
@@ -199,8 +199,10 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
         training.log = job.log(folder)
         job.say(f"in {folder}: {job.recipe.epochs} epochs of {training.updates_per_epoch} updates")
         metrics = training.run(resume=job.checkpoint is not None)
-        choice = training.choose()
-        if choice is not None and parallel.main:
+        chosen = training.choose()
+        if chosen is not None:
+            choice, metrics = chosen
+        if chosen is not None and parallel.main:
             write_text(folder / CHOICE, json.dumps(choice.to_dict(), indent=2) + "\n")
             for line in choice.lines():
                 job.say(line)

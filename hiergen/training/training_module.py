@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hiergen.data.batches import Feed
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import form_logits, generalist_of, routed_logits
+from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.parallel import Parallel
 
 LearnerForm: TypeAlias = Literal["specialists", "generalist", "both", "each"]
@@ -58,9 +59,8 @@ class Learner(nn.Module):
         if not maps:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 x = self.network.trunk(x)
-        if isinstance(tail := getattr(self.network, "tail", None), nn.Module):  # the flat network
-            logits: Tensor = tail(x)
-            return logits
+        if isinstance(self.network, FlatNetwork):
+            return self.network.tail(x)  # type: ignore[no-any-return]
         if self.form == "both":
             return form_logits(self.network, x)
         if self.form == "generalist" or (self.form == "each" and not self.training):
