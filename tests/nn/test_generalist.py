@@ -168,12 +168,15 @@ def test_cutouts_of_specialists_have_no_generalist(net: HierarchicalNetwork) -> 
 
 
 def test_plain_forms_of_a_generalist(net: HierarchicalNetwork) -> None:
+    net = copy.deepcopy(net).double()  # in float32 the trunk's kernels round the norms that are folded into them
+    x = X.double()
     net.form = "generalist"
-    want = run(net)
-    torch.testing.assert_close(net.plain()(X), want, atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(net.cutout([1, 4]).plain()(X), want[:, [1, 4]], atol=1e-3, rtol=1e-3)
-    net.active = [6, 2]
-    torch.testing.assert_close(net.plain()(X), want[:, [2, 6]], atol=1e-3, rtol=1e-3)
+    with torch.no_grad():
+        want = net(x)
+        torch.testing.assert_close(net.plain()(x), want, atol=1e-9, rtol=1e-7)
+        torch.testing.assert_close(net.cutout([1, 4]).plain()(x), want[:, [1, 4]], atol=1e-9, rtol=1e-7)
+        net.active = [6, 2]
+        torch.testing.assert_close(net.plain()(x), want[:, [2, 6]], atol=1e-9, rtol=1e-7)
 
 
 def test_what_a_form_has_not_is_one_sentence(net: HierarchicalNetwork) -> None:
