@@ -100,10 +100,10 @@ def _wrapped(line: str) -> str:
 
 def _module(plans: list[Plan], models: tuple[ModelView, ...], summary: str, origin: str) -> ModuleView:
     stages = {stage for plan in plans for level in plan.levels for stage in level.stages}
-    stages |= {stage for plan in plans if plan.generalist for stage in plan.generalist.stages}
+    stages |= {stage for plan in plans for branch in plan.for_all for stage in branch.stages}
     recipes = {BLOCKS[stage.block].recipe for stage in stages}
     names = {*recipes, "ClassHeads", "HierarchicalNetwork", "Nesting", "Siblings", "Trunk", "register"}
-    names |= {"Generalist"} if any(plan.generalist for plan in plans) else set()
+    names |= {"Generalist"} if any(plan.for_all for plan in plans) else set()
     nestings: dict[int, Nesting] = {}
     for plan in plans:
         assert nestings.setdefault(len(plan.levels), plan.nesting) == plan.nesting  # one per number of levels
@@ -178,7 +178,7 @@ def _model(plan: Plan) -> ModelView:
         call("self.trunk = Trunk", arguments, _INDENT, f"-> (B, {trunk.channels}, {trunk.height}, {trunk.width})"),
         *(_level(level, j) for j, level in enumerate(plan.levels, 1)),
         call("self.head = ClassHeads", head, _INDENT, f"-> (B, {classes})"),
-        *([_generalist(plan.generalist)] if plan.generalist else []),
+        *(_for_all(name, branch) for name in ("generalist", "flat") if (branch := getattr(plan, name)) is not None),
     ]
     return ModelView(
         name=name,
@@ -199,14 +199,14 @@ def _level(level: LevelPlan, number: int) -> str:
     return _split(f"self.level{number} = Siblings", arguments, 1, level.stages, _shape(level, level.branches))
 
 
-def _generalist(plan: GeneralistPlan) -> str:
+def _for_all(name: str, plan: GeneralistPlan) -> str:
     stages = [_call_text(*_stage(stage)) for stage in plan.stages]
     arguments = [f"[{', '.join(stages)}]", str(plan.classes), f"groups={plan.groups}"]
-    for name, value in (("columns", plan.columns), ("homes", plan.homes)):
+    for option, value in (("columns", plan.columns), ("homes", plan.homes)):
         if value is not None:
-            arguments.append(f"{name}={list(value)}")
+            arguments.append(f"{option}={list(value)}")
     comment = f"-> (B, {plan.classes})"
-    return _split("self.generalist = Generalist", arguments, 0, plan.stages, comment)
+    return _split(f"self.{name} = Generalist", arguments, 0, plan.stages, comment)
 
 
 def _split(head: str, arguments: list[str], at: int, stages: Sequence[StagePlan], comment: str) -> str:
@@ -262,7 +262,7 @@ def _broken(name: str, arguments: list[str], indent: int) -> str:
 def _summary(plan: Plan) -> str:
     counts = " → ".join(str(level.branches) for level in plan.levels)
     noun = "branch" if plan.levels[-1].branches == 1 else "branches"
-    more = ", and one for all classes," if plan.generalist else ""
+    more = ("", ", and one for all classes,", ", and two for all classes,")[len(plan.for_all)]
     return f"{counts} {noun}{more} on {_plain(plan.trunk.backbone)} up to {_plain(plan.trunk.until)}."
 
 

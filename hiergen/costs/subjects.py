@@ -14,6 +14,7 @@ from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import Node
 from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.cutout import single
+from hiergen.nn.generalist import ONE_BRANCH
 from hiergen.nn.macs import branch_macs, count_macs, count_params
 
 
@@ -84,8 +85,8 @@ class Part:
 
 def network_parts(network: HierarchicalNetwork) -> tuple[Part, ...]:
     """The parts of a network's form, on any device and however its branches are executed: trunk, level1 … levelk and
-    head; of a generalist trunk, level1 and head; of both the generalist too, in one."""
-    if network.form == "generalist":
+    head; of a branch for all classes trunk, level1 and head; of both the generalist too, in one."""
+    if network.form in ONE_BRANCH:
         network = single(network, range(network.num_classes))
     trunk, head = module_cost(network.trunk, network.trunk.input_size), network.head
     parts = [Part("trunk", 1, trunk.params, trunk.macs)]

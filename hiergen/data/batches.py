@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -108,6 +109,18 @@ class MapFeed:
         for chosen in torch.split(order, batch_size)[:count]:
             if len(chosen) > 1 or len(self) == 1:
                 yield self.features.maps(0, self._rows[chosen]), self._targets[chosen]
+
+    def balanced(self, batch_size: int, images: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The first so many images of each class, in random order, as they are."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed))
+        seen: Counter[int] = Counter()
+        chosen = []
+        for index in order.tolist():
+            seen[target := int(self._targets[index])] += 1
+            if seen[target] <= images:
+                chosen.append(index)
+        for some in torch.split(torch.tensor(chosen), batch_size):
+            yield self.features.maps(0, self._rows[some]), self._targets[some]
 
     @torch.inference_mode()
     def answers(

@@ -234,7 +234,7 @@ def _aimed(source: Path, backbone: str | None, size: int | None, cutout: float) 
         "trunk": {"backbone": backbone or BACKBONE, "until": "auto"},
         **({} if side is None else {"input_size": side}),
         "aim": {"cutout": cutout},
-        "generalist": "shallow",
+        "generalist": "both",
     }
 
 

@@ -171,18 +171,18 @@ def flat_backbone(network: HierarchicalNetwork, path: str | Path) -> nn.Module:
 
 
 def whole_state(network: HierarchicalNetwork) -> dict[str, Tensor]:
-    """The flat network's state dict in timm's names, of a network whose generalist is the backbone's whole tail; it
-    shares memory: `timm.create_model(backbone, num_classes=…)` loads it.
+    """The flat network's state dict in timm's names, of a network that has the backbone's whole tail for all classes;
+    it shares memory: `timm.create_model(backbone, num_classes=…)` loads it.
 
-    Raises HiergenError for another generalist, and a backbone whose classifier is more than one linear layer.
+    Raises HiergenError for one without, and a backbone whose classifier is more than one linear layer.
     """
-    backbone, generalist = network.trunk.backbone, network.generalist
+    backbone, generalist = network.trunk.backbone, network.flat or network.generalist
     channels, height, width = network.trunk.input_size
     (stage,) = generalist.tail.stages if generalist is not None and len(generalist.tail.stages) == 1 else (None,)
     if generalist is None or not isinstance(stage, ReplicaStage) or not stage.recipe.end:
         raise HiergenError(
-            f"{type(network).__name__} has no generalist that is its backbone's whole tail",
-            expected="'generalist: whole' in the taxonomy file",
+            f"{type(network).__name__} has no branch that is its backbone's whole tail",
+            expected="'generalist: whole' or 'both' in the taxonomy file",
         )
     state = dict(network.trunk.model.state_dict())
     prefixes = [f"{name}." for name in stage.recipe.modules]
@@ -198,15 +198,15 @@ def whole_state(network: HierarchicalNetwork) -> dict[str, Tensor]:
     flat = twin.state_dict()
     if {name: tensor.shape for name, tensor in flat.items()} != {name: t.shape for name, t in state.items()}:
         raise HiergenError(
-            f"the trunk and the generalist are not all of the flat {quoted(backbone)}",
+            f"the trunk and this branch are not all of the flat {quoted(backbone)}",
             expected="all its blocks after the trunk, and one linear layer as its classifier",
         )
     return {name: state[name] for name in flat}
 
 
 def load_whole(network: HierarchicalNetwork, state: Mapping[str, Tensor], *, place: str = "the state dict") -> None:
-    """Copy a flat network's state dict (timm's names) into the trunk and a generalist that is the backbone's whole
-    tail, whose logits are then the flat network's; weights for RGB are made to fit the network's channels.
+    """Copy a flat network's state dict (timm's names) into the trunk and the branch that is the backbone's whole tail,
+    whose logits are then the flat network's; weights for RGB are made to fit the network's channels.
 
     Raises HiergenError as `whole_state` does, and for a state dict that lacks tensors or has others' shapes; then
     nothing is copied.

@@ -127,10 +127,11 @@ class TimmContract(nn.Module):
             part, _, rest = name.partition(".")
             if part == "trunk":
                 return 0, trunk.get(rest, 0)
-            if part == "head" or (part == "generalist" and not rest.startswith("tail")):
+            alone = part in ("generalist", "flat")
+            if part == "head" or (alone and not rest.startswith("tail")):
                 return heads, 0
             stage = re.match(r"(?:tail\.)?stages\.(\d+)", rest)
-            number = 1 if part == "generalist" else int(part.removeprefix("level"))
+            number = 1 if alone else int(part.removeprefix("level"))
             return number, int(stage[1]) if stage and not coarse else 0
 
         return depth
@@ -141,7 +142,8 @@ class TimmContract(nn.Module):
         names = {f"trunk.{name}" for name in self.trunk.no_weight_decay()} | {"head.bias"}
         for number, level in enumerate(self.levels, start=1):
             names |= {f"level{number}.{name}" for name, p in level.named_parameters() if p.ndim <= 2}
-        if (generalist := self._modules.get("generalist")) is not None:
-            tail = [f"tail.{name}" for name, p in generalist.tail.named_parameters() if p.ndim <= 2]  # type: ignore[union-attr]
-            names |= {f"generalist.{name}" for name in (*tail, "head.bias", "gains")}
+        for part in ("generalist", "flat"):
+            if (branch := self._modules.get(part)) is not None:
+                tail = [f"tail.{name}" for name, p in branch.tail.named_parameters() if p.ndim <= 2]  # type: ignore[union-attr]
+                names |= {f"{part}.{name}" for name in (*tail, "head.bias", "gains")}
         return names

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
-from hiergen.nn.generalist import Form, Generalist
+from hiergen.nn.generalist import ONE_BRANCH, Form, Generalist
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
@@ -34,7 +34,7 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
     >>> cats = cut(network, [0, 1])  # (B, 3, H, W) -> (B, 2)
     """
     kept = _indices(keep, network)
-    if network.form == "generalist":
+    if network.form in ONE_BRANCH:
         return single(network, kept)
     part = type(network).__new__(type(network))
     # instance attributes hide the class's; set first, as the constructor may read them
@@ -54,14 +54,15 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
         built["generalist"] = _cut_generalist(network, kept)
         part.__dict__["_form"] = "both"
     for name, child in network.named_children():  # in the network's order, and with what a subclass has besides
-        if name != "generalist" or name in built:
+        if name not in ("generalist", "flat") or name in built:
             part.add_module(name, built[name] if name in built else copy.deepcopy(child))
     part.training = network.training
     return part
 
 
 def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNetwork:
-    """The trunk and the generalist of these classes, all of them or fewer, as a network of one branch; copies."""
+    """The trunk and the branch for all classes that the network's form has, for these classes, all of them or fewer, as
+    a network of one branch; copies."""
     generalist = generalist_of(network)
     columns = generalist.columns or range(network.num_classes)
     part = HierarchicalNetwork()
@@ -78,7 +79,7 @@ def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNet
 def _cut_generalist(network: HierarchicalNetwork, kept: tuple[int, ...]) -> Generalist:
     """A copy that answers these classes. It keeps the rows of all, as the likeliest group depends on them, and the
     gains of the groups that stay."""
-    generalist = generalist_of(network)
+    generalist = generalist_of(network, "both")
     homes = finest_homes(network)
     groups = _sorted({homes[c] for c in kept})
     all_homes = generalist.homes or homes

@@ -12,8 +12,9 @@ from hiergen.nn.heads import ClassHeads
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.stage import StageRecipe, parent_indices, positive
 
-Form: TypeAlias = Literal["specialists", "generalist", "both"]
-FORMS: tuple[Form, ...] = ("specialists", "generalist", "both")
+Form: TypeAlias = Literal["specialists", "generalist", "both", "flat"]
+FORMS: tuple[Form, ...] = ("specialists", "generalist", "both", "flat")
+ONE_BRANCH: tuple[Form, ...] = ("generalist", "flat")  # for all classes
 
 
 class Generalist(nn.Module):

@@ -15,7 +15,7 @@ from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import ClassSelection, Node, Selector
 from hiergen.nn.contract import TimmContract
 from hiergen.nn.gains import Gains, node_gains
-from hiergen.nn.generalist import FORMS, Form, Generalist
+from hiergen.nn.generalist import FORMS, ONE_BRANCH, Form, Generalist
 from hiergen.nn.lowering import KINDS, Lowering
 from hiergen.nn.routing import Route, form_logits, generalist_of, route, routed_logits
 from hiergen.taxonomy.nesting import Nesting
@@ -38,6 +38,7 @@ class HierarchicalNetwork(TimmContract):
 
     nesting: Nesting
     generalist: Generalist | None
+    flat: Generalist | None
 
     _active: tuple[int, ...] | None = None
     _gains: Gains | None = None
@@ -46,7 +47,8 @@ class HierarchicalNetwork(TimmContract):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.register_module("generalist", None)  # a subclass may assign one
+        self.register_module("generalist", None)  # a subclass may assign them
+        self.register_module("flat", None)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -86,8 +88,8 @@ class HierarchicalNetwork(TimmContract):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Maps of the last level's branches, `(B, N, C, H, W)`; while `active` is set, of those that its classes
-        need. In the form "generalist" those of its one branch."""
-        if self._form == "generalist":
+        need. In the forms "generalist" and "flat" those of their one branch."""
+        if self._form in ONE_BRANCH:
             return generalist_of(self).tail(self.trunk(x))  # type: ignore[no-any-return]
         if self._gains:
             self._gains.check_batch(x.shape[0])
@@ -101,7 +103,7 @@ class HierarchicalNetwork(TimmContract):
             return pooled
         if self._form == "both":
             raise HiergenError("the form 'both' has no head of its own", hint="call the network itself")
-        if self._form == "generalist":
+        if self._form in ONE_BRANCH:
             logits: Tensor = generalist_of(self).head(pooled)
             return logits if (chosen := self._chosen(None)) is None else logits[:, list(chosen)]
         return self._logits(pooled, self._route(None))
@@ -147,8 +149,9 @@ class HierarchicalNetwork(TimmContract):
     @property
     def form(self) -> Form:
         """What the network answers with: its "specialists", the branches of groups and classes; its "generalist", the
-        branch for all of them; or "both", the generalist's logits plus, of the group that is likeliest by these, the
-        specialist's times the group's gain. Networks without a generalist have their specialists only.
+        branch for all of them; "both", the generalist's logits plus, of the group that is likeliest by these, the
+        specialist's times the group's gain; or "flat", the flat network's own tail, for all classes too. Networks
+        without a generalist have their specialists only.
 
         A cutout, a plain form and an export are of the form that the network has.
         """
@@ -159,7 +162,7 @@ class HierarchicalNetwork(TimmContract):
         if form not in FORMS:
             raise HiergenError("no such form", expected=", ".join(FORMS), got=quoted(str(form)))
         if form != "specialists":
-            generalist_of(self)
+            generalist_of(self, form)
         self._form = form
 
     def cutout(self, classes: ClassSelection) -> HierarchicalNetwork:
@@ -255,8 +258,8 @@ class HierarchicalNetwork(TimmContract):
         >>> with network.attend({"domestic cat": 1.4, "dog": 0.7}):
         ...     logits = network(images)
         """
-        if self._form == "generalist":
-            raise HiergenError("the generalist has no features of groups and classes to attend to")
+        if self._form in ONE_BRANCH:
+            raise HiergenError(f"the form {quoted(self._form)} has no features of groups and classes to attend to")
         before = self._gains
         self._gains = node_gains(self, gains, after, before)
         try:

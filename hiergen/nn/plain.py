@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
 from hiergen.nn.cutout import single
+from hiergen.nn.generalist import ONE_BRANCH
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.plain_kernels import Fan, fill
 from hiergen.nn.plain_layers import Gain, Scores
@@ -80,9 +81,9 @@ def plain_network(
             "a plain form has one fixed form, and 'both' chooses a specialist for every image",
             hint="set the network's form to 'specialists' or 'generalist' (hiergen export: --form)",
         )
-    if network.form == "generalist":
+    if network.form in ONE_BRANCH:
         if steerable:
-            raise HiergenError("the generalist has no features of groups and classes to steer")
+            raise HiergenError(f"the form {network.form!r} has no features of groups and classes to steer")
         return plain_network(single(network, classes), open_size=open_size, grid=grid)
     routed = route(network, classes)
     kept = [branches for branches, _ in routed.levels]

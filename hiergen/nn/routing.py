@@ -15,7 +15,7 @@ from hiergen.nn.lowering import Run, Span, Stack, is_traced, span_of
 from hiergen.nn.siblings import Siblings
 
 if TYPE_CHECKING:
-    from hiergen.nn.generalist import Generalist
+    from hiergen.nn.generalist import Form, Generalist
     from hiergen.nn.network import HierarchicalNetwork
 
 
@@ -86,13 +86,15 @@ def routed_logits(network: HierarchicalNetwork, maps: Tensor, masks: Tensor) -> 
     return routed_heads(network, descend_some(network, routed, needed_samples(network, masks), 0), masks)
 
 
-def generalist_of(network: HierarchicalNetwork) -> Generalist:
-    """The network's branch for all classes. Raises HiergenError where it has none."""
-    generalist: Generalist | None = network._modules.get("generalist")  # type: ignore[assignment]
+def generalist_of(network: HierarchicalNetwork, form: Form | None = None) -> Generalist:
+    """The branch for all classes that the network has for a form (default: its own). Raises HiergenError where it has
+    none."""
+    name, value = ("flat", "both") if (form or network.form) == "flat" else ("generalist", "shallow")
+    generalist: Generalist | None = network._modules.get(name)  # type: ignore[assignment]
     if generalist is None:
         raise HiergenError(
-            f"{type(network).__name__} has no generalist",
-            hint="'generalist: shallow' in the taxonomy file gives its models one",
+            f"{type(network).__name__} has no {'generalist' if name == 'generalist' else 'tail of the flat network'}",
+            hint=f"'generalist: {value}' in the taxonomy file gives its models one",
         )
     return generalist
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
 from hiergen.nn.cutout import single
+from hiergen.nn.generalist import ONE_BRANCH
 from hiergen.nn.plain_kernels import Fan
 from hiergen.nn.plain_trunk import plain_trunk
 from hiergen.nn.routing import homes_of
@@ -58,7 +59,7 @@ class Server:
                 "a server has one fixed form, and 'both' chooses a specialist for every image",
                 hint="set the network's form to 'specialists' or 'generalist'",
             )
-        if network.form == "generalist":
+        if network.form in ONE_BRANCH:
             network = single(network, range(network.num_classes))
         self.max_batch, self.wait_ms = max_batch, wait_ms
         self.input_size = tuple(getattr(network.trunk, "input_size", network.input_size))

@@ -52,6 +52,7 @@ def compile_plan(
         levels=layout.levels(stages),
         head_parents=(0,) * len(nesting.classes) if spec.single_branch else _heads(nesting),
         generalist=layout.generalist(shape or Shape()) if spec.generalist != "none" else None,
+        flat=layout.generalist(Shape(), whole=True) if spec.generalist == "both" else None,
     )
 
 
@@ -180,11 +181,12 @@ class _Layout:
         """Of the widest tail within the budget."""
         return solve_tail(tail, lambda s: self._cost(tail.stages(s), self._beside(s)), *self._bounds())
 
-    def generalist(self, shape: Shape) -> GeneralistPlan:
-        """The branch for all classes. Raises PlanError where the backbone has no blocks that it can be made of."""
+    def generalist(self, shape: Shape, *, whole: bool | None = None) -> GeneralistPlan:
+        """The branch for all classes, `whole` or not (default: as the file says). Raises PlanError where the backbone
+        has no blocks that it can be made of."""
         groups = len(self._names[max(len(self._names) - 2, 0)])
         backbone, copies = self.trunk.backbone, self._copies
-        whole = self._spec.generalist == "whole"
+        whole = self._spec.generalist == "whole" if whole is None else whole
         if copies and (self._facts.tokens is not None) == self.trunk.tokens and (whole or not self._blocks):
             if whole:
                 stages = [copy_stage(self._facts, backbone, copies, end=True)]
@@ -204,7 +206,7 @@ class _Layout:
 
     def _beside(self, shape: Shape) -> int:
         """Params of a shallow generalist, if there is one. A whole one is what the flat network has anyway."""
-        return self.generalist(shape).params if self._spec.generalist == "shallow" else 0
+        return self.generalist(shape).params if self._spec.generalist in ("shallow", "both") else 0
 
     def _bounds(self) -> tuple[int | None, int | None, int]:
         """The most params, the most MACs, and the grid of channels."""

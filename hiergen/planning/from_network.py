@@ -43,17 +43,17 @@ def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
         trunk=trunk,
         levels=tuple(levels),
         head_parents=() if in_order else heads,
-        generalist=_generalist(network, trunk),
+        generalist=_for_all(network, "generalist", trunk),
+        flat=_for_all(network, "flat", trunk),
     )
 
 
-def _generalist(network: HierarchicalNetwork, trunk: TrunkPlan) -> GeneralistPlan | None:
-    generalist: Any = network._modules.get("generalist")
-    if generalist is None:
+def _for_all(network: HierarchicalNetwork, name: str, trunk: TrunkPlan) -> GeneralistPlan | None:
+    branch: Any = network._modules.get(name)
+    if branch is None:
         return None
-    stages = [_stage(recipe) for recipe in generalist.tail.recipes]
-    counts = generalist.head.classes, len(generalist.gains)
-    return generalist_plan(stages, *counts, trunk, generalist.columns, generalist.homes)
+    stages = [_stage(recipe) for recipe in branch.tail.recipes]
+    return generalist_plan(stages, branch.head.classes, len(branch.gains), trunk, branch.columns, branch.homes)
 
 
 def _trunk(network: HierarchicalNetwork) -> TrunkPlan:

@@ -31,9 +31,10 @@ def network_of(plan: Plan) -> HierarchicalNetwork:
         recipes = [_recipe(stage) for stage in level.stages]
         network.add_module(f"level{j}", Siblings(level.branches, recipes, parents=level.parents or None))
     network.head = ClassHeads(len(plan.classes), plan.levels[-1].channels, parents=plan.head_parents or None)
-    if plan.generalist is not None:
-        recipes = [_recipe(stage) for stage in plan.generalist.stages]
-        network.generalist = Generalist(recipes, len(plan.classes), groups=plan.generalist.groups)
+    for name, branch in (("generalist", plan.generalist), ("flat", plan.flat)):
+        if branch is not None:
+            recipes = [_recipe(stage) for stage in branch.stages]
+            network.add_module(name, Generalist(recipes, len(plan.classes), groups=branch.groups))
     return network.eval()
 
 

@@ -137,12 +137,18 @@ class Plan(_Frozen):
     levels: tuple[LevelPlan, ...]
     head_parents: tuple[int, ...]
     generalist: GeneralistPlan | None = None
+    flat: GeneralistPlan | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a generalist that is not there: the hash of a plan stays as it was before they came."""
+        """Without branches for all classes that are not there: the hash of a plan stays as it was before they came."""
         fields: dict[str, Any] = dump(self)
-        return {key: value for key, value in fields.items() if key != "generalist" or value is not None}
+        return {key: value for key, value in fields.items() if key not in ("generalist", "flat") or value is not None}
+
+    @property
+    def for_all(self) -> tuple[GeneralistPlan, ...]:
+        """The branches for all classes: a generalist, the flat network's tail."""
+        return tuple(plan for plan in (self.generalist, self.flat) if plan is not None)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -165,7 +171,7 @@ class Plan(_Frozen):
     def params(self) -> int:
         """Of all parts."""
         own = self.trunk.params + sum(level.params for level in self.levels) + self.head_params
-        return own + (self.generalist.params if self.generalist else 0)
+        return own + sum(plan.params for plan in self.for_all)
 
     @property
     def macs(self) -> int:

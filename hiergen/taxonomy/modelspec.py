@@ -108,7 +108,11 @@ Block = Literal["bottleneck", "convnext", "convnextv2", "mbconv", "conv"]
 OWN = (None, "auto", "copy", "attention")  # values of `block` that name the backbone's own
 _AUTO: dict[str, Any] = {"properties": {"branches": {"const": "auto"}}}
 # a generalist has an aim where there is no budget
-_AIMED: dict[str, Any] = {**is_("generalist", "shallow"), "not": given("budget")}
+_AIMED: dict[str, Any] = {
+    "required": ["generalist"],
+    "properties": {"generalist": {"enum": ["shallow", "whole", "both"]}},
+    "not": given("budget"),
+}
 
 
 class Stage(Model):
@@ -381,10 +385,11 @@ class ModelSpec(Model):
         "`generalist`, else none.",
         examples=[{"cutout": 0.45}],
     )
-    generalist: Literal["none", "shallow", "whole"] = Field(
+    generalist: Literal["none", "shallow", "whole", "both"] = Field(
         default="none",
         description="A branch for all classes beside the others: `shallow`, the first block of each of the backbone's "
-        "stages after the cut; `whole`, all that the flat network has there.",
+        "stages after the cut; `whole`, all that the flat network has there; `both`: the shallow one for cutouts, and "
+        "the flat network's.",
         examples=["shallow"],
     )
     block: Literal["auto", "copy", "attention", "bottleneck", "convnext", "convnextv2", "mbconv"] | None = Field(

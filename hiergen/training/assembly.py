@@ -36,7 +36,7 @@ from hiergen.training.losses import make_loss
 from hiergen.training.optim import make_optimizer
 from hiergen.training.parallel import Parallel
 from hiergen.training.progress import TrainingLog
-from hiergen.training.recipe import Recipe
+from hiergen.training.recipe import SPECIALISTS_FROM, Recipe
 from hiergen.training.runfolder import Request
 from hiergen.training.training_module import seed_all
 
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-_NORM_BATCHES = 50  # that statistics are estimated on
+_NORM_BATCHES = 20  # that statistics are estimated on
+_SCORE_IMAGES = 100  # of each class, that channels are scored on
 
 
 class Job:
@@ -74,6 +75,7 @@ class Job:
         self.network = self._network()
         self.images, self.validation_images, self.where = self._images()
         self.fingerprint = self.images.fingerprint()
+        self._choose_form()
         self.initial = self._initial()
         self._check_recipe()
         self._say_what()
@@ -87,6 +89,8 @@ class Job:
             self.initial = start
             for line in start.lines():
                 self.say(line)
+        if self.network.flat is not None and self.request.teacher is not None:
+            self.network.flat.requires_grad_(False)  # it is the teacher's tail
         facts = {"name": self.model.name, "recipe": self.request.recipe, "fingerprint": self.fingerprint}
         training = Training(
             *(self.network, self.recipe, feed, validation, Path()),
@@ -170,6 +174,19 @@ class Job:
         images, held = images.split(share, seed=0)
         return images, held, f"{share:.0%} of {request.data}, held out of training"
 
+    def _choose_form(self) -> None:
+        """What "auto" trains."""
+        if self.recipe.form != "auto" or self.network.generalist is None:
+            return
+        each = len(self.images) // self.network.num_classes
+        few = each < SPECIALISTS_FROM
+        self.recipe = self.recipe.model_copy(update={"form": "generalist" if few else "each"})
+        if few:
+            self.say(
+                f"the generalist is trained alone: {each} images a class are too few for branches of groups to be "
+                f"better (from about {SPECIALISTS_FROM}); --set form=each trains them too"
+            )
+
     def _check_recipe(self) -> None:
         """What the loop would refuse, before the trunk's maps are computed for hours."""
         loss = self.recipe.loss
@@ -225,13 +242,13 @@ class Job:
         if model is None:
             return None
         model.to(device)
-        size = self.recipe.batch_size
-        scores = score_batches(network, model, feed.once(size, 0, 1))
-        report = init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
         assert isinstance(feed, MapFeed)  # a recipe says so
-        estimate_norms(network, feed.mixed(size, _NORM_BATCHES))
+        size, specialists = self.recipe.batch_size, self.recipe.form != "generalist"
+        scores = score_batches(network, model, feed.balanced(size, _SCORE_IMAGES))
+        report = init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
+        estimate_norms(network, feed.mixed(size, _NORM_BATCHES), specialists=specialists)
         if not report.rows:
-            fits = start_heads(network, lambda: feed.mixed(size))
+            fits = start_heads(network, lambda: feed.mixed(size), specialists=specialists)
             ridge, random = "by ridge regression on their branches' features", "at random: their features are too many"
             self.say(f"classes start {ridge if fits else random}")
         return report

@@ -24,26 +24,26 @@ INTERVAL = 1.96  # standard errors
 @dataclass(frozen=True)
 class GroupChoice:
     """Shares of a group's images that are told apart among its classes, by the generalist, sliced, and by the group's
-    own branch; what the branch has more, and its standard error, of the paired difference. `flat` is the share of the
-    teacher, sliced; `gain`: see `Generalist`."""
+    own branch (None: it was not trained); what the branch has more, and its standard error, of the paired difference.
+    `flat` is the share of the flat network, sliced; `gain`: see `Generalist`."""
 
     group: str
     classes: int
     images: int
     generalist: float
-    specialist: float
-    error: float
-    gain: float
+    specialist: float | None = None
+    error: float = math.inf
+    gain: float = 0.0
     flat: float | None = None
 
     @property
     def kept(self) -> float:
         """The share of what the cutout is."""
-        return self.specialist if self.form == "specialists" else self.generalist
+        return self.specialist if self.specialist is not None and self.form == "specialists" else self.generalist
 
     @property
     def more(self) -> float:
-        return self.specialist - self.generalist
+        return 0.0 if self.specialist is None else self.specialist - self.generalist
 
     @property
     def form(self) -> Form:
@@ -62,8 +62,8 @@ class Choice:
     @property
     def form(self) -> Form:
         """What the whole network answers with: the cheapest of those that recognise most."""
-        order: tuple[Form, ...] = ("generalist", "both", "specialists")
-        return max(order, key=lambda form: self.top1[form])
+        order: tuple[Form, ...] = ("generalist", "both", "specialists", "flat")
+        return max((form for form in order if form in self.top1), key=lambda form: self.top1[form])
 
     def by_group(self) -> dict[str, Form]:
         """Group → what its cutout is."""
@@ -72,8 +72,10 @@ class Choice:
     def lines(self) -> Iterator[str]:
         """What was found, in sentences."""
         shares = ", ".join(f"{form} {share:.1%}" for form, share in self.top1.items())
-        teacher = f"teacher {self.flat:.1%}, " if self.flat is not None else ""
+        teacher = f"teacher {self.flat:.1%}, " if self.flat is not None and "flat" not in self.top1 else ""
         yield f"of all classes, held-out images: {teacher}{shares}; the network answers as {self.form}"
+        if "specialists" not in self.top1:
+            return
         own = [choice.group for choice in self.groups if choice.form == "specialists"]
         yield f"cutouts of {len(own)} of {len(self.groups)} groups are their own branches, the others the generalist's"
 
@@ -82,15 +84,16 @@ class Choice:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
-        taught = ("teacher",) if self.flat is not None else ()
-        for name in ("group", "classes", "images", *taught, "generalist", "own branch", "points more", "cutout"):
+        flat = ("flat",) if self.flat is not None else ()
+        own = ("own branch", "points more", "cutout") if "specialists" in self.top1 else ()
+        for name in ("group", "classes", "images", *flat, "generalist", *own):
             table.add_column(name, justify="left" if name in ("group", "cutout") else "right")
         for g in self.groups:
-            more = f"{100 * g.more:+.1f} ± {100 * INTERVAL * g.error:.1f}"
-            given = (g.generalist, g.specialist) if g.flat is None else (g.flat, g.generalist, g.specialist)
-            shares = (f"{100 * share:.1f}" for share in given)
-            kept = "own branch" if g.form == "specialists" else "generalist"
-            table.add_row(g.group, str(g.classes), str(g.images), *shares, more, kept)
+            shares = [f"{100 * share:.1f}" for share in (g.flat, g.generalist, g.specialist) if share is not None]
+            if own:
+                shares.append(f"{100 * g.more:+.1f} ± {100 * INTERVAL * g.error:.1f}")
+                shares.append("own branch" if g.form == "specialists" else "generalist")
+            table.add_row(g.group, str(g.classes), str(g.images), *shares)
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,43 +106,51 @@ class Choice:
 
 
 def choose_forms(
-    network: HierarchicalNetwork,
-    specialists: Tensor,
-    generalist: Tensor,
-    targets: Tensor,
-    taught: Tensor | None = None,
+    network: HierarchicalNetwork, logits: Mapping[Form, Tensor], targets: Tensor, taught: Tensor | None = None
 ) -> Choice:
-    """Choose from both forms' logits `(N, classes)` of held-out images; the network takes the gains and the form.
-    `taught` are a teacher's logits of them, for comparison."""
+    """Choose from the logits `(N, classes)` that the generalist, and what else was trained of "specialists" and "flat",
+    gives of held-out images; the network takes the gains and the form. `taught` are a teacher's logits of them, for
+    comparison."""
     homes = torch.tensor(finest_homes(network))
-    likeliest = generalist_of(network).likeliest(generalist, homes.tolist())
+    ours, own = logits["generalist"], logits.get("specialists")
+    flat = logits.get("flat", taught)
+    likeliest = generalist_of(network, "generalist").likeliest(ours, homes.tolist())
     names = network.nesting.names(max(network.nesting.depth - 1, 1))
     groups, gains = [], torch.zeros(len(names))
-    both = generalist.clone()
+    both = ours.clone()
     for group, name in enumerate(names):
         members = (homes == group).nonzero()[:, 0]
-        gains[group] = _gain(specialists, generalist, targets, likeliest == group, members)
-        rows = (likeliest == group).nonzero()
-        both[rows, members] += gains[group] * specialists[rows, members]
         inside = homes[targets] == group
-        compared = (generalist, specialists, *(() if taught is None else (taught,)))
-        right = [_right(logits[inside][:, members], targets[inside], members) for logits in compared]
         count = int(inside.sum())
-        ours, own, *flat = (float(r.mean()) if count else 0.0 for r in right)
-        error = float((right[1] - right[0]).std()) / math.sqrt(count) if count > 1 else math.inf
-        sizes = (name, len(members), count)
-        groups.append(GroupChoice(*sizes, ours, own, error, float(gains[group]), flat[0] if flat else None))
-    top1 = {
-        form: float((logits.argmax(1) == targets).double().mean())
-        for form, logits in (("generalist", generalist), ("both", both), ("specialists", specialists))
-    }
-    flat_top1 = None if taught is None else float((taught.argmax(1) == targets).double().mean())
-    choice = Choice(tuple(groups), top1, flat_top1)  # type: ignore[arg-type]
+
+        def right(some: Tensor | None, inside: Tensor = inside, members: Tensor = members) -> Tensor | None:
+            return None if some is None else _right(some[inside][:, members], targets[inside], members)
+
+        rights = {"generalist": right(ours), "specialist": right(own), "flat": right(flat)}
+        found: dict[str, Any] = {form: float(r.mean()) if count else 0.0 for form, r in rights.items() if r is not None}
+        if own is not None:
+            gain = _gain(own, ours, targets, likeliest == group, members)
+            rows = (likeliest == group).nonzero()
+            both[rows, members] += gain * own[rows, members]
+            gains[group] = found["gain"] = gain
+            if count > 1:
+                difference = rights["specialist"] - rights["generalist"]  # type: ignore[operator]
+                found["error"] = float(difference.std()) / math.sqrt(count)
+        groups.append(GroupChoice(name, len(members), count, **found))
+    shown: dict[Form, Tensor] = {"generalist": ours}
+    shown |= {"both": both, "specialists": own} if own is not None else {}
+    shown |= {"flat": logits["flat"]} if "flat" in logits else {}
+    top1 = {form: _top1(some, targets) for form, some in shown.items()}
+    choice = Choice(tuple(groups), top1, None if flat is None else _top1(flat, targets))
     with torch.no_grad():
-        generalist_of(network).gains.copy_(gains)
+        generalist_of(network, "generalist").gains.copy_(gains)
     network.form = choice.form
     network.choice = choice.by_group()
     return choice
+
+
+def _top1(logits: Tensor, targets: Tensor) -> float:
+    return float((logits.argmax(1) == targets).double().mean())
 
 
 def _gain(specialists: Tensor, generalist: Tensor, targets: Tensor, rows: Tensor, members: Tensor) -> float:

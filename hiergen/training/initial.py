@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -55,16 +56,19 @@ class LevelStart:
 
 @dataclass(frozen=True)
 class InitReport:
-    """What was done, level by level; with a `generalist`, and whether the classes' rows are those of a classifier."""
+    """What was done, level by level; with branches for all classes, and whether the classes' rows are those of a
+    classifier."""
 
     levels: tuple[LevelStart, ...]
     generalist: LevelStart | None = None
+    flat: LevelStart | None = None
     rows: bool = False
 
     def lines(self) -> list[str]:
         """One sentence for each level."""
         lines = [f"level {number}: {level}" for number, level in enumerate(self.levels, 1)]
-        lines += [f"generalist: {self.generalist}"] if self.generalist else []
+        for name, start in (("generalist", self.generalist), ("flat", self.flat)):
+            lines += [f"{name}: {start}"] if start else []
         return [*lines, "classes start as rows of the classifier"] if self.rows else lines
 
 
@@ -93,11 +97,11 @@ def init_branches(
     if how not in ("random", "backbone"):
         raise ValueError(f"init_branches: expected 'random' or 'backbone', got {how!r}")
     _draw(network, seed)
-    generalist: Any = network._modules.get("generalist")
+    branches = _for_all(network)
     if how == "random":
         levels = tuple(LevelStart(level.branches, len(level.blocks), (), "as asked") for level in network.levels)
-        tail = None if generalist is None else LevelStart(1, len(generalist.tail.blocks), (), "as asked")
-        return InitReport(levels, tail)
+        tails = {name: LevelStart(1, len(part.tail.blocks), (), "as asked") for name, part in branches.items()}
+        return InitReport(levels, tails.get("generalist"), tails.get("flat"))
     backbone, until = network.trunk.backbone, network.trunk.until
     after = stages_after(backbone, until)
     if pretrained_model is None and after:
@@ -107,16 +111,20 @@ def init_branches(
     walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance, pretrained_model)
     levels = tuple(walk.level(number, level) for number, level in enumerate(network.levels))
     classifier = _classifier(pretrained_model, network)
-    rows = walk.hand_rows(classifier, network.head)
-    if generalist is None:
-        return InitReport(levels, rows=rows)
-    walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance, pretrained_model)
-    tail = walk.level(GENERALIST, generalist.tail)
-    walk.hand_rows(classifier, generalist.head)
-    return InitReport(levels, tail, rows)
+    rows, tails = walk.hand_rows(classifier, network.head), dict[str, LevelStart]()
+    for name, part in branches.items():
+        walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance, pretrained_model)
+        tails[name] = walk.level(GENERALIST, part.tail)
+        walk.hand_rows(classifier, part.head)
+    return InitReport(levels, tails.get("generalist"), tails.get("flat"), rows)
 
 
 GENERALIST = -1  # its level less one, where scores are asked for: all classes are its own
+
+
+def _for_all(network: HierarchicalNetwork) -> dict[str, Any]:
+    """The branches for all classes that the network has."""
+    return {name: part for name in ("generalist", "flat") if (part := network._modules.get(name)) is not None}
 
 
 def _classifier(model: nn.Module | None, network: HierarchicalNetwork) -> nn.Linear | None:
@@ -130,8 +138,7 @@ def _draw(network: HierarchicalNetwork, seed: int) -> None:
     devices = {p.device.index or 0 for p in network.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(sorted(devices)):
         torch.manual_seed(seed)
-        generalist = network._modules.get("generalist")
-        for part in (*network.levels, network.head, *([generalist] if generalist is not None else ())):
+        for part in (*network.levels, network.head, *_for_all(network).values()):
             for module in part.modules():
                 reset: Any = getattr(module, "reset_parameters", None)
                 if reset is not None:
@@ -153,9 +160,10 @@ def fetched(network: HierarchicalNetwork) -> nn.Module:
 class _OnMaps(nn.Module):
     """All branches of a network, on its trunk's maps."""
 
-    def __init__(self, network: HierarchicalNetwork) -> None:
+    def __init__(self, network: HierarchicalNetwork, specialists: bool) -> None:
         super().__init__()
-        self.levels, self.generalist = nn.ModuleList(network.levels), network._modules.get("generalist")
+        self.levels = nn.ModuleList(network.levels if specialists else ())
+        self.generalist = network._modules.get("generalist")
 
     def forward(self, x: Tensor) -> None:
         if self.generalist is not None:
@@ -164,10 +172,12 @@ class _OnMaps(nn.Module):
             x = level(x)
 
 
-def estimate_norms(network: HierarchicalNetwork, batches: Iterable[tuple[Tensor, ...]]) -> None:
-    """Set the running statistics of all branches to those of these batches of the trunk's maps, as torch's `update_bn`
-    does after weights were averaged."""
-    branches, device = _OnMaps(network), network.head.weight.device
+def estimate_norms(
+    network: HierarchicalNetwork, batches: Iterable[tuple[Tensor, ...]], *, specialists: bool = True
+) -> None:
+    """Set the running statistics of all branches, or of the generalist's alone, to those of these batches of the
+    trunk's maps, as torch's `update_bn` does after weights were averaged. The flat network's tail keeps its own."""
+    branches, device = _OnMaps(network, specialists), network.head.weight.device
     mode = network.training
     update_bn((maps.float() for maps, *_ in batches), branches, device)
     network.train(mode)
@@ -176,18 +186,23 @@ def estimate_norms(network: HierarchicalNetwork, batches: Iterable[tuple[Tensor,
 _MOST_GRAM = 2 * 10**8  # numbers in the matrices of the classes' regressions, 1.6 GB
 
 
-def start_heads(network: HierarchicalNetwork, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> bool:
+def start_heads(
+    network: HierarchicalNetwork,
+    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
+    *,
+    specialists: bool = True,
+) -> bool:
     """Give all classes rows by ridge regression on their branches' features, of batches of the trunk's maps and their
-    targets in mixed order; the generalist's too. False, and only the generalist's, where the matrices would be too
-    large."""
+    targets in mixed order; those of branches for all classes too. False, and only these, where the matrices would be
+    too large."""
     mode, weight = network.training, network.head.weight
     network.eval()
-    generalist: Any = network._modules.get("generalist")
     heads: list[tuple[Any, Callable[[Tensor], Tensor]]] = []
-    if fits := network.num_classes * (network.head.in_channels + 1) ** 2 <= _MOST_GRAM:
+    fits = network.num_classes * (network.head.in_channels + 1) ** 2 <= _MOST_GRAM
+    if fits and specialists:
         heads.append((network.head, lambda x: _features(network, x)))
-    if generalist is not None:
-        heads.append((generalist.head, lambda x: generalist.tail(x, pool=True)[:, 0]))
+    for part in _for_all(network).values():
+        heads.append((part.head, partial(_pooled, part.tail)))
     for head, features in heads:
         placed = ((x.to(weight), y) for x, y in batches())
         rows, biases = ridge_rows(features, placed, network.num_classes)
@@ -196,6 +211,11 @@ def start_heads(network: HierarchicalNetwork, batches: Callable[[], Iterable[tup
             head.bias.copy_(biases)
     network.train(mode)
     return fits
+
+
+def _pooled(tail: Siblings, maps: Tensor) -> Tensor:
+    pooled: Tensor = tail(maps, pool=True)
+    return pooled[:, 0]
 
 
 def _features(network: HierarchicalNetwork, maps: Tensor) -> Tensor:

@@ -22,12 +22,14 @@ from hiergen.errors import HiergenError, OutputError
 from hiergen.files import sweep
 from hiergen.models.weights import load_weights, save_weights
 from hiergen.models.weightsfile import read_weights
+from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.sync import sync_norms
 from hiergen.training.checkpoint import Checkpoint, load_checkpoint, optimizer_state, save_checkpoint
 from hiergen.training.choosing import Choice, choose_forms
 from hiergen.training.distill import GroupLoss, draw_groups
+from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.losses import make_loss
 from hiergen.training.metrics import Metrics, evaluate
@@ -83,6 +85,8 @@ class Training:
         self.progress = Progress()
         if not parallel.sharded:  # FSDP takes no other layout than the plain one
             network.trunk.to(memory_format=torch.channels_last)
+            if isinstance(network, FlatNetwork):
+                network.tail.to(memory_format=torch.channels_last)
         if recipe.sync_norms and parallel.world > 1:
             sync_norms(network)
         self.form = set_form(network, recipe)
@@ -217,17 +221,16 @@ class Training:
         return mean
 
     def _loss(self, logits: Tensor, y: Tensor, taught: Tensor | None) -> Tensor:
-        """Of the form that is trained; of "each" the sum over the two."""
+        """Of the form that is trained; of "each" the sum over all."""
         parts = logits if logits.ndim == 3 else logits[None]
-        forms = ("specialists", "generalist") if logits.ndim == 3 else (self.form,)
         total = logits.new_zeros(())
-        for form, part in zip(forms, parts, strict=True):
-            by_group = form == "specialists" and self.negatives is not None
-            if not by_group and taught is None:
+        for number, part in enumerate(parts):
+            specialists = self.form == "specialists" or (self.form == "each" and number == 0)
+            if taught is None and not (specialists and self.negatives is not None):
                 total = total + self.loss(part, y)
                 continue
-            flat = form == "generalist" or not self.network.levels
-            total = total + self.group_losses["generalist" if flat else "specialists"](part, y, taught)
+            by_group = specialists and self.network.levels
+            total = total + self.group_losses["specialists" if by_group else "generalist"](part, y, taught)
         return total
 
     def _taught(self, x: Tensor) -> Tensor:
@@ -289,26 +292,31 @@ class Training:
         return self.validate()
 
     def choose(self) -> tuple[Choice, Metrics] | None:
-        """Of a network with specialists and a generalist: the form that answers and that of each group's cutout, by the
-        validation images, kept with the best weights; and that form's metrics."""
-        network = self.network
-        if network._modules.get("generalist") is None or self.form == "generalist" or self.parallel.sharded:
+        """Of a network with a generalist: the form that answers and that of each group's cutout, by the validation
+        images, kept with the best weights; and that form's metrics."""
+        network, has_flat = self.network, self.network._modules.get("flat") is not None
+        if network._modules.get("generalist") is None or self.parallel.sharded:
             return None
         network.to(self.parallel.device)
-        both = []
-        forms: tuple[LearnerForm, ...] = ("specialists", "generalist")
+        forms: list[Form] = ["generalist", *(("flat",) if has_flat else ())]
+        forms += ["specialists"] if self.form != "generalist" else []
+        logits, targets = dict[Form, Tensor](), torch.empty(0)
         for form in forms:
-            learner = Learner(network, frozen=True, form=form)
-            logits, targets = predict(learner, self.validation, self.batch, self.parallel)
-            both.append(logits)
+            logits[form], targets = self._predicted(form)
         taught = getattr(self.validation, "taught", None)
-        choice = choose_forms(network, both[0], both[1], targets, None if taught is None else taught[0].float())
+        choice = choose_forms(network, logits, targets, None if taught is None else taught[0].float())
         if self.parallel.main:
             self._export(dict(network.state_dict()), better=True)
-        logits, targets = predict(
-            Learner(network, frozen=True, form=network.form), self.validation, self.batch, self.parallel
-        )
-        return choice, self._metrics(logits, targets)
+        return choice, self._metrics(*self._predicted(network.form))
+
+    def _predicted(self, form: Form) -> tuple[Tensor, Tensor]:
+        network, before = self.network, self.network.form
+        network.form = form
+        try:
+            learner = Learner(network, frozen=True, form=form)
+            return predict(learner, self.validation, self.batch, self.parallel)
+        finally:
+            network.form = before
 
     # what is kept
 
@@ -441,10 +449,14 @@ def set_form(network: HierarchicalNetwork, recipe: Recipe) -> LearnerForm:
     """The form that is trained, which the network has from now on ("each": that of its generalist). What is not trained
     is frozen. Raises HiergenError for a generalist that is not there."""
     has_one = network._modules.get("generalist") is not None
+    if isinstance(network, FlatNetwork):
+        return "specialists"
     form: LearnerForm = recipe.form if recipe.form != "auto" else "each" if has_one else "specialists"
     network.form = "generalist" if form == "each" else form
     if has_one and form != "each":
-        generalist_of(network).requires_grad_(form == "generalist")
+        generalist_of(network, "generalist").requires_grad_(form == "generalist")
+        if network._modules.get("flat") is not None:
+            generalist_of(network, "flat").requires_grad_(False)
         for part in (*network.levels, network.head):
             part.requires_grad_(form == "specialists")
     return form

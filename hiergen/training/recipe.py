@@ -139,6 +139,9 @@ class Distillation(Model):
     l1: NotNegative = Field(default=0.1, description="Weight of what the raw logits differ by.")
 
 
+SPECIALISTS_FROM = 400  # images a class; see docs/evidence.md
+
+
 class Recipe(Model):
     """How a network is trained. Every key may be left out."""
 
@@ -178,13 +181,20 @@ class Recipe(Model):
     form: Literal["auto", "specialists", "generalist", "each"] = Field(
         default="auto",
         description="Which part is trained: the branches of groups and classes, the `generalist`, or `each` of them "
-        "for itself. `auto`: all that there is.",
+        f"for itself. `auto`: the generalist alone where there is one and fewer than {SPECIALISTS_FROM} images a "
+        "class, as the others gain nothing then; else all that there is.",
     )
     negatives: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
         description="Other groups, drawn at random, whose branches run on a training image besides its own; with two "
         "levels or more. Default: all of them.",
         examples=[2],
+    )
+    flat_epochs: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=0,
+        description="With pretrained weights and no `--teacher`: epochs for which the flat network is fine-tuned "
+        "first, to be the teacher.",
+        examples=[4],
     )
     distillation: Distillation = Field(
         default=Distillation(), description="How much a teacher's word counts.", examples=[{"temperature": 4}]

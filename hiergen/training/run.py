@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import broadcast_object_list
 
 from hiergen.console.progress import ProgressBar
-from hiergen.console.terminal import notebook_console
+from hiergen.console.terminal import notebook_console, say
 from hiergen.data.augment import eval_transform
 from hiergen.data.batches import ImageFeed, MapFeed
 from hiergen.data.imageclasses import Split
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers
-from hiergen.errors import HiergenError, unquoted
+from hiergen.errors import HiergenError, PlanError, unquoted
 from hiergen.files import write_text
-from hiergen.models.load import load_trained
+from hiergen.models.load import find_model, load_trained
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.assembly import Job
 from hiergen.training.decision import RULES
@@ -114,6 +114,10 @@ def train(
     parallel = Parallel(chosen.precision, request.device)
     if parallel.main:
         check_folder(wanted, force=force)
+    if chosen.flat_epochs and pretrained and not (request.teacher or request.weights or request.flat):
+        teacher = _teacher(request, chosen, wanted, pretrained, force, console, quiet)
+        if teacher is not None:
+            request = request.model_copy(update={"teacher": str(teacher), "trunk_weights": str(teacher)})
     job = Job(request, chosen, parallel, console or notebook_console(), quiet, lenient=unsaid)
     called = f"{job.model.name}-{'flat' if request.flat else name}"
 
@@ -127,6 +131,40 @@ def train(
         return folder
 
     return _run(job, place)
+
+
+def _teacher(
+    request: Request,
+    recipe: Recipe,
+    wanted: Path | None,
+    pretrained: bool | str | Path,
+    force: bool,
+    console: Console | None,
+    quiet: bool,
+) -> Path | None:
+    """The flat network, fine-tuned on the same maps, beside the folder that is wanted; None, with a word, where the
+    backbone's tail cannot be had by itself."""
+    network = find_model(request.model).cls()
+    try:
+        FlatNetwork(network)
+    except PlanError as error:
+        say(None if quiet else console, f"no flat network is trained first: {error}", style="yellow")
+        return None
+    folder = None if wanted is None else wanted.with_name(f"{wanted.name}-flat")
+    shared = ("seed", "hold_out", "batch_size", "precision", "trunk", "augment")
+    update = {"epochs": recipe.flat_epochs, **{key: getattr(recipe, key) for key in shared}}
+    given = request.model_dump(exclude={"model", "data", "val", "recipe", "flat", "teacher", "trunk_weights"})
+    first = load_recipe("fine-tune").model_copy(update=update)
+    options = {"out": folder, "force": force, "console": console, "quiet": quiet, **given}
+    try:
+        done = train(
+            request.model, request.data, val=request.val, recipe=first, pretrained=pretrained, flat=True, **options
+        )
+    except HiergenError as error:
+        if folder is not None and error.hint and "--resume" in error.hint:
+            error.hint += f"; then the same command with --teacher {shlex.quote(str(folder / FLAT))}"
+        raise
+    return done.folder / FLAT
 
 
 def resume(

@@ -13,20 +13,22 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hiergen.data.batches import Feed
+from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import form_logits, generalist_of, routed_logits
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.parallel import Parallel
 
-LearnerForm: TypeAlias = Literal["specialists", "generalist", "both", "each"]
+LearnerForm: TypeAlias = Literal["specialists", "generalist", "both", "flat", "each"]
 
 
 class Learner(nn.Module):
     """A network's training forward: `(B, 3, H, W)` images, or `(B, C, H', W')` maps of its trunk, to logits.
 
     A frozen trunk stays in eval mode and gets no gradient. `dropout` acts on the classes' pooled features. `form` is
-    the part that is trained and that answers; "each": in training specialists and generalist, `(2, B, classes)`, else
-    the generalist. `freeze_norms` keeps batch norms in eval mode.
+    the part that is trained and that answers; "each": in training specialists and generalist, and the flat network's
+    tail where it is trained, `(2 or 3, B, classes)`, else the generalist. `freeze_norms` keeps batch norms in eval
+    mode.
     """
 
     def __init__(
@@ -61,15 +63,20 @@ class Learner(nn.Module):
                 x = self.network.trunk(x)
         if isinstance(self.network, FlatNetwork):
             return self.network.tail(x)  # type: ignore[no-any-return]
-        if self.form == "both":
+        if self.form in ("both", "flat"):
             return form_logits(self.network, x)
         if self.form == "generalist" or (self.form == "each" and not self.training):
-            return self._generalist(x)
+            return self._for_all(x, "generalist")
         specialists = self._specialists(x) if masks is None else routed_logits(self.network, x, masks)
-        return specialists if self.form == "specialists" else torch.stack([specialists, self._generalist(x)])
+        if self.form == "specialists":
+            return specialists
+        flat = self.network._modules.get("flat")
+        trained = flat is not None and any(p.requires_grad for p in flat.parameters())
+        forms: tuple[Form, ...] = ("generalist", "flat") if trained else ("generalist",)
+        return torch.stack([specialists, *(self._for_all(x, form) for form in forms)])
 
-    def _generalist(self, x: Tensor) -> Tensor:
-        generalist = generalist_of(self.network)
+    def _for_all(self, x: Tensor, form: Form) -> Tensor:
+        generalist = generalist_of(self.network, form)
         pooled = generalist.tail(x, pool=True)
         return generalist.answered(generalist.head(F.dropout(pooled, self.dropout, self.training)))
 

@@ -181,19 +181,23 @@ def test_plain_forms_of_a_generalist(net: HierarchicalNetwork) -> None:
 
 def test_what_a_form_has_not_is_one_sentence(net: HierarchicalNetwork) -> None:
     assert message(lambda: setattr(net, "form", "all")) == (
-        "no such form; expected specialists, generalist, both, got 'all'"
+        "no such form; expected specialists, generalist, both, flat, got 'all'"
     )
     net.form = "both"
     assert message(net.plain).startswith("a plain form has one fixed form, and 'both' chooses a specialist")
     assert message(lambda: net.forward_head(torch.zeros(1, 7, 640, 1, 1))).startswith("the form 'both' has no head")
     net.form = "generalist"
-    steered = "the generalist has no features of groups and classes to "
+    steered = "the form 'generalist' has no features of groups and classes to "
     assert message(lambda: net.attend({0: 2.0}).__enter__()) == f"{steered}attend to"
     assert message(lambda: net.plain(steerable=True)) == f"{steered}steer"
     net.generalist = None
     net.form = "specialists"
     assert message(lambda: setattr(net, "form", "generalist")) == (
         f"{type(net).__name__} has no generalist; 'generalist: shallow' in the taxonomy file gives its models one"
+    )
+    assert message(lambda: setattr(net, "form", "flat")) == (
+        f"{type(net).__name__} has no tail of the flat network; 'generalist: both' in the taxonomy file gives its "
+        "models one"
     )
     assert net.form == "specialists"
 

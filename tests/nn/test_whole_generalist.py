@@ -65,11 +65,18 @@ CASES = [
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("backbone", "until"), CASES)
-def test_its_logits_are_the_flat_networks_and_its_weights_go_there_and_back(backbone: str, until: str) -> None:
-    network, model = network_of(plan(backbone, until, block="copy")).double(), flat(backbone)
+@pytest.mark.parametrize(
+    ("backbone", "until", "generalist"),
+    [*((*case, "whole") for case in CASES), *((*case, "both") for case in CASES[1:5])],
+)
+def test_its_logits_are_the_flat_networks_and_its_weights_go_there_and_back(
+    backbone: str, until: str, generalist: str
+) -> None:
+    planned = plan(backbone, until, block="copy", generalist=generalist)
+    network, model = network_of(planned).double(), flat(backbone)
+    assert planned.params == count_params(network)
     load_whole(network, model.state_dict())
-    network.form = "generalist"
+    network.form = "flat" if generalist == "both" else "generalist"
     x = torch.randn(1, *network.trunk.input_size).double()
     want: Tensor = model(x)
     assert want.std() > 1e-3
@@ -77,6 +84,10 @@ def test_its_logits_are_the_flat_networks_and_its_weights_go_there_and_back(back
     state = whole_state(network)
     assert list(state) == list(model.state_dict())
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert network(x, ["a", "d"]).equal(network(x)[:, [0, 3]])
+    assert plan_of(network, taxonomy="t", model="N2HL") == planned
+    if backbone != VIT:
+        torch.testing.assert_close(network.plain()(x), want, atol=1e-6, rtol=1e-6)
     part = cut(network, [1, 3])
     assert plan_of(part, taxonomy="t", model="C").params == count_params(part)
     torch.testing.assert_close(part(x), want[:, [1, 3]], atol=1e-6, rtol=1e-6)
@@ -127,9 +138,7 @@ def load_trunk_of(network: HierarchicalNetwork, model: nn.Module) -> None:
 
 def test_what_is_no_flat_network() -> None:
     network = network_of(plan("resnet18", "layer3", block="copy", generalist="none"))
-    with pytest.raises(
-        HiergenError, match="has no generalist that is its backbone's whole tail; expected 'generalist: wh"
-    ):
+    with pytest.raises(HiergenError, match="has no branch that is its backbone's whole tail; expected 'generalist: wh"):
         whole_state(network)
     network = network_of(plan("resnet18", "layer3", block="copy"))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -37,7 +37,9 @@ SPECIAL = [SKY, MOSS, PLUM, MOSS, SAND, RUST, RUST, SAND]
 
 
 def chosen(network: HierarchicalNetwork) -> Any:
-    return choose_forms(network, logits(SPECIAL), logits(GENERAL), torch.tensor(TARGETS), logits(TARGETS))
+    return choose_forms(
+        network, {"specialists": logits(SPECIAL), "generalist": logits(GENERAL)}, torch.tensor(TARGETS), logits(TARGETS)
+    )
 
 
 def test_each_group_keeps_what_is_better_on_held_out_images(network: HierarchicalNetwork) -> None:
@@ -61,7 +63,9 @@ def test_gains_are_the_smallest_that_recognise_most(network: HierarchicalNetwork
 
 
 def test_equal_forms_answer_by_the_cheapest(network: HierarchicalNetwork) -> None:
-    choice = choose_forms(network, logits(TARGETS), logits(TARGETS), torch.tensor(TARGETS))
+    choice = choose_forms(
+        network, {"specialists": logits(TARGETS), "generalist": logits(TARGETS)}, torch.tensor(TARGETS)
+    )
     assert choice.form == "generalist"
     assert all(group.form == "generalist" and group.gain == 0 for group in choice.groups)
     assert choice.flat is None
@@ -87,6 +91,8 @@ def test_weights_remember_form_choice_and_gains(network: HierarchicalNetwork, tm
 
 
 def test_a_group_without_images_keeps_the_generalist(network: HierarchicalNetwork) -> None:
-    choice = choose_forms(network, logits(SPECIAL[:4]), logits(GENERAL[:4]), torch.tensor(TARGETS[:4]))
+    choice = choose_forms(
+        network, {"specialists": logits(SPECIAL[:4]), "generalist": logits(GENERAL[:4])}, torch.tensor(TARGETS[:4])
+    )
     warm = next(group for group in choice.groups if group.group == "warm")
     assert (warm.images, warm.form) == (0, "generalist")

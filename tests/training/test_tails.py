@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from hiergen.codegen.build import build
@@ -16,6 +17,7 @@ from hiergen.data.samples import Samples
 from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from hiergen.models.load import find_model, load_network
+from hiergen.models.weights import whole_state
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.adapt import adapt
 from hiergen.training.flatnetwork import FlatNetwork
@@ -37,7 +39,7 @@ models:
     budget: {{macs: 20M}}
     generalist: {generalist}
 """
-FAST = ("epochs=1", "batch_size=10", "trunk.cache_dtype=float32")
+FAST = ("epochs=1", "flat_epochs=0", "form=each", "batch_size=10", "trunk.cache_dtype=float32")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images, a model with and one without a generalist, and timm's network with random weights for other classes."""
     home = tmp_path_factory.mktemp("tails")
     folders(home / "images", 6)
-    for name, generalist in (("with", "shallow"), ("without", "none")):
+    for name, generalist in (("with", "shallow"), ("without", "none"), ("two", "both")):
         (home / f"{name}.yaml").write_text(SPEC.format(name=f"tailed_{name}", generalist=generalist), "utf-8")
         build(home / f"{name}.yaml", home / f"{name}.py")
     torch.manual_seed(0)
@@ -105,17 +107,56 @@ def test_a_network_learns_from_a_teacher_and_chooses(home: Path) -> None:
     assert done.metrics.top1 == pytest.approx(choice["top1"][network.form])  # of the form that answers
     again = load_network(f"{home}/with.py:N2HL", "tails/best.safetensors")
     assert (again.form, dict(again.choice)) == (network.form, dict(network.choice))
-    x = images(home, network)
-    torch.testing.assert_close(again(x), network(x))
+    x = images(home, network).double()
+    torch.testing.assert_close(again.double()(x), network.double()(x))
+
+
+def test_without_a_teacher_the_flat_network_is_trained_first_and_stays_in_the_network(home: Path) -> None:
+    settings = (*FAST, "flat_epochs=2", "trunk.flip_maps=0.25")
+    options = {"recipe": "tails", "settings": settings, "out": "a"}
+    with pytest.raises(HiergenError, match=r"explodes") as caught:  # norms' statistics are those of no image
+        train(f"{home}/two.py:N2HL", home / "images", pretrained=home / "seven.safetensors", **options)
+    assert "then the same command with --teacher a-flat/flat.safetensors" in str(caught.value)
+    assert not Path("a").exists()
+    torch.manual_seed(0)
+    model = timm.create_model(BACKBONE, num_classes=7)
+    for _ in range(30):
+        model(images(home, find_model(f"{home}/two.py:N2HL").cls()))
+    save_file(model.state_dict(), file := Path("calm.safetensors"))
+    done = train(f"{home}/two.py:N2HL", home / "images", pretrained=file, force=True, **options)
+    first = json.loads(Path("a-flat/run.json").read_text())
+    assert (first["flat"], first["trunk_weights"]) == (True, str(file))
+    assert "flip_maps: 0.25" in Path("a-flat/recipe.yaml").read_text()
+    teacher, network = load_file("a-flat/flat.safetensors"), done.network
+    assert all(torch.equal(tensor, teacher[name]) for name, tensor in whole_state(network).items())
+    choice = json.loads(Path("a/choice.json").read_text())
+    assert set(choice["top1"]) == {"specialists", "generalist", "both", "flat"}
+    assert choice["top1"]["flat"] == choice["teacher"]
+    model, x = timm.create_model(BACKBONE, num_classes=len(CLASSES)).eval(), images(home, network).double()
+    model.load_state_dict(teacher)
+    network.eval().form = "flat"
+    torch.testing.assert_close(network.double()(x), model.double()(x))
+
+
+def test_few_images_a_class_train_the_generalist_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = timm.create_model(BACKBONE, num_classes=len(CLASSES))
+    save_file(model.state_dict(), "teacher.safetensors")
+    options = {"recipe": "tails", "settings": [*FAST, "form=auto"], "teacher": "teacher.safetensors"}
+    done = train(f"{home}/with.py:N2HL", home / "images", out="few", console=Console(width=200), **options)
+    assert "the generalist is trained alone: 5 images a class are too few" in capsys.readouterr().out
+    assert "form: generalist" in Path("few/recipe.yaml").read_text()
+    choice = json.loads(Path("few/choice.json").read_text())
+    assert set(choice["top1"]) == {"generalist"}
+    assert {(group["specialist"], group["form"]) for group in choice["groups"]} == {(None, "generalist")}
+    assert done.network.form == "generalist"
 
 
 @pytest.mark.parametrize("form", ["generalist", "specialists"])
 def test_one_form_is_trained_and_the_other_stays(home: Path, form: str) -> None:
     options = {"recipe": "tails", "pretrained": home / "seven.safetensors"}
-    starts = train(f"{home}/with.py:N2HL", home / "images", settings=(*FAST, "optimizer.lr=1e-12"), out="a", **options)
-    del starts
-    settings = (*FAST, f"form={form}", "optimizer.lr=0.01")
-    done = train(f"{home}/with.py:N2HL", home / "images", settings=settings, out="b", **options)
+    for rate, out in ((1e-12, "a"), (0.01, "b")):
+        settings = (*FAST, f"form={form}", f"optimizer.lr={rate}")
+        done = train(f"{home}/with.py:N2HL", home / "images", settings=settings, out=out, **options)
     before, after = load_file("a/last.safetensors"), load_file("b/last.safetensors")
     moved = {
         name.split(".")[0]
