@@ -33,7 +33,7 @@ def cutout(
     form: Annotated[
         str | None,
         typer.Option(
-            help="Of a network with a generalist: specialists, generalist or both (default: what training chose)."
+            help="Of a network with a generalist: specialists, generalist, both or flat (default: what training chose)."
         ),
     ] = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Cut a network of random weights.")] = False,
@@ -106,7 +106,7 @@ def _print(done: Cutout, *, untrained: bool) -> None:
     printer.print(table)
     if full.generalist is not None:
         say(printer, f"form: {done.form}{', as the training chose' if done.chosen else ''}")
-    if flat.flat_params <= part.params and flat.flat_macs <= part.macs:
+    if done.form != "flat" and flat.flat_params <= part.params and flat.flat_macs <= part.macs:
         printer.print("the sliced flat network is smaller on both counts", style="yellow")
     printer.print(
         f"largest difference from the full network's kept logits: {done.difference:g} "
@@ -156,7 +156,9 @@ def export(
     ] = False,
     network_form: Annotated[
         str | None,
-        typer.Option("--form", help="Of a network with a generalist: specialists or generalist (default: as trained)."),
+        typer.Option(
+            "--form", help="Of a network with a generalist: specialists, generalist or flat (default: as trained)."
+        ),
     ] = None,
     int8: Annotated[
         bool,

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from hiergen._version import __version__
@@ -18,8 +17,8 @@ from hiergen.console.terminal import command
 from hiergen.errors import HiergenError, PlanError, quoted, unquoted
 from hiergen.models.convert import read_state
 from hiergen.models.weightsfile import FORMAT, CutoutProvenance, WeightsFile, read_weights, write_tensors
-from hiergen.nn.flat import FlatTail, fitting
-from hiergen.nn.generalist import Form
+from hiergen.nn.flat import FlatTail, fitting, flat_state, load_flat
+from hiergen.nn.generalist import Form, Generalist
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.replicas import ReplicaStage
 from hiergen.nn.trunk import make_model, stages, trunk_model
@@ -174,34 +173,9 @@ def whole_state(network: HierarchicalNetwork) -> dict[str, Tensor]:
     """The flat network's state dict in timm's names, of a network that has the backbone's whole tail for all classes;
     it shares memory: `timm.create_model(backbone, num_classes=…)` loads it.
 
-    Raises HiergenError for one without, and a backbone whose classifier is more than one linear layer.
+    Raises HiergenError for one without, and as `flat_state` does.
     """
-    backbone, generalist = network.trunk.backbone, network.flat or network.generalist
-    channels, height, width = network.trunk.input_size
-    (stage,) = generalist.tail.stages if generalist is not None and len(generalist.tail.stages) == 1 else (None,)
-    if generalist is None or not isinstance(stage, ReplicaStage) or not stage.recipe.end:
-        raise HiergenError(
-            f"{type(network).__name__} has no branch that is its backbone's whole tail",
-            expected="'generalist: whole' or 'both' in the taxonomy file",
-        )
-    state = dict(network.trunk.model.state_dict())
-    prefixes = [f"{name}." for name in stage.recipe.modules]
-    for name, stacked in stage.state_dict().items():
-        number, _, rest = name.partition(".")
-        at = int(number)
-        state[prefixes[at] + rest if at < len(prefixes) else rest.removeprefix("model.")] = stacked[0]
-    classifier = network.trunk.pretrained_cfg.get("classifier")
-    head = generalist.head
-    state |= {f"{classifier}.weight": head.weight.detach(), f"{classifier}.bias": head.bias.detach()}
-    with torch.device("meta"):
-        twin = make_model(backbone, (channels, height, width), pretrained=False, num_classes=head.classes)
-    flat = twin.state_dict()
-    if {name: tensor.shape for name, tensor in flat.items()} != {name: t.shape for name, t in state.items()}:
-        raise HiergenError(
-            f"the trunk and this branch are not all of the flat {quoted(backbone)}",
-            expected="all its blocks after the trunk, and one linear layer as its classifier",
-        )
-    return {name: state[name] for name in flat}
+    return flat_state(network.trunk, _whole(network))
 
 
 def load_whole(network: HierarchicalNetwork, state: Mapping[str, Tensor], *, place: str = "the state dict") -> None:
@@ -211,11 +185,17 @@ def load_whole(network: HierarchicalNetwork, state: Mapping[str, Tensor], *, pla
     Raises HiergenError as `whole_state` does, and for a state dict that lacks tensors or has others' shapes; then
     nothing is copied.
     """
-    own = whole_state(network)
-    values = fitting(own, state, network.trunk.backbone, place, network.trunk.pretrained_cfg)
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(values[name])
+    load_flat(network.trunk, _whole(network), state, place)
+
+
+def _whole(network: HierarchicalNetwork) -> Generalist:
+    branch = network.flat or network.generalist
+    if branch is None:
+        raise HiergenError(
+            f"{type(network).__name__} has no branch for all classes",
+            expected="'generalist: whole' or 'both' in the taxonomy file",
+        )
+    return branch
 
 
 def has_copies(network: HierarchicalNetwork) -> bool:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hiergen.errors import HiergenError, PlanError, quoted
+from hiergen.nn.generalist import Generalist
+from hiergen.nn.replicas import ReplicaStage
 from hiergen.nn.trunk import Size, Trunk, make_model
 
 __all__ = ["FlatTail", "fitting", "flat_state", "load_flat"]
@@ -93,9 +95,15 @@ class FlatTail(nn.Module):
         )
 
 
-def flat_state(trunk: Trunk, tail: FlatTail) -> dict[str, Tensor]:
+def flat_state(trunk: Trunk, tail: FlatTail | Generalist) -> dict[str, Tensor]:
     """The flat network's state dict in timm's names, sharing memory: `timm.create_model(backbone, num_classes=…)` loads
-    it. Raises HiergenError for two parts that do not belong together."""
+    it. The tail may be a branch for all classes that is the backbone's whole tail.
+
+    Raises HiergenError for two parts that do not belong together, another branch, and for such a one a backbone whose
+    classifier is more than one linear layer.
+    """
+    if isinstance(tail, Generalist):
+        return _whole_state(trunk, tail)
     if (trunk.backbone, trunk.until) != (tail.backbone, tail.until):
         raise HiergenError(
             "the tail is of another trunk",
@@ -105,16 +113,45 @@ def flat_state(trunk: Trunk, tail: FlatTail) -> dict[str, Tensor]:
     return {**trunk.model.state_dict(), **tail.state_dict()}
 
 
-def load_flat(trunk: Trunk, tail: FlatTail, state: Mapping[str, Tensor], place: str) -> None:
+def _whole_state(trunk: Trunk, branch: Generalist) -> dict[str, Tensor]:
+    (stage,) = branch.tail.stages if len(branch.tail.stages) == 1 else (None,)
+    if not isinstance(stage, ReplicaStage) or not stage.recipe.end:
+        raise HiergenError(
+            "the branch for all classes is not its backbone's whole tail",
+            expected="'generalist: whole' or 'both' in the taxonomy file",
+        )
+    state, head = dict(trunk.model.state_dict()), branch.head
+    prefixes = [f"{name}." for name in stage.recipe.modules]
+    for name, stacked in stage.state_dict().items():
+        number, _, rest = name.partition(".")
+        at = int(number)
+        state[prefixes[at] + rest if at < len(prefixes) else rest.removeprefix("model.")] = stacked[0]
+    channels, height, width = trunk.input_size
+    classifier = trunk.pretrained_cfg.get("classifier")
+    state |= {f"{classifier}.weight": head.weight.detach(), f"{classifier}.bias": head.bias.detach()}
+    with torch.device("meta"):
+        twin = make_model(trunk.backbone, (channels, height, width), pretrained=False, num_classes=head.classes)
+    flat = twin.state_dict()
+    if {name: tensor.shape for name, tensor in flat.items()} != {name: t.shape for name, t in state.items()}:
+        raise HiergenError(
+            f"the trunk and this branch are not all of the flat {quoted(trunk.backbone)}",
+            expected="all its blocks after the trunk, and one linear layer as its classifier",
+        )
+    return {name: state[name] for name in flat}
+
+
+def load_flat(trunk: Trunk, tail: FlatTail | Generalist, state: Mapping[str, Tensor], place: str) -> None:
     """Copy a flat network's state dict (timm's names) into both parts; weights for RGB are made to fit the trunk's
     channels, as timm does it.
 
-    Raises HiergenError for a state dict that lacks tensors or has others' shapes; then nothing is copied.
+    Raises HiergenError as `flat_state` does, and for a state dict that lacks tensors or has others' shapes; then
+    nothing is copied.
     """
     own = flat_state(trunk, tail)
     values = fitting(own, state, trunk.backbone, place, trunk.pretrained_cfg)
-    trunk.model.load_state_dict({name: values[name] for name in trunk.model.state_dict()})
-    tail.load_state_dict({name: values[name] for name in tail.state_dict()})
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(values[name])
 
 
 PREFIXES = ("", "trunk.model.", "model.", "module.", "backbone.")

@@ -28,17 +28,18 @@ def network_of(plan: Plan) -> HierarchicalNetwork:
     trunk = plan.trunk
     network.trunk = Trunk(trunk.backbone, until=trunk.until, input_size=trunk.input_size, tokens=trunk.tokens)
     for j, level in enumerate(plan.levels, 1):
-        recipes = [_recipe(stage) for stage in level.stages]
+        recipes = [recipe_of(stage) for stage in level.stages]
         network.add_module(f"level{j}", Siblings(level.branches, recipes, parents=level.parents or None))
     network.head = ClassHeads(len(plan.classes), plan.levels[-1].channels, parents=plan.head_parents or None)
     for name, branch in (("generalist", plan.generalist), ("flat", plan.flat)):
         if branch is not None:
-            recipes = [_recipe(stage) for stage in branch.stages]
+            recipes = [recipe_of(stage) for stage in branch.stages]
             network.add_module(name, Generalist(recipes, len(plan.classes), groups=branch.groups))
     return network.eval()
 
 
-def _recipe(stage: StagePlan) -> StageRecipe:
+def recipe_of(stage: StagePlan) -> StageRecipe:
+    """The recipe of a planned stage."""
     kind = BLOCKS[stage.block]
     recipe: StageRecipe = getattr(layers, kind.recipe)(**kind.recipe_of(stage))
     return recipe

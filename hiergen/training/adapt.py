@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Run = Callable[[Sequence[str]], object]
 MODEL = "N2HL"
 TAXONOMY, SOURCE, REPORT = "taxonomy.yaml", "model.py", "adapt.json"
-TRAINED, FLAT_RUN, CUTOUTS = "run", "flat", "cutouts"  # folders
+TRAINED, CUTOUTS = "run", "cutouts"  # folders
 
 
 @dataclass(frozen=True)
@@ -120,24 +120,11 @@ def adapt(
     reference = f"{source}:{MODEL}"
     network = find_model(reference).cls()
     images = ["--data", data, *(() if val is None else ("--val", val))]
-    teacher = given
-    if _classes(state, network.trunk.pretrained_cfg) != network.num_classes:
-        step(
-            "train",
-            reference,
-            *images,
-            "--flat",
-            "--pretrained",
-            given,
-            "--recipe",
-            "fine-tune",
-            "-o",
-            folder / FLAT_RUN,
-        )
-        teacher = folder / FLAT_RUN / "flat.safetensors"
     more = [word for setting in settings for word in ("--set", setting)]
     trained = folder / TRAINED
-    step("train", reference, *images, "--teacher", teacher, "--recipe", "tails", *more, "-o", trained)
+    # of other classes it is fine-tuned first, by the training itself
+    taught = "--teacher" if _classes(state, network.trunk.pretrained_cfg) == network.num_classes else "--pretrained"
+    step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
     for number, group in enumerate(choice["groups"], 1):

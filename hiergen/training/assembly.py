@@ -24,11 +24,11 @@ from hiergen.errors import HiergenError, listed, quoted, unquoted
 from hiergen.models.convert import read_state
 from hiergen.models.load import ModelRef, find_model
 from hiergen.models.weights import flat_backbone, load_trunk
-from hiergen.nn.flat import FlatTail, load_flat
+from hiergen.nn.flat import load_flat
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.channelscores import score_batches
 from hiergen.training.checkpoint import load_checkpoint
-from hiergen.training.flatnetwork import FlatNetwork
+from hiergen.training.flatnetwork import FlatNetwork, flat_tail
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.initial import InitReport, estimate_norms, fetched, init_branches, start_heads
 from hiergen.training.loop import Training
@@ -87,7 +87,7 @@ class Job:
             self.say("the classifier starts by ridge regression on the features of the flat network")
         if self.initial is None and (start := self._scored(feed)):
             self.initial = start
-            for line in start.lines():
+            for line in start.lines(specialists=self.recipe.form != "generalist"):
                 self.say(line)
         if self.network.flat is not None and self.request.teacher is not None:
             self.network.flat.requires_grad_(False)  # it is the teacher's tail
@@ -247,8 +247,9 @@ class Job:
         scores = score_batches(network, model, feed.balanced(size, _SCORE_IMAGES))
         report = init_branches(network, "backbone", pretrained_model=model, seed=self.recipe.seed, importance=scores)
         estimate_norms(network, feed.mixed(size, _NORM_BATCHES), specialists=specialists)
+        done = {*report.rows, *(() if specialists else ("specialists",))}
+        fits = start_heads(network, lambda: feed.mixed(size), but=done)
         if not report.rows:
-            fits = start_heads(network, lambda: feed.mixed(size), specialists=specialists)
             ridge, random = "by ridge regression on their branches' features", "at random: their features are too many"
             self.say(f"classes start {ridge if fits else random}")
         return report
@@ -259,9 +260,12 @@ class Job:
         file, network, device = self.request.teacher, self.network, self.parallel.device
         if file is None:
             return None
-        tail = FlatTail(network.trunk.backbone, network.trunk.until, network.num_classes, input_size=network.input_size)
+        tail = flat_tail(network)
         trunk = copy.deepcopy(network.trunk)
-        load_flat(trunk, tail, read_state(file), unquoted(file))
+        state = read_state(file)
+        load_flat(trunk, tail, state, unquoted(file))
+        if network.flat is not None and not (self.checkpoint or self.request.weights or self.model.weights):
+            load_flat(trunk, network.flat, state, unquoted(file))
         if not isinstance(feed, MapFeed) or not isinstance(validation, MapFeed):
             return nn.Sequential(trunk, tail).requires_grad_(False).eval().to(device)
         if fingerprint(trunk) != fingerprint(network.trunk):
@@ -325,7 +329,12 @@ class Job:
     def _say_what(self) -> None:
         network, parallel = self.network, self.parallel
         frozen = self.recipe.trunk.mode == "frozen"
-        parts = [p for name, p in network.named_parameters() if not (frozen and name.startswith("trunk."))]
+        untrained = {"generalist": ("level", "head.", "flat."), "specialists": ("generalist.", "flat.")}
+        still = (
+            *untrained.get(self.recipe.form, ("flat.",) if self.request.teacher is not None else ()),
+            *(("trunk.",) if frozen else ()),
+        )
+        parts = [p for name, p in network.named_parameters() if not name.startswith(still)]
         places = f"{parallel.world} processes" if parallel.world > 1 else str(parallel.device)
         trunk = f"{network.trunk.backbone} to {network.trunk.until}, {self.recipe.trunk.mode}"
         trained = sum(p.numel() for p in parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -56,20 +56,20 @@ class LevelStart:
 
 @dataclass(frozen=True)
 class InitReport:
-    """What was done, level by level; with branches for all classes, and whether the classes' rows are those of a
-    classifier."""
+    """What was done, level by level; with branches for all classes, and which of "specialists", "generalist" and "flat"
+    have the rows of a classifier."""
 
     levels: tuple[LevelStart, ...]
     generalist: LevelStart | None = None
     flat: LevelStart | None = None
-    rows: bool = False
+    rows: frozenset[str] = frozenset()
 
-    def lines(self) -> list[str]:
-        """One sentence for each level."""
-        lines = [f"level {number}: {level}" for number, level in enumerate(self.levels, 1)]
+    def lines(self, *, specialists: bool = True) -> list[str]:
+        """One sentence for each level of the specialists, and for each branch for all classes."""
+        lines = [f"level {number}: {level}" for number, level in enumerate(self.levels, 1) if specialists]
         for name, start in (("generalist", self.generalist), ("flat", self.flat)):
             lines += [f"{name}: {start}"] if start else []
-        return [*lines, "classes start as rows of the classifier"] if self.rows else lines
+        return [*lines, "classes start as rows of the classifier"] if "specialists" in self.rows else lines
 
 
 def init_branches(
@@ -111,12 +111,13 @@ def init_branches(
     walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance, pretrained_model)
     levels = tuple(walk.level(number, level) for number, level in enumerate(network.levels))
     classifier = _classifier(pretrained_model, network)
-    rows, tails = walk.hand_rows(classifier, network.head), dict[str, LevelStart]()
+    rows = {"specialists"} if walk.hand_rows(classifier, network.head) else set()
+    tails = dict[str, LevelStart]()
     for name, part in branches.items():
         walk = _Walk(blocks, why, network.trunk.out_channels, seed, importance, pretrained_model)
         tails[name] = walk.level(GENERALIST, part.tail)
-        walk.hand_rows(classifier, part.head)
-    return InitReport(levels, tails.get("generalist"), tails.get("flat"), rows)
+        rows |= {name} if walk.hand_rows(classifier, part.head) else set()
+    return InitReport(levels, tails.get("generalist"), tails.get("flat"), frozenset(rows))
 
 
 GENERALIST = -1  # its level less one, where scores are asked for: all classes are its own
@@ -190,18 +191,18 @@ def start_heads(
     network: HierarchicalNetwork,
     batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
     *,
-    specialists: bool = True,
+    but: Collection[str] = (),
 ) -> bool:
     """Give all classes rows by ridge regression on their branches' features, of batches of the trunk's maps and their
-    targets in mixed order; those of branches for all classes too. False, and only these, where the matrices would be
-    too large."""
+    targets in mixed order; branches for all classes likewise. `but` of "specialists", "generalist" and "flat" are left
+    as they are. False, and no rows for the specialists, where the matrices would be too large."""
     mode, weight = network.training, network.head.weight
     network.eval()
     heads: list[tuple[Any, Callable[[Tensor], Tensor]]] = []
     fits = network.num_classes * (network.head.in_channels + 1) ** 2 <= _MOST_GRAM
-    if fits and specialists:
+    if fits and "specialists" not in but:
         heads.append((network.head, lambda x: _features(network, x)))
-    for part in _for_all(network).values():
+    for part in (part for name, part in _for_all(network).items() if name not in but):
         heads.append((part.head, partial(_pooled, part.tail)))
     for head, features in heads:
         placed = ((x.to(weight), y) for x, y in batches())

@@ -138,7 +138,7 @@ def load_trunk_of(network: HierarchicalNetwork, model: nn.Module) -> None:
 
 def test_what_is_no_flat_network() -> None:
     network = network_of(plan("resnet18", "layer3", block="copy", generalist="none"))
-    with pytest.raises(HiergenError, match="has no branch that is its backbone's whole tail; expected 'generalist: wh"):
+    with pytest.raises(HiergenError, match="has no branch for all classes; expected 'generalist: wh"):
         whole_state(network)
     network = network_of(plan("resnet18", "layer3", block="copy"))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

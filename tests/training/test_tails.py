@@ -151,6 +151,40 @@ def test_few_images_a_class_train_the_generalist_alone(home: Path, capsys: pytes
     assert done.network.form == "generalist"
 
 
+VIT = """\
+name: tokens
+classes: [Night_Sky, moss, plum, rust, sand]
+sources:
+  - groups: {cold: [Night_Sky, moss, plum], warm: [rust, sand]}
+nesting: {closeness: 0}
+models:
+  N2HL:
+    trunk: {backbone: vit_tiny_patch16_224, until: blocks.10}
+    input_size: 32
+    block: attention
+    budget: {macs: 1G}
+    generalist: both
+"""
+
+
+def test_a_transformer_is_fine_tuned_and_teaches_as_well(home: Path) -> None:
+    Path("vit.yaml").write_text(VIT, "utf-8")
+    build("vit.yaml", "vit.py")
+    torch.manual_seed(0)
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=7, img_size=32)
+    save_file(vit.state_dict(), "vit.safetensors")
+    settings = (*FAST, "flat_epochs=1", "optimizer.lr=1e-4")
+    options = {"recipe": "tails", "settings": settings, "pretrained": "vit.safetensors", "out": "a"}
+    done = train("vit.py:N2HL", home / "images", **options)
+    teacher, network = load_file("a-flat/flat.safetensors"), done.network
+    model, x = timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=32), images(home, network).double()
+    model.load_state_dict(teacher)  # strict
+    assert torch.equal(teacher["blocks.10.attn.qkv.weight"], vit.blocks[10].attn.qkv.weight)
+    assert not torch.equal(teacher["blocks.11.attn.qkv.weight"], vit.blocks[11].attn.qkv.weight)
+    network.eval().form = "flat"
+    torch.testing.assert_close(network.double()(x), model.double().eval()(x))
+
+
 @pytest.mark.parametrize("form", ["generalist", "specialists"])
 def test_one_form_is_trained_and_the_other_stays(home: Path, form: str) -> None:
     options = {"recipe": "tails", "pretrained": home / "seven.safetensors"}

@@ -239,9 +239,10 @@ _IMAGE = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
 def describe(network: HierarchicalNetwork, provenance: CutoutProvenance | None = None) -> dict[str, str]:
     """The metadata: texts as they are, everything else as JSON.
 
-    `hiergen_version`, `model` (the class's name), `classes` (ids in the order of the logits), `names` (likewise),
-    `taxonomy` (group → … → class id → name), `taxonomy_sha256`, `input_size` (channels, height, width in px), and as
-    far as the backbone says `mean`, `std` (of pixels scaled to 0 … 1), `interpolation`, `crop_pct`, `crop_mode`; of a
+    `hiergen_version`, `model` (the class's name), `form` (see `HierarchicalNetwork.form`), `classes` (ids in the order
+    of the logits), `names` (likewise), `taxonomy` (group → … → class id → name), `taxonomy_sha256`, `input_size`
+    (channels, height, width in px), and as far as the backbone says `mean`, `std` (of pixels scaled to 0 … 1),
+    `interpolation`, `crop_pct`, `crop_mode`; of a
     cutout `cutout`.
     """
     cfg = network.pretrained_cfg
@@ -261,5 +262,6 @@ def describe(network: HierarchicalNetwork, provenance: CutoutProvenance | None =
         "hiergen_version": __version__,
         "model": type(network).__name__,
         "taxonomy_sha256": taxonomy_hash(network),
+        "form": network.form,
     }
     return {**header, **texts}
