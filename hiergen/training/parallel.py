@@ -23,11 +23,13 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, quoted, unquoted
 
 _PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _WAIT = timedelta(minutes=30)  # a rank may read images alone for a while
+# how torchrun and MPI's launchers say how many processes they started
+_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 # what gloo and NCCL say when a process at the other end is gone
 _GONE = ("connection closed by peer", "connection reset by peer", "broken pipe", "remote process exited", "nccl error")
 
@@ -36,7 +38,8 @@ class Parallel:
     """This process's place among those of one training: `rank` of `world`, `device`, and what they do together.
 
     `precision` is a recipe's: "auto" is what `accelerate launch` was told, else bfloat16 or float16 on a GPU and
-    float32 on a CPU. Raises HiergenError for a device that is not there.
+    float32 on a CPU. Raises HiergenError for a device that is not there, and for processes that were started
+    together but do not find each other.
     """
 
     def __init__(self, precision: str = "float32", device: str | None = None) -> None:
@@ -49,12 +52,7 @@ class Parallel:
             mixed = launched or (better if on_gpu else "no")
         else:
             mixed = _PRECISION[precision]
-        self.accelerator = Accelerator(
-            mixed_precision=mixed,
-            cpu=device == "cpu",
-            step_scheduler_with_optimizer=False,
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
-        )
+        self.accelerator = _accelerator(mixed, device)
         self.rank: int = self.accelerator.process_index
         self.world: int = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
@@ -151,6 +149,40 @@ class Parallel:
         """Leave the group of processes."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _accelerator(precision: str, device: str | None) -> Accelerator:
+    started = max(int(text) for name in _SIZES if (text := os.environ.get(name, "1")).isdecimal())
+    # without being told, accelerate takes each of several processes without a GPU for a training of its own
+    cpu = device == "cpu" or (started > 1 and not _device_for_each())
+    try:
+        made = Accelerator(
+            mixed_precision=precision,
+            cpu=cpu,
+            step_scheduler_with_optimizer=False,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
+        )
+    except (ValueError, RuntimeError) as error:
+        if started == 1:
+            raise
+        raise _apart(started, str(error)) from error
+    if made.num_processes != started > 1:
+        raise _apart(started, f"this one is alone: {made.num_processes} of {started}")
+    return made
+
+
+def _device_for_each() -> bool:
+    """Whether torch's processes have accelerators that can talk to each other (Apple's cannot)."""
+    device = torch.accelerator.current_accelerator()
+    return torch.accelerator.is_available() and device is not None and device.type != "mps"
+
+
+def _apart(started: int, why: str) -> HiergenError:
+    return HiergenError(
+        f"the {started} processes of this training do not find each other",
+        got=unquoted(why.strip().splitlines()[0]) if why.strip() else None,
+        hint="start them by 'torchrun --nproc-per-node N -m hiergen train …' or 'accelerate launch'",
+    )
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,8 +27,6 @@ TRAIN = (
     "digits",
     "--recipe",
     "digits",
-    "--device",
-    "cpu",
 )
 
 
@@ -36,9 +37,9 @@ def port() -> str:
 
 
 def start(world: int, *arguments: object) -> list[Forked]:
-    """The ranks of one training, as torchrun would start them."""
+    """The ranks of one training, with the variables that torchrun sets, and no others."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port(), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
-    shared |= {"LOCAL_WORLD_SIZE": str(world), "ACCELERATE_USE_CPU": "true"}
+    shared |= {"LOCAL_WORLD_SIZE": str(world), "CUDA_VISIBLE_DEVICES": ""}
     ranks = []
     for rank in range(world):
         place = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if world > 1 else {"OMP_NUM_THREADS": "1"}
@@ -91,6 +92,53 @@ def test_two_processes_train_as_one_command(tmp_path: Path) -> None:
     assert outs[1] == "", "only the first process prints"
 
 
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--nproc-per-node", "2", f"--master-port={port()}"),
+    "accelerate": (
+        *("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+        f"--main_process_port={port()}",
+    ),
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_the_launchers_that_the_manual_names_train_one_network_on_a_machine_without_a_gpu(
+    launcher: str, tmp_path: Path
+) -> None:
+    theirs = {name: value for name, value in os.environ.items() if not re.match("ACCELERATE|OMP|MASTER|RANK", name)}
+    command = [sys.executable, "-m", *LAUNCHERS[launcher], "-m", *TRAIN[1:], "--epochs", "1", "--set", "seed=5"]
+    command[command.index("generated/digits.py:N2HL")] = str(ROOT / "generated/digits.py:N2HL")
+    ended = subprocess.run(
+        command,
+        env=theirs | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("2 processes") == 1, ended.stdout
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["N2HL-digits"]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},  # no address
+        {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "no"},
+        {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},
+        {"PMI_SIZE": "3", "PMI_RANK": "0"},
+    ],
+)
+def test_processes_that_cannot_find_each_other_are_refused(variables: dict[str, str], tmp_path: Path) -> None:
+    rank = Forked((*TRAIN, "--out", tmp_path / "run"), variables | {"CUDA_VISIBLE_DEVICES": ""})
+    _, err = rank.communicate(timeout=100)
+    assert rank.returncode == 2, err
+    assert re.search(r"error: the [23] processes of this training do not find each other", err)
+    assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_loss_of_one_process_ends_with_one_message_and_a_state_to_go_on_with(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = [*TRAIN, "--set", "epochs=2000", "--set", "save_minutes=0.001", "--out", folder]
@@ -104,7 +152,7 @@ def test_the_loss_of_one_process_ends_with_one_message_and_a_state_to_go_on_with
     assert len(lines) == 1
     assert re.search(r"another process of this training is gone.*go on with: hiergen train --resume", lines[0])
     assert "Traceback" not in err
-    again = start(1, "-m", "hiergen", "train", "--resume", folder, "--set", "epochs=1", "--device", "cpu")
+    again = start(1, "-m", "hiergen", "train", "--resume", folder, "--set", "epochs=1")
     out, err = again[0].communicate(timeout=300)
     assert again[0].returncode == 0, err
 
