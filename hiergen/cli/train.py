@@ -31,7 +31,7 @@ from hiergen.console.terminal import one_line
 from hiergen.errors import HiergenError, listed, unquoted
 
 if TYPE_CHECKING:
-    from hiergen.data.imageclasses import Split
+    from hiergen.taxonomy.roots import Split
 
 _DIGITS = "digits:N2HL"
 _GIGA = 10**9

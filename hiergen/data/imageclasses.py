@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from hiergen.data.images import LabelledImages, PictureRows, RowImages, Transform, eval_transform, image_mode
+from hiergen.data.images import (
+    LabelledImages,
+    PictureRows,
+    RowImages,
+    Transform,
+    depth_note,
+    eval_transform,
+    image_mode,
+)
 from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.lookup.vocabulary import Lexicon
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.imagefolder import ImagePlace
+from hiergen.taxonomy.naming import nfc
 from hiergen.taxonomy.nesting import Nesting
+from hiergen.taxonomy.roots import Split
 from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
 
 Wanted: TypeAlias = "Sequence[int] | str | None"
@@ -28,23 +39,29 @@ def homes_of(
     classes: Wanted,
     place: str,
     noun: str = "folder",
-) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Name → index of its class, for the names of all images (in any order, repeated), and the names left out.
+    some: bool = False,
+) -> tuple[dict[str, int], tuple[str, ...], str]:
+    """Name → index of its class, for the names of all images (in any order, repeated), the names left out, and what is
+    to be said of classes without images.
 
-    `classes` is what `open_data` takes. Raises HiergenError as `match` does, and for a class without images.
+    `classes` is what `open_data` takes. Raises HiergenError as `match` does, and for a class without images, or (with
+    `some`) if all are without.
     """
     names = sorted(set(named))
     indices = match(names, network.nesting, place=place, strict=classes is None, noun=noun)
+    there, missing = set(indices.values()), list[int]()
     if classes == PRESENT:
-        wanted = set(indices.values())
-        if not wanted:
-            raise HiergenError(f"no {noun} is a class of the network", place=place, got=listed(names))
+        wanted = there
     else:
         wanted = set(range(network.num_classes)) if classes is None else {int(i) for i in classes}
-        if missing := sorted(wanted - set(indices.values())):
+        missing = sorted(wanted - there)
+        if missing and not (some and there & wanted):
             raise _without_images(network.classes, network.nesting.labels, missing, place, noun)
+    if not wanted:
+        raise HiergenError(f"no {noun} is a class of the network", place=place, got=listed(names))
     homes = {name: index for name, index in indices.items() if index in wanted}
-    return homes, tuple(name for name in names if name not in homes)
+    note = f"{len(missing)} of {len(wanted)} classes have no images ({listed(network.classes[i] for i in missing)})"
+    return homes, tuple(name for name in names if name not in homes), note if missing else ""
 
 
 def match(
@@ -152,10 +169,7 @@ def _several(noun: str) -> str:
 
 
 def _key(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-
-
-Split: TypeAlias = Literal["train", "validation"]
+    return " ".join(nfc(name).casefold().replace("_", " ").replace("-", " ").split())
 
 
 @dataclass(frozen=True)
@@ -178,8 +192,19 @@ def label_images(
     Raises HiergenError as `open_data` does.
     """
     names = (name for _, name in images)
-    homes, left_out = homes_of(names, request.network, classes=request.classes, place=place, noun=noun)
+    homes, left_out, missing = homes_of(
+        names,
+        request.network,
+        classes=request.classes,
+        place=place,
+        noun=noun,
+        some=request.split == "validation",
+    )
     kept = [(where, homes[name]) for where, name in images if name in homes]
+    if noun == "folder":
+        _check_parents([(where.folder, name) for where, name in images if name in homes], place)
+    deep = depth_note(where.read for where, _ in kept[:: max(len(kept) // 16, 1)])
+    note = "; ".join(filter(None, (note, missing, deep)))
     return LabelledImages(
         places=tuple(where for where, _ in kept),
         targets=tuple(target for _, target in kept),
@@ -188,6 +213,25 @@ def label_images(
         note=note,
         mode=image_mode(request.network),
     )
+
+
+def _check_parents(images: Iterable[tuple[str, str]], place: str) -> None:
+    """Raises HiergenError for a class whose images lie in several folders: they may be of another part of the data."""
+    parents: dict[str, dict[str, None]] = {}
+    for folder, name in images:
+        parents.setdefault(name, {})[folder] = None
+    several = {name: list(folders) for name, folders in parents.items() if len(folders) > 1}
+    if several:
+        name, folders = next(iter(several.items()))
+        top = os.path.commonpath(folders)
+        more = f", and so do {len(several) - 1} classes more" if len(several) > 1 else ""
+        raise HiergenError(
+            f"images of class {quoted(name)} lie in several folders{more}",
+            place=place,
+            expected="one folder for each class, or parts called train and val",
+            got=listed(os.path.relpath(folder, top) for folder in folders),
+            hint="name the part to train on as the data (and the other as --val), or join the folders",
+        )
 
 
 def label_rows(
@@ -200,9 +244,18 @@ def label_rows(
     note: str = "",
 ) -> RowImages:
     """Rows of a source (default: all of them) with the name of the class of each. Raises HiergenError likewise."""
-    homes, left_out = homes_of(names, request.network, classes=request.classes, place=place, noun="class")
+    homes, left_out, missing = homes_of(
+        names,
+        request.network,
+        classes=request.classes,
+        place=place,
+        noun="class",
+        some=request.split == "validation",
+    )
     numbers = range(len(names)) if rows is None else rows
     kept = [(row, homes[name]) for row, name in zip(numbers, names, strict=True) if name in homes]
+    deep = depth_note(partial(source.picture, row) for row, _ in kept[:: max(len(kept) // 16, 1)])
+    note = "; ".join(filter(None, (note, missing, deep)))
     return RowImages(
         source=source,
         rows=tuple(row for row, _ in kept),

@@ -7,11 +7,13 @@ import io
 import os
 import random
 import struct
+import warnings
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -27,7 +29,7 @@ from torch.utils.data import Dataset
 
 from hiergen.errors import HiergenError, unquoted
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.taxonomy.imagefolder import ImagePlace
+from hiergen.taxonomy.imagefolder import FORMATS, ImagePlace
 
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
 Batch: TypeAlias = tuple[Tensor, Tensor]
@@ -44,6 +46,7 @@ _BROKEN = (
     Image.DecompressionBombWarning,
 )
 _AHEAD = 2  # batches read ahead
+_LOOKED_AT = 16  # images of a data set, for what is to be said of their pixels
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -81,6 +84,10 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
     def subset(self, indices: Iterable[int]) -> Self:
         """The images with these indices, in this order."""
 
+    def identities(self) -> list[Hashable]:
+        """What tells each image from all others, whatever links lead to it."""
+        return [self.place(i) for i in range(len(self))]
+
     def split(self, share: float, *, seed: int = 0) -> tuple[Self, Self]:
         """Two parts, the second with about `share` of each class's images; see `split`."""
         first, second = split(self.targets, share, seed=seed)
@@ -113,6 +120,10 @@ class LabelledImages(ImageSet):
 
     def place(self, index: int) -> str:
         return str(self.places[index])
+
+    def identities(self) -> list[Hashable]:
+        files = {place.file: _identity(place.file) for place in self.places}
+        return [(files[place.file], place.offset) for place in self.places]
 
     def fingerprint(self) -> str:
         files = sorted({place.file.absolute() for place in self.places})
@@ -229,6 +240,18 @@ def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[
     return [i for i in range(len(targets)) if i not in held], sorted(second)
 
 
+def check_apart(training: ImageSet, validation: ImageSet) -> None:
+    """Raises HiergenError for images that are both trained and validated on, by the same path or by links."""
+    trained = set(training.identities())
+    both = [i for i, identity in enumerate(validation.identities()) if identity in trained]
+    if both:
+        raise HiergenError(
+            f"{len(both):,} of {len(validation):,} validation images are training images",
+            place=validation.place(both[0]),
+            expected="others, or none: then a share of the training images is held out",
+        )
+
+
 def batches(images: Dataset[tuple[Tensor, int]], size: int, *, workers: int | None = None) -> Iterator[Batch]:
     """Images `(B, C, H, W)` and targets `(B,)` in their order, read ahead by so many threads, as PIL frees the GIL
     (default: the cores but one)."""
@@ -255,7 +278,8 @@ def cores() -> int:
 
 
 def converted(image: Image.Image | bytes, mode: str) -> Image.Image:
-    """A copy in this mode, as timm makes it. Raises what PIL does for bytes that are no image."""
+    """A copy in this mode, as timm makes it. Raises what PIL does for bytes that are no image, and ValueError for
+    pixels of which nobody knows what is white."""
     if isinstance(image, bytes):
         with Image.open(io.BytesIO(image), formats=_formats()) as opened:
             return converted(opened, mode)
@@ -264,17 +288,49 @@ def converted(image: Image.Image | bytes, mode: str) -> Image.Image:
         raise ValueError(f"{image.width:,} × {image.height:,} pixels, more than PIL.Image.MAX_IMAGE_PIXELS, {most:,}")
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.convert("RGBA")  # the same colours; PIL would warn
-    if mode == "L" and image.mode.startswith("I;16"):  # PIL would make all above 255 white
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert(mode)
+    return (_scaled(image) if is_deep(image) else image).convert(mode)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether its pixels are numbers of more than 8 bits, of which PIL would make all above 255 white."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """In 8 bits: of 16 bits the upper ones, of floating-point numbers those from 0 to 1."""
+    pixels = np.asarray(image)
+    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
+    if image.mode == "F":
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"floating-point pixels from {low:.3g} to {high:.3g}, not from 0 (black) to 1 (white)")
+        return Image.fromarray(np.rint(pixels * np.float32(255)).astype(np.uint8))
+    if image.mode == "I" and (image.format not in ("PNG", "PPM") or low < 0 or high > 65535):  # 16 bits there
+        raise ValueError(f"whole numbers of 32 bits as pixels, from {low} to {high}: none of them is known as white")
+    bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # a TIFF's BitsPerSample: 12, at times
+    return Image.fromarray((pixels >> (bits - 8)).astype(np.uint8))
+
+
+def depth_note(pictures: Iterable[Callable[[], Image.Image | bytes]]) -> str:
+    """What a user should be told of deep pixels, by the first few pictures."""
+    for picture in islice(pictures, _LOOKED_AT):
+        with suppress(*_BROKEN), warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = picture()
+            if isinstance(image, bytes):
+                with Image.open(io.BytesIO(image), formats=_formats()) as opened:
+                    deep = is_deep(opened)
+            else:
+                deep = is_deep(image)
+            if deep:
+                return "pixels of 16 bits (0 … 65535) or floating-point (0 … 1) are scaled to 8 bits"
+    return ""
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those of photographs that PIL has here. Others are not even tried: an EPS, whatever its name, makes PIL run
-    Ghostscript."""
+    """Those that PIL has here. Others are not even tried: an EPS, whatever its name, makes PIL run Ghostscript."""
     Image.init()
-    return tuple(name for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF") if name in Image.OPEN)
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def broken(error: BaseException, place: str) -> HiergenError:
@@ -293,6 +349,14 @@ def digest(facts: Iterable[object]) -> str:
     for fact in facts:
         sha.update(repr(fact).encode("utf-8", "surrogatepass") + b"\n")
     return sha.hexdigest()
+
+
+def _identity(file: Path) -> Hashable:
+    try:
+        facts = file.stat()
+    except OSError:
+        return str(file)
+    return facts.st_dev, facts.st_ino
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:

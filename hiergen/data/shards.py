@@ -10,19 +10,18 @@ import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from timm.utils.misc import natural_key
 
-from hiergen.data.folders import PARTS, pick
-from hiergen.data.imageclasses import ImageRequest, Split, label_images
+from hiergen.data.imageclasses import ImageRequest, label_images
 from hiergen.data.images import LabelledImages
 from hiergen.errors import HiergenError, quoted, unquoted
 from hiergen.files import read_text, reason
-from hiergen.taxonomy.imagefolder import ImagePlace, members
+from hiergen.taxonomy.imagefolder import ENDINGS, ImagePlace, Unread, members
+from hiergen.taxonomy.roots import PARTS, TESTS, Split, is_junk, pick
 from hiergen.taxonomy.synsets import is_wnid
 
-_IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "ppm", "bmp", "gif", "tif", "tiff"})
 _NAMES = "classes.txt"
 _LABEL_KEYS = ("label", "cls", "class", "target", "class_name")
 _MOST_LABEL = 1_000_000  # bytes
@@ -38,7 +37,8 @@ def open_shards(pattern: str, request: ImageRequest) -> LabelledImages:
     """
     files, note = _shards(pattern, request.root, request.split)
     place = _shown(_joined(pattern, request.root))
-    samples = [sample for file in files for sample in _samples(file)]
+    unread = Unread(files[0].parent)
+    samples = [sample for file in files for sample in _samples(file, unread)]
     if not samples:
         raise HiergenError("holds no images", place=place, expected="members such as 0001.jpg with 0001.cls")
     numbers = sorted({label for _, label in samples if isinstance(label, int)})
@@ -60,6 +60,7 @@ def open_shards(pattern: str, request: ImageRequest) -> LabelledImages:
             )
         guess = "its labels are numbers without names: taken as indices of the network's classes, in their order"
         note = f"{note}; {guess}" if note else f"{place}: {guess}"
+    note = "; ".join(filter(None, (note, unread.note())))
     named = [(where, names[label] if isinstance(label, int) else label) for where, label in samples]
     return label_images(named, request, place, note=note)
 
@@ -84,7 +85,7 @@ def _shards(pattern: str, root: Path | None, split: Split) -> tuple[list[Path], 
             part = pick(parts, split)
             assert part is not None
             files = parts[part]
-            note = f"{_shown(path)}: its test part is taken for validation" if part == "test" else ""
+            note = f"{_shown(path)}: its test part is taken for validation" if part in TESTS else ""
         return files, note
     files = [Path(text) for text in _expanded(str(path))]
     if re.search(r"[*?\[]", str(path)):
@@ -137,8 +138,8 @@ def _by_part(files: list[Path]) -> dict[str, list[Path]]:
     return parts if all(pick(parts, split) for split in PARTS) else {}
 
 
-def _samples(file: Path) -> Iterator[tuple[ImagePlace, int | str]]:
-    """Each image of a shard with its label: a number, or a name."""
+def _samples(file: Path, unread: Unread) -> Iterator[tuple[ImagePlace, int | str]]:
+    """Each image of a shard with its label: a number, or a name. Of a sample's images the last one counts."""
     place = _shown(file)
     try:
         key, image = "", None
@@ -148,14 +149,22 @@ def _samples(file: Path) -> Iterator[tuple[ImagePlace, int | str]]:
             if stem != key or member is None:
                 if image is not None:
                     yield image, _label(labels, f"{place}:{unquoted(key)}")
+                elif labels:
+                    unread.add(PurePosixPath(key), "label without an image")
                 key, image, labels = stem, None, {}
             if member is None:
                 continue
             where = ImagePlace(file, member.name, member.offset_data, member.size)
-            if ending in _IMAGES:
+            if not member.isfile():
+                unread.add(PurePosixPath(member.name), "link or device")
+            elif f".{ending}" in ENDINGS:
+                if image is not None:
+                    unread.add(PurePosixPath(member.name), "of a sample's several images")
                 image = where
             elif ending in {"cls", "json", "txt"} and member.size <= _MOST_LABEL:
                 labels[ending] = where.read()
+            elif not is_junk(PurePosixPath(member.name).name):
+                unread.add(PurePosixPath(member.name), f".{ending}")
     except (OSError, tarfile.TarError) as error:
         raise HiergenError(f"cannot be read ({reason(error)})", place=place) from None
 

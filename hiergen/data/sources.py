@@ -14,12 +14,13 @@ from PIL import Image
 
 from hiergen.console.terminal import one_line
 from hiergen.data.folders import DIGITS, FORMS, has_parts, open_folder
-from hiergen.data.imageclasses import PRESENT, ImageRequest, Split, Wanted, label_rows
+from hiergen.data.imageclasses import PRESENT, ImageRequest, Wanted, label_rows
 from hiergen.data.images import ImageSet, RowImages, Transform, digest
 from hiergen.data.images import split as split_targets
 from hiergen.errors import HiergenError, listed, quoted
 from hiergen.lookup.choose import choose
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.taxonomy.roots import Split
 
 _STREAMS = ("hfids", "tfds")
 
@@ -44,14 +45,16 @@ def open_data(
     """The training or validation images of a data set, labelled with the network's classes; the default `transform` is
     the network's own for evaluation.
 
-    `data` is "digits"; a folder or a .tar with a folder for each class, or with such a folder or tar for each part
-    (train and val, validation, valid or test); or one of timm's names: "torch/cifar10" (torchvision's files, looked for
-    in `root`, which is "data" by default, and fetched only if `download`), "torch/image_folder" and "torch/imagenet"
-    (the folder `root`), "hfds/NAME" (the package datasets; `root` is its cache) and "wds/shard-{000..003}.tar"
-    (local webdataset shards, in `root` if given). Data without parts is the same for both splits.
+    `data` is "digits"; a folder or a .tar with a folder for each class, or with a folder of such for each part (train
+    and val, validation, valid, eval, dev or test; others beside them are left out); or one of timm's names:
+    "torch/cifar10" (torchvision's files, looked for in `root`, which is "data" by default, and fetched only if
+    `download`), "torch/image_folder" and "torch/imagenet" (the folder `root`), "hfds/NAME" (the package datasets;
+    `root` is its cache) and "wds/shard-{000..003}.tar" (local webdataset shards, in `root` if given). Data without
+    parts is the same for both splits.
     A folder's name is a class id, a class's display name (case, "_" and "-" do not matter) or a word of WordNet for it.
     `classes`: None, every folder is a class and every class has images; indices of logits, these classes have images
     and other folders are left out; "present", the classes that have images, and folders that are no class are left out.
+    Of a validation part some classes may have none, which `note` says, as it counts files that are no images.
     Raises HiergenError for data that is not there or cannot be read, a folder that is no class, and a class without
     images or with two folders.
     """

@@ -14,12 +14,13 @@ from typing import Any
 import timm
 from PIL import Image
 
-from hiergen.data.folders import PARTS, has_parts, open_folder, pick
-from hiergen.data.imageclasses import ImageRequest, Split, label_images, label_rows
+from hiergen.data.folders import has_parts, open_folder
+from hiergen.data.imageclasses import ImageRequest, label_images, label_rows
 from hiergen.data.images import ImageSet, digest
 from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.files import reason
 from hiergen.taxonomy.imagefolder import ImagePlace
+from hiergen.taxonomy.roots import PARTS, TESTS, Split, pick
 
 _ROOT = Path("data")
 _ARRAYS = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
@@ -145,7 +146,7 @@ def open_hf(name: str, request: ImageRequest) -> ImageSet:
         [names[target] for target in labels],
         request,
         place,
-        note=note if part == "test" and len(splits) > 1 and request.split == "validation" else "",
+        note=note if part in TESTS and len(splits) > 1 and request.split == "validation" else "",
     )
 
 

@@ -21,8 +21,10 @@ from hiergen.taxonomy import tree as merged
 from hiergen.taxonomy.checks import DOUBTFUL, sense_lines
 from hiergen.taxonomy.class_files import read_label_file
 from hiergen.taxonomy.classes import ClassEntry
+from hiergen.taxonomy.imagefolder import FORMATS, find_images
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.naming import check_identifier
+from hiergen.taxonomy.roots import training_part
 from hiergen.taxonomy.senses import Label
 from hiergen.taxonomy.synsets import guess_senses, is_wnid, looks_like_synset
 from hiergen.taxonomy.tree import ancestors as tree_ancestors
@@ -34,7 +36,6 @@ MODELS = {"PHL": 1, "N2HL": 2, "N3HL": 3, "N4HL": 4}
 ENOUGH = {1: 2, 2: 2, 3: 40, 4: 400}
 ENOUGH_GIVEN = {1: 2, 2: 2, 3: 6, 4: 24}
 BACKBONE, AIM = "tf_efficientnet_lite0", 0.6  # what a folder's models are made of, unless it is said
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # of which an image's size is looked at
 _BY_WORDNET = ("imagenet-superclass", "wordnet")
 _MOST_REMARKS = 2_000  # classes that are explained one by one
 _MOST_NEAREST = 100  # names whose nearest words are looked for
@@ -242,16 +243,14 @@ def _side(folder: Path) -> int | None:
     """px of the folder's images, in the mean and within reason for a pretrained backbone; None without images."""
     from PIL import Image
 
-    from hiergen.taxonomy.imagefolder import find_images  # imports timm, and torch with it
-
     try:
-        places = [place for place, _ in find_images(folder)]
+        places = [place for place, _ in find_images(training_part(folder)[0])]
     except HiergenError:  # folders without images, yet
         return None
     sizes = []
     for place in places[:: max(1, len(places) // 50)]:
         try:
-            with Image.open(io.BytesIO(place.read()), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(place.read()), formats=FORMATS) as image:
                 sizes.append(min(image.size))
         except OSError:
             continue

@@ -15,6 +15,7 @@ from hiergen.console.terminal import command, one_line
 from hiergen.errors import HiergenError, listed, quoted
 from hiergen.files import user_path
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy, unplaced_error
+from hiergen.taxonomy.roots import training_part
 from hiergen.taxonomy.senses import Sense, describe
 from hiergen.taxonomy.spec import ImageFolder
 from hiergen.taxonomy.tree import depths
@@ -42,7 +43,7 @@ CHECKS = {
     "E505": "the models have names of their own in code and in timm's registry",
     "W101": "a plain class name was given a WordNet sense by a rule",
     "W102": "a class's id and its name are different things in WordNet",
-    "W103": "class folders have folders inside, or class names are paths",
+    "W103": "class folders have folders inside, or are those of a part, or class names are paths",
     "W301": "a weaker source disagrees with a stronger one",
     "W302": "WordNet gives a synset of this taxonomy several hypernyms",
     "W401": "a group of a nesting has a single child",
@@ -169,13 +170,15 @@ def _folders(taxonomy: Taxonomy) -> Iterator[Finding]:
     classes = taxonomy.spec.classes
     if not isinstance(classes, ImageFolder):
         return
-    folder = taxonomy.path.parent / user_path(classes.imagefolder)
-    inside = [c.id for c in taxonomy.classes if any(p.is_dir() for p in (folder / c.id).iterdir())]
-    if inside:
-        place = taxonomy.document.place(("classes",))
+    place = taxonomy.document.place(("classes",))
+    top, note = training_part(taxonomy.path.parent / user_path(classes.imagefolder))
+    if note:
+        yield Finding("W103", place, note)
+    around = {Path(c.place).relative_to(top).parts[0] for c in taxonomy.classes if Path(c.place).parent != top}
+    if around:
         offer = command(("hiergen", "init", classes.imagefolder, "-o", "NEW.yaml"))
-        text = f"{len(inside)} class folders have folders inside: {listed(inside)}; {offer} makes them groups"
-        yield Finding("W103", place, text)
+        text = f"{len(around)} class folders have folders inside: {listed(sorted(around))}; {offer} makes them groups"
+        yield Finding("W103", place, f"{text}; the innermost are classes")
 
 
 def _conflicts(taxonomy: Taxonomy) -> Iterator[Finding]:

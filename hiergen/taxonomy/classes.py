@@ -11,9 +11,10 @@ from typing import Any
 
 from hiergen.assets import CLASS_LISTS, class_list
 from hiergen.errors import HiergenError, SpecError, TaxonomyError, listed, named_at, nearest, quoted
-from hiergen.files import read_text, reason, user_path
+from hiergen.files import read_text, user_path
 from hiergen.taxonomy.class_files import structured_names
-from hiergen.taxonomy.naming import bad_label, slug
+from hiergen.taxonomy.naming import bad_label, nfc, slug
+from hiergen.taxonomy.roots import subfolders, training_part
 from hiergen.taxonomy.senses import Label, Sense
 from hiergen.taxonomy.spec import Groups, ImageFolder, Spec
 from hiergen.taxonomy.synsets import guess_senses, is_wnid, looks_like_synset
@@ -167,17 +168,27 @@ def _lines(text: str, place: str) -> list[tuple[str, str | None, str]]:
 
 
 def _folder(path: Path, place: str) -> list[tuple[str, str | None, str]]:
+    """The innermost folders of its training part, or of all of it, sorted by their names."""
+    top = path
     try:
-        names = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except (OSError, ValueError) as error:  # a NUL in it, …
+        top, _ = training_part(path)
+        found, waiting, seen = list[Path](), subfolders(top), {top.resolve()}
+        while waiting:
+            folder = waiting.pop()
+            if folder.resolve() not in seen:  # links may make a loop
+                seen.add(folder.resolve())
+                inside = subfolders(folder)
+                waiting += inside
+                found += [] if inside else [folder]
+    except HiergenError as error:
         raise SpecError(
-            f"image folder {quoted(path)} cannot be read ({reason(error)})",
+            error.problem.replace("folder", "image folder", 1),
             place=place,
             expected="a folder with one sub-folder per class",
         ) from None
-    if not names:
-        raise SpecError(f"image folder {quoted(path)} has no sub-folders", place=place, expected="one per class")
-    return [(name, None, str(path / name)) for name in names]
+    if not found:
+        raise SpecError(f"image folder {quoted(top)} has no sub-folders", place=place, expected="one per class")
+    return [(nfc(folder.name), None, str(folder)) for folder in sorted(found, key=lambda folder: folder.name)]
 
 
 def _entry(class_id: str, name: str | None, place: str, spec: Spec, document: Document, wordnet: WordNet) -> ClassEntry:

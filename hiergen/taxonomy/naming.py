@@ -26,6 +26,11 @@ def slug(text: str) -> str:
     return re.sub(r"[\W_]+", "_", folded).strip("_")
 
 
+def nfc(text: str) -> str:
+    """Letters with their accents as one character each: file names of macOS have them apart."""
+    return unicodedata.normalize("NFC", text)
+
+
 def check_identifier(name: str) -> str:
     """`name` unchanged if it may become a Python and timm name. Raises ValueError (for pydantic) with the rule."""
     if len(name) > 60:

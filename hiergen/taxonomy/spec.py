@@ -56,7 +56,7 @@ Identifier = Annotated[
 
 
 class ImageFolder(Model):
-    """Classes are the sub-folders of `imagefolder`, sorted as torchvision sorts them."""
+    """Classes are the innermost folders of `imagefolder`, of its folder `train` where it has parts, sorted by name."""
 
     model_config = ConfigDict(title="classes from a folder of images")
 

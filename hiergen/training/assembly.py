@@ -17,7 +17,7 @@ from hiergen.console.terminal import say
 from hiergen.data.augment import eval_transform, train_transform
 from hiergen.data.batches import Feed, ImageFeed, MapFeed
 from hiergen.data.features import FeatureSet, cached_features, fingerprint
-from hiergen.data.images import ImageSet
+from hiergen.data.images import ImageSet, check_apart
 from hiergen.data.samples import Samples, default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
 from hiergen.errors import HiergenError, listed, quoted, unquoted
@@ -165,11 +165,13 @@ class Job:
             options["classes"] = list(range(network.num_classes))
         with _hints():
             images = open_data(request.data, network, split="train", **options)
-            if request.val is not None:
-                return images, open_data(request.val, network, split="validation", **options), request.val
-            if has_validation(request.data, root=request.root):
-                held = open_data(request.data, network, split="validation", **options)
-                return images, held, f"{request.data}, its validation part"
+            other = request.val
+            if other is None and has_validation(request.data, root=request.root):
+                other = request.data
+            if other is not None:
+                held = open_data(other, network, split="validation", **options)
+                check_apart(images, held)
+                return images, held, other if request.val is not None else f"{other}, its validation part"
         share = self.recipe.hold_out
         images, held = images.split(share, seed=0)
         return images, held, f"{share:.0%} of {request.data}, held out of training"

@@ -16,13 +16,13 @@ from hiergen.console.progress import ProgressBar
 from hiergen.console.terminal import notebook_console, say
 from hiergen.data.augment import eval_transform
 from hiergen.data.batches import ImageFeed, MapFeed
-from hiergen.data.imageclasses import Split
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers
 from hiergen.errors import HiergenError, PlanError, unquoted
 from hiergen.files import write_text
 from hiergen.models.load import find_model, load_trained
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.taxonomy.roots import Split
 from hiergen.training.assembly import Job
 from hiergen.training.decision import RULES
 from hiergen.training.flatnetwork import FLAT, FlatNetwork

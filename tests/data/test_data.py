@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_a_folder_with_parts(tmp_path: Path, network: HierarchicalNetwork) -> No
         assert [train.picture(i).getpixel((0, 0)) for i in (0, 9)] == [(0, 0, 0), (40, 40, 40)]
         assert [held.picture(i).getpixel((0, 0)) for i in (0, 9)] == [(5, 5, 5), (45, 45, 45)]
         assert note in held.note
-        assert train.note == ""
+        assert train.note == f"{root} has the parts 'train' and '{name}'; left out beside: 'extra' (2 files)"
         tar = packed(root / "train", tmp_path / f"{name}.tar", "data")
         assert not has_validation(tar)
 
@@ -130,8 +131,13 @@ def test_a_class_is_missing_in_the_validation_folder(tmp_path: Path, network: Hi
     write(tmp_path / "train")
     write(tmp_path / "val", ("c0", "c1", "c2", "c3"))
     assert len(open_data(tmp_path, network)) == 10
-    sentence = message(lambda: open_data(tmp_path, network, split="validation"))
-    assert sentence.startswith(f"{tmp_path / 'val'}: holds no images of class 'van' (c4)")
+    held = open_data(tmp_path, network, split="validation")
+    assert set(held.targets) == {0, 1, 2, 3}
+    assert held.note == "1 of 5 classes have no images ('c4')"
+    (tmp_path / "val" / "c5").mkdir()
+    for i in range(5):
+        shutil.rmtree(tmp_path / "val" / f"c{i}", ignore_errors=True)
+    assert "holds no images" in message(lambda: open_data(tmp_path, network, split="validation"))
 
 
 def test_names_of_data_that_is_not_there(

@@ -261,7 +261,10 @@ def test_pictures_become_rgb(tmp_path: Path, network: HierarchicalNetwork) -> No
         if name in saved:
             picture = images.picture(i)
             assert picture.mode == "RGB"
-            assert np.array_equal(np.asarray(picture), np.asarray(theirs.pop(name))), name
+            other = np.asarray(theirs.pop(name))
+            if name == "deep.png":  # timm clips it
+                other = np.repeat((np.asarray(saved[name][0]) >> 8)[..., None], 3, axis=2)
+            assert np.array_equal(np.asarray(picture), other), name
     assert images.picture([Path(images.place(i)).name for i in range(len(images))].index("turned.jpg")).size == (20, 30)
     assert not set(theirs) & set(saved)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
-from hiergen.taxonomy.imagefolder import find_images
+from hiergen.taxonomy.imagefolder import find_images, look_through
 from tests.nn.steering_cases import Nested
 from tests.security.hostile import ESCAPES, LEGAL, taxonomy, unsafe
 
@@ -261,11 +261,14 @@ def test_a_tar_is_never_unpacked_and_links_in_it_are_nothing(inside: Path, netwo
         member("c4/twice.png"),
         member("c4/twice.png"),
     )
-    images = open_data(file, network)
-    names = [images.place(i).partition(".tar:")[2] for i in range(len(images))]
+    found = look_through(file)
     plain = [f"c{i}/0.png" for i in range(5)]
-    assert sorted(names) == sorted([*plain, "../../c0/evil.png", "/c1/absolute.png", "c4/twice.png"])
-    assert all(images.picture(i).size == (9, 9) for i in range(len(images)))
+    names = sorted([*plain, "../../c0/evil.png", "/c1/absolute.png", "c4/twice.png"])
+    assert sorted(str(place.inside) for place, _ in found.images) == names
+    assert all(Image.open(io.BytesIO(place.read())).size == (9, 9) for place, _ in found.images)
+    assert found.unread.kinds == {"link or device": 4}
+    with pytest.raises(HiergenError, match="images of class 'c0' lie in several folders"):
+        open_data(file, network)
     assert outside(inside) == before
     assert [path.name for path in inside.iterdir()] == ["a.tar"]
 
