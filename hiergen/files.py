@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -169,7 +170,12 @@ def put(temporary: Path, path: Path) -> None:
     """Sync a file that lies on the same disk, and let it take the place of `path`. Raises OSError."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
-    set_mode(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask())
+    mode = 0o666 & ~umask()
+    with suppress(FileNotFoundError):
+        before = path.lstat().st_mode
+        if stat.S_ISREG(before):  # a link goes, and what it leads to has permissions of its own
+            mode = before & 0o777
+    set_mode(temporary, mode)
     os.replace(temporary, path)
     with suppress(OSError):  # so that the name outlasts a power cut; not every disk can
         handle = os.open(path.parent, os.O_RDONLY)
@@ -250,10 +256,16 @@ def set_mode(path: Path, mode: int) -> None:
 
 
 def umask() -> int:
-    """What the user takes away from the permissions of new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """What the user takes away from the permissions of new files. It is not changed meanwhile, for other threads."""
+    with suppress(OSError):  # only Linux says it
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+        if said := re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE):
+            return int(said[1], 8)
+    with tempfile.TemporaryDirectory() as folder:
+        handle = os.open(os.path.join(folder, "new"), os.O_CREAT | os.O_WRONLY, 0o777)
+        mode = os.fstat(handle).st_mode & 0o777
+        os.close(handle)
+    return 0o777 & ~mode
 
 
 def reason(error: Exception) -> str:

@@ -67,6 +67,13 @@ def _main(flush: Callable[[], None]) -> None:
     except HiergenError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(Exit.BAD_INPUT)
+    except UnicodeEncodeError as error:
+        # only of a file's name: all texts are written as UTF-8
+        if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") or error.encoding.lower() == "utf-8":
+            raise
+        name, encoding = one_line(unquoted(error.object)), error.encoding
+        print(f"error: {name}: is no file name in this locale, of {encoding}; try PYTHONUTF8=1", file=sys.stderr)
+        sys.exit(Exit.BAD_INPUT)
     except OSError as error:
         # even asking whether there is such a file fails
         if error.errno not in _BAD_PATHS or not isinstance(error.filename, str):
@@ -131,7 +138,7 @@ def printing() -> Iterator[Callable[[], None]]:
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, "w")))
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, "w"), encoding="utf-8"))
     out, err = sys.stdout, sys.stderr
     sys.stdout = _watched(out, sys.__stdout__, "standard output")
     sys.stderr = _watched(err, sys.__stderr__, None)  # where would it be said?
@@ -147,7 +154,8 @@ def _watched(stream: TextIO, wrapper: io.TextIOWrapper | None, name: str | None)
     return io.TextIOWrapper(
         io.BufferedWriter(_Raw(wrapper.fileno(), name)),
         encoding=wrapper.encoding,
-        errors="backslashreplace" if wrapper.errors == "strict" else wrapper.errors,
+        # "surrogateescape", of the C locale, fails for other letters than ASCII's too
+        errors="backslashreplace" if wrapper.errors in ("strict", "surrogateescape") else wrapper.errors,
         line_buffering=wrapper.line_buffering or wrapper.write_through,  # PYTHONUNBUFFERED
     )
 

@@ -172,7 +172,9 @@ def open_cache(
 
 def _make_room(folder: Path, wanted: int, limit: int) -> None:
     """Remove caches, the one used longest ago first, until `wanted` more bytes fit; none if they never will."""
-    caches = sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name) and p.is_dir()), key=_last_use)
+    caches = sorted(
+        (p for p in folder.iterdir() if _NAME.fullmatch(p.name) and p.is_dir() and not p.is_symlink()), key=_last_use
+    )
     sizes = {home: sum(path.stat().st_size for name in _SIZED for path in home.glob(name)) for home in caches}
     idle = [home for home in caches if not _is_used(home)]
     total = sum(sizes.values())

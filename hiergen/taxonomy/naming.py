@@ -15,6 +15,13 @@ _RESERVED = {
     *("bool", "register", "super"),
 }
 
+# Unicode's Default_Ignorable_Code_Point, which Python does not know, and blanks that count as letters or symbols
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U00013441\U00013442\U00016fe4\U0001bca0-\U0001bca3\U0001d159"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
 
 def slug(text: str) -> str:
     """Lower-case letters, digits and underscores: 'Tiger cat' → 'tiger_cat', 'Straße' → 'strasse'.
@@ -60,6 +67,8 @@ def bad_label(text: str) -> str | None:
         return f"a name of {len(text):,} characters, more than {MAX_NAME}"
     if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for c in text):
         return "a name with control characters or line breaks"
+    if _INVISIBLE.search(text):
+        return "a name with characters that nobody can see"
     if not slug(text):
         return "a name without any letter or digit"
     return None

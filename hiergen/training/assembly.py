@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from hiergen.console.progress import ProgressBar
@@ -31,7 +33,7 @@ from hiergen.training.checkpoint import load_checkpoint
 from hiergen.training.flatnetwork import FlatNetwork, flat_tail
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.initial import InitReport, estimate_norms, fetched, init_branches, start_heads
-from hiergen.training.loop import Training
+from hiergen.training.loop import Training, normed
 from hiergen.training.losses import make_loss
 from hiergen.training.optim import make_optimizer
 from hiergen.training.parallel import Parallel
@@ -99,9 +101,9 @@ class Job:
             teacher=self._teacher(feed, validation),
         )
         if training.batch != self.recipe.batch_size:
-            self.say(
-                f"fewer images than batch_size {self.recipe.batch_size}: all of them are one batch", style="yellow"
-            )
+            text = f"{len(feed)} images are fewer than the recipe's batch_size {self.recipe.batch_size}"
+            self.say(f"{text}: {training.batch} are one batch", style="yellow")
+        self._check_forward(training, feed)
         return training, feed, validation
 
     def facts(self, feed: Feed, validation: Feed) -> dict[str, Any]:
@@ -195,6 +197,30 @@ class Job:
         make_loss(loss.name, Hierarchy.of(self.network), **loss.options)
         make_optimizer(self.network, self.recipe)
         train_transform(self.network, self.recipe.augment)
+
+    def _check_forward(self, training: Training, feed: Feed) -> None:
+        """Whether batch norms have two values or more, where a process gets one image at once, and blocks pixels
+        enough, where they get windows of maps."""
+        crop = feed.crop if isinstance(feed, MapFeed) else 1.0
+        images = training.batch // (self.parallel.world * self.recipe.accumulate)
+        if self.parallel.sharded or (images > 1 and crop == 1):
+            return
+        shape: tuple[int, ...] = self.network.input_size
+        if isinstance(feed, MapFeed):
+            channels, *sides = next(iter(feed.once(1, 0, 1)))[0].shape[1:]
+            shape = (channels, *(min(math.ceil(crop * side), side) for side in sides))
+        learner = copy.deepcopy(training.learner).train()
+        try:
+            with torch.no_grad(), normed(images):
+                learner(torch.zeros(min(images, 2), *shape, device=self.parallel.device), maps=feed.maps)
+        except RuntimeError as error:
+            if crop == 1 or "size" not in str(error):
+                raise
+            raise HiergenError(
+                f"windows of trunk.crop_maps {crop:g} are too small for the network's blocks",
+                got=f"{shape[1]} × {shape[2]} pixels",
+                hint="a larger trunk.crop_maps, or 1",
+            ) from None
 
     def _check_images(self, count: int) -> None:
         """Whether the training images are those of the checkpoint, before anything is written."""

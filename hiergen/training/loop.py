@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -96,8 +97,7 @@ class Training:
         )
         learner.to(parallel.device)
         self.network, self.learner = network, learner
-        self.batch = min(recipe.batch_size, len(feed))
-        self._check_batch()
+        self.batch = self._whole_batch(len(feed))
         self.updates_per_epoch = len(feed) // (self.batch // recipe.accumulate) // recipe.accumulate
         self.hierarchy = Hierarchy.of(network)
         self.loss = make_loss(
@@ -206,7 +206,8 @@ class Training:
                     masks = None
                     if self.negatives is not None:
                         masks = draw_groups(self.homes, y, self.negatives)
-                    logits = self.model(x, maps=self.feed.maps, masks=masks)
+                    with normed(len(x)):
+                        logits = self.model(x, maps=self.feed.maps, masks=masks)
                 loss = self._loss(logits, y, taught) / len(batches)
                 parallel.accelerator.backward(loss)
             total += float(loss.detach())
@@ -425,14 +426,25 @@ class Training:
     def _how_to_go_on(self) -> str:
         return f"go on with: hiergen train --resume {shlex.quote(str(self.folder))}"
 
-    def _check_batch(self) -> None:
-        parts = self.parallel.world * self.recipe.accumulate
-        if self.batch % parts:
+    def _whole_batch(self, images: int) -> int:
+        """Images of one update: as many as the recipe says, or all, that every process and part gets as many."""
+        parts, wanted = self.parallel.world * self.recipe.accumulate, self.recipe.batch_size
+        shares = " and ".join(
+            f"{count} {name}"
+            for count, name in ((self.parallel.world, "processes"), (self.recipe.accumulate, "parts (accumulate)"))
+            if count > 1
+        )
+        if wanted % parts:
             raise HiergenError(
-                f"batch_size {self.batch} cannot be shared by {self.parallel.world} processes"
-                f" in {self.recipe.accumulate} parts",
+                f"the recipe's batch_size {wanted} cannot be shared by {shares}",
                 expected=f"a multiple of {parts}",
+                hint=f"--batch-size {max(wanted // parts, 1) * parts}",
             )
+        if images < parts:
+            raise HiergenError(
+                f"{images} training images are fewer than {shares}", expected=f"{parts} or more, one for each"
+            )
+        return min(wanted, images - images % parts)
 
     def _averaged(self) -> ModelEmaV3 | None:
         if self.recipe.ema is None:
@@ -443,6 +455,21 @@ class Training:
 
     def _rate(self) -> float:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+
+@contextmanager
+def normed(images: int) -> Iterator[None]:
+    """A forward in training mode: batch norms without two values to norm are one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("Expected more than 1 value per channel"):
+            raise
+        raise HiergenError(
+            f"batch norms cannot be trained by {images} image at once in maps of one pixel",
+            expected="2 images or more for each process and part of an update",
+            hint="a larger --batch-size, or --set freeze_norms=true",
+        ) from None
 
 
 def set_form(network: HierarchicalNetwork, recipe: Recipe) -> LearnerForm:

@@ -23,19 +23,41 @@ def make_optimizer(network: HierarchicalNetwork, recipe: Recipe) -> torch.optim.
         raise HiergenError(
             f"no optimizer {quoted(wanted.name)}", nearest=nearest(wanted.name, names), hint="timm has them"
         )
+    _try(wanted)
+    return _made(parameter_groups(network, wanted, recipe.trunk.lr_scale), wanted)
+
+
+def _made(groups: list[dict[str, Any]], wanted: Optimizer) -> torch.optim.Optimizer:
     try:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
-            parameter_groups(network, wanted, recipe.trunk.lr_scale),
+            groups,
             opt=wanted.name,
             lr=wanted.lr,
             weight_decay=wanted.weight_decay,
             momentum=wanted.momentum,
         )
-    except ImportError as error:  # bnb…, apex…
-        raise HiergenError(f"optimizer {quoted(wanted.name)} needs another package", got=quoted(error)) from None
-    except ValueError as error:
+    except (ImportError, AssertionError, NameError) as error:  # timm's words for bnb…, and fused… of apex
+        raise HiergenError(
+            f"optimizer {quoted(wanted.name)} needs another package, or a GPU", got=quoted(error)
+        ) from None
+    except (ValueError, TypeError) as error:
         raise HiergenError(f"optimizer {quoted(wanted.name)} cannot have these values", got=quoted(error)) from None
     return optimizer
+
+
+def _try(wanted: Optimizer) -> None:
+    """A step on few numbers. Raises HiergenError for an optimiser that wants more than gradients, as AdaHessian."""
+    if wanted.name.lower().startswith(("bnb", "fused")):  # they take steps on a GPU alone
+        return
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    optimizer = _made([{"params": [weight], "weight_decay": 0.0, "lr_scale": 1.0}], wanted)
+    weight.square().sum().backward()  # type: ignore[no-untyped-call]
+    try:
+        optimizer.step()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise HiergenError(
+            f"optimizer {quoted(wanted.name)} wants more than gradients", got=quoted(error), hint="adamw does not"
+        ) from None
 
 
 def parameter_groups(network: HierarchicalNetwork, optimizer: Optimizer, trunk_scale: float) -> list[dict[str, Any]]:

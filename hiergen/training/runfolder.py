@@ -106,7 +106,8 @@ def begin(
         check_folder(folder, force=force)  # another training may have come and gone since
         for pattern in _WRITTEN:
             for path in folder.glob(pattern):
-                path.unlink(missing_ok=True)
+                if path.parent == folder or not path.parent.is_symlink():  # what a link leads to is not ours
+                    path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot be written ({reason(error)})", place=str(wanted or RUNS)) from None
     record(folder, request, recipe)

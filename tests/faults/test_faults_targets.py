@@ -12,9 +12,11 @@ import torch
 from conftest import Ran
 
 from hiergen.errors import OutputError
-from hiergen.files import check_writable, replacing, write_text
+from hiergen.files import check_writable, replacing, umask, write_text
 from hiergen.models.weightsfile import write_tensors
 from hiergen.planning import measure
+from hiergen.training.recipe import load_recipe
+from hiergen.training.runfolder import Request, begin
 
 Run = Callable[..., Ran]
 SAID = "is a pipe or a device, which a file would replace"
@@ -69,6 +71,64 @@ def test_permissions_where_a_disk_has_none(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "chmod", refused)
     write_text(path, "there")
     assert path.read_text() == "there"
+
+
+def test_a_link_that_is_replaced_leaves_what_it_led_to_and_its_permissions(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        for mode in (0o666, 0o600, 0o755, 0o400):
+            theirs, path = tmp_path / f"theirs{mode}", tmp_path / f"out{mode}"
+            theirs.write_text("theirs")
+            theirs.chmod(mode)
+            os.symlink(theirs, path)
+            write_text(path, "ours")
+            assert (path.is_symlink(), stat.S_IMODE(path.stat().st_mode)) == (False, 0o644)
+            assert (theirs.read_text(), stat.S_IMODE(theirs.stat().st_mode)) == ("theirs", mode)
+        dangling = tmp_path / "dangling"
+        os.symlink(tmp_path / "gone", dangling)
+        write_text(dangling, "ours")
+        assert stat.S_IMODE(dangling.lstat().st_mode) == 0o644
+    finally:
+        os.umask(before)
+
+
+def test_the_umask_is_read_without_being_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread's files would have no permissions taken away for that moment."""
+    usual = os.umask(0o022)
+    try:
+        for mask in (0o022, 0o027, 0o077, 0o000, 0o002):
+            os.umask(mask)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "umask", lambda _: pytest.fail("it is changed"))
+                assert umask() == mask
+                patch.setattr(
+                    Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError(2, "no /proc"))
+                )
+                assert umask() == mask
+    finally:
+        os.umask(usual)
+
+
+def test_beginning_anew_removes_nothing_through_links(tmp_path: Path) -> None:
+    run, precious = tmp_path / "run", tmp_path / "precious"
+    request, recipe = Request(model="m", data="d"), load_recipe("quick")
+    begin(run, "m", request, recipe)
+    names = ("events.out.tfevents.1.mine", "checkpoint.safetensors", "confusion.png", "curves.svg")
+    precious.mkdir()
+    for name in names:
+        (precious / name).write_text("a year's work")
+    os.symlink(precious, run / "tensorboard")
+    for name in names[1:]:
+        os.symlink(precious / name, run / name)
+    begin(run, "m", request, recipe, force=True)
+    assert sorted(os.listdir(precious)) == sorted(names)
+    assert sorted(os.listdir(run)) == ["recipe.yaml", "run.json", "tensorboard"]
+    (run / "tensorboard").unlink()
+    (run / "tensorboard").mkdir()
+    os.symlink(precious / names[0], run / "tensorboard" / names[0])
+    begin(run, "m", request, recipe, force=True)
+    assert sorted(os.listdir(precious)) == sorted(names)
+    assert os.listdir(run / "tensorboard") == []
 
 
 def test_the_table_of_backbones_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

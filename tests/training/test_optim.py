@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
+from timm.optim import list_optimizers
 
 from hiergen.errors import HiergenError
 from hiergen.training.optim import make_optimizer, make_schedule, parameter_groups
@@ -87,3 +89,19 @@ def test_the_learner_is_the_network_and_a_frozen_trunk_stays_still() -> None:
     with torch.no_grad():
         torch.testing.assert_close(learner(x), network(x), rtol=0, atol=0)
         torch.testing.assert_close(learner(network.trunk(x), maps=True), network(x), rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*opt_einsum")
+@pytest.mark.parametrize("name", [*list_optimizers(), "AdaHessian", "fusedadamw"])
+def test_an_optimizer_that_timm_lists_is_made_or_refused_in_one_sentence(name: str) -> None:
+    recipe = Recipe(optimizer=Optimizer(name=name, lr=0.01))
+    try:
+        optimizer = make_optimizer(Tiny(), recipe)
+    except HiergenError as error:
+        sentence = str(error)
+        assert re.match(
+            f"optimizer '{name}' (needs another package, or a GPU|wants more than gradients); got '", sentence
+        )
+        assert name.lower().startswith(("bnb", "fused", "adahessian"))
+    else:
+        assert len(optimizer.param_groups) > 1
