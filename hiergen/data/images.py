@@ -240,7 +240,7 @@ def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[
     return [i for i in range(len(targets)) if i not in held], sorted(second)
 
 
-def check_apart(training: ImageSet, validation: ImageSet) -> None:
+def check_apart(training: ImageSet, validation: ImageSet, *, hint: str | None = None) -> None:
     """Raises HiergenError for images that are both trained and validated on, by the same path or by links."""
     trained = set(training.identities())
     both = [i for i, identity in enumerate(validation.identities()) if identity in trained]
@@ -248,7 +248,7 @@ def check_apart(training: ImageSet, validation: ImageSet) -> None:
         raise HiergenError(
             f"{len(both):,} of {len(validation):,} validation images are training images",
             place=validation.place(both[0]),
-            expected="others, or none: then a share of the training images is held out",
+            hint=hint or "give others, or none: then a share of the training images is held out",
         )
 
 

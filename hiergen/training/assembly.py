@@ -176,6 +176,7 @@ class Job:
                 return images, held, other if request.val is not None else f"{other}, its validation part"
         share = self.recipe.hold_out
         images, held = images.split(share, seed=0)
+        check_apart(images, held, hint="they are links to one file; keep one of them, or give --val (val=…)")
         return images, held, f"{share:.0%} of {request.data}, held out of training"
 
     def _choose_form(self) -> None:

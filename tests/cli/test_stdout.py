@@ -54,3 +54,20 @@ def test_unbuffered_means_each_line_at_once() -> None:
     code = "import os; from hiergen.cli.app import printing\nwith printing():\n    print('epoch 1')\n    os._exit(0)"
     ran = subprocess.run([sys.executable, "-u", "-c", code], env=ENV, stdout=subprocess.PIPE, check=True)
     assert ran.stdout == b"epoch 1\n"
+
+
+TEXT = "name: t\nclasses: [pug, tabby, beagle]\nunplaced: root\nnames: {beagle: Bärchen}\nmodels: {PHL: {}}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("validate", "t.yaml"), ("show", "t.yaml"), ("validate", "u.yaml"), ("show", "ü.yaml")]
+)
+def test_a_locale_without_letters_beyond_ascii(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Its standard output has another way with errors than the usual one, and file names cannot be said."""
+    (tmp_path / "t.yaml").write_text(TEXT, "utf-8")
+    (tmp_path / "u.yaml").write_text(TEXT.replace("[pug, tabby, beagle]", "{imagefolder: ~ü/x}"), "utf-8")
+    env = ENV | {"PYTHONUTF8": "0", "LC_ALL": "C"}
+    ran = subprocess.run([*COMMAND, *words], env=env, cwd=tmp_path, capture_output=True, check=False)
+    assert "Traceback" not in ran.stderr.decode("ascii")
+    assert ran.stdout.decode("ascii") or ran.stderr.decode("ascii").startswith("error: ")
+    assert ran.returncode == (0 if words[1] == "t.yaml" else 2)

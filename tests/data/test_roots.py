@@ -244,6 +244,16 @@ def test_validation_images_that_are_training_images(kind: str, tmp_path: Path, n
     check_apart(open_data(write(tmp_path / "own"), network), train)
 
 
+def test_links_to_one_image_are_not_held_out_of_a_training(tmp_path: Path, network: HierarchicalNetwork) -> None:
+    root = write(tmp_path / "data", count=1)
+    for i in range(9):
+        os.symlink(root / "c0" / "0.png", root / "c0" / f"again{i}.png")
+        for name in CLASSES[1:]:
+            Image.new("RGB", (8, 8)).save(root / name / f"x{i}.png")
+    one, other = open_data(root, network).split(0.3)
+    assert "validation images are training images" in message(lambda: check_apart(one, other))
+
+
 def raw(pixels: np.ndarray, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind, **options)
