@@ -77,7 +77,7 @@ def test_it_is_said_before_a_folder_is_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    text = ONE_PIXEL.replace("NAME", f"{block}{len(settings[0])}")  # timm warns of two models of one name
+    text = ONE_PIXEL.replace("NAME", f"m{len(backbone)}{len(str(settings))}")  # timm warns of two models of one name
     Path("one.yaml").write_text(text.replace("BACKBONE", backbone).replace("BLOCK", block))
     build("one.yaml", "one.py")
     options: dict[str, Any] = {"recipe": "digits", "out": "run"}

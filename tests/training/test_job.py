@@ -189,6 +189,8 @@ def test_changes_that_it_does_not_go_with(home: Path, trained: Trained, setting:
 def test_other_images_and_other_weights_do_not_go_on(home: Path, trained: Trained) -> None:
     before = files(trained.folder)
     with pytest.raises(HiergenError, match="not those that this training started with; expected 30 images, got 15"):
+        resume(trained.folder, data=folders(Path("fewer").absolute(), 3, seed=2))
+    with pytest.raises(HiergenError, match="15 of 15 validation images are training images"):
         resume(trained.folder, data=home / "other")
     with pytest.raises(HiergenError, match=r"trained: trunk_weights cannot change in a training that goes on"):
         resume(trained.folder, trunk_weights=home / "trunk.safetensors")
