@@ -15,7 +15,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
@@ -29,7 +28,7 @@ from torch.utils.data import Dataset
 
 from hiergen.errors import HiergenError, unquoted
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.taxonomy.imagefolder import FORMATS, ImagePlace
+from hiergen.taxonomy.imagefolder import ImagePlace, formats
 
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
 Batch: TypeAlias = tuple[Tensor, Tensor]
@@ -281,7 +280,7 @@ def converted(image: Image.Image | bytes, mode: str) -> Image.Image:
     """A copy in this mode, as timm makes it. Raises what PIL does for bytes that are no image, and ValueError for
     pixels of which nobody knows what is white."""
     if isinstance(image, bytes):
-        with Image.open(io.BytesIO(image), formats=_formats()) as opened:
+        with Image.open(io.BytesIO(image), formats=formats()) as opened:
             return converted(opened, mode)
     most = Image.MAX_IMAGE_PIXELS  # PIL warns there, and refuses twice as many
     if most is not None and image.width * image.height > most:
@@ -317,20 +316,13 @@ def depth_note(pictures: Iterable[Callable[[], Image.Image | bytes]]) -> str:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = picture()
             if isinstance(image, bytes):
-                with Image.open(io.BytesIO(image), formats=_formats()) as opened:
+                with Image.open(io.BytesIO(image), formats=formats()) as opened:
                     deep = is_deep(opened)
             else:
                 deep = is_deep(image)
             if deep:
                 return "pixels of 16 bits (0 … 65535) or floating-point (0 … 1) are scaled to 8 bits"
     return ""
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Those that PIL has here. Others are not even tried: an EPS, whatever its name, makes PIL run Ghostscript."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def broken(error: BaseException, place: str) -> HiergenError:

@@ -21,7 +21,7 @@ from hiergen.taxonomy import tree as merged
 from hiergen.taxonomy.checks import DOUBTFUL, sense_lines
 from hiergen.taxonomy.class_files import read_label_file
 from hiergen.taxonomy.classes import ClassEntry
-from hiergen.taxonomy.imagefolder import FORMATS, find_images
+from hiergen.taxonomy.imagefolder import find_images, formats
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.naming import check_identifier
 from hiergen.taxonomy.roots import training_part
@@ -250,7 +250,7 @@ def _side(folder: Path) -> int | None:
     sizes = []
     for place in places[:: max(1, len(places) // 50)]:
         try:
-            with Image.open(io.BytesIO(place.read()), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(place.read()), formats=formats()) as image:
                 sizes.append(min(image.size))
         except OSError:
             continue

@@ -385,8 +385,8 @@ def test_the_package_runs_nothing_and_unpickles_nothing() -> None:
 
     assert option(("models/convert.py", "torch.load"), "weights_only") == {"True"}
     assert option(("formats/rows.py", "np.load"), "allow_pickle") == {"False"}
-    assert option(("data/images.py", "Image.open"), "formats") == {"_formats()"}
-    assert option(("formats/importing.py", "Image.open"), "formats") == {"_FORMATS"}
+    assert option(("data/images.py", "Image.open"), "formats") == {"formats()"}
+    assert option(("formats/importing.py", "Image.open"), "formats") == {"formats()"}
     text = "".join(path.read_text("utf-8") for path in (REPOSITORY / "hiergen").rglob("*.py"))
     for word in (
         "shell=True",
