@@ -18,7 +18,7 @@ from hiergen.data.augment import eval_transform
 from hiergen.data.batches import ImageFeed, MapFeed
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers
-from hiergen.errors import HiergenError, PlanError, unquoted
+from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text
 from hiergen.models.load import find_model, load_trained
 from hiergen.nn.network import HierarchicalNetwork
@@ -143,11 +143,12 @@ def _teacher(
     quiet: bool,
 ) -> Path | None:
     """The flat network, fine-tuned on the same maps, beside the folder that is wanted; None, with a word, where the
-    backbone's tail cannot be had by itself."""
-    network = find_model(request.model).cls()
+    backbone's tail cannot be had by itself, or the weights lack it."""
     try:
-        FlatNetwork(network)
-    except PlanError as error:
+        flat = FlatNetwork(find_model(request.model).cls())
+        if not isinstance(pretrained, bool):
+            flat.load_tail(pretrained)
+    except HiergenError as error:  # of a file without the trunk too, which the training itself says
         say(None if quiet else console, f"no flat network is trained first: {error}", style="yellow")
         return None
     folder = None if wanted is None else wanted.with_name(f"{wanted.name}-flat")

@@ -313,7 +313,7 @@ def test_branches_begin_as_the_backbones_channels(home: Path, only_begun: list[d
     save_file(flat, "resnet26.safetensors")
     model = f"{source(Path(), 'toy_deep', params='2M', backbone='resnet26')}:PHL"
     for branches in ("backbone", "random"):
-        settings = ["epochs=1", f"branches={branches}", "trunk.mode=frozen"]
+        settings = ["epochs=1", "flat_epochs=0", f"branches={branches}", "trunk.mode=frozen"]
         with pytest.raises(BegunError):
             train(model, home / "images", val=home / "other", settings=settings, trunk_weights="resnet26.safetensors")
     theirs = flat["layer2.0.conv1.weight"].squeeze()  # (128, 256): each kernel reads all channels of the trunk
@@ -331,7 +331,14 @@ def test_branches_begin_as_the_channels_that_matter(
     flat = timm.create_model("resnet26")
     save_file(flat.state_dict(), "resnet26.safetensors")
     model = f"{source(Path(), 'toy_scored', params='2M', backbone='resnet26')}:PHL"
-    settings = ["epochs=1", "branches=scored", "trunk.mode=frozen", "trunk.cache_dtype=float32", *PLAIN]
+    settings = [
+        "epochs=1",
+        "flat_epochs=0",
+        "branches=scored",
+        "trunk.mode=frozen",
+        "trunk.cache_dtype=float32",
+        *PLAIN,
+    ]
     done = train(model, home / "images", val=home / "other", settings=settings, trunk_weights="resnet26.safetensors")
     network = load_network(model).eval()
     load_trunk(network, "resnet26.safetensors")
@@ -396,7 +403,14 @@ def test_pretrained_weights_start_branches_too(
     def begin(*settings: str, **options: Any) -> dict[str, Tensor]:
         folder = Path(f"run{len(only_begun)}")
         with pytest.raises(BegunError):
-            train(model, home / "images", val=home / "other", settings=settings, out=folder, **options)
+            train(
+                model,
+                home / "images",
+                val=home / "other",
+                settings=["flat_epochs=0", *settings],
+                out=folder,
+                **options,
+            )
         return only_begun[-1]
 
     first = begin(pretrained="r.safetensors")
