@@ -138,8 +138,14 @@ class Run:
         """`(m, B, H, W, in)` with `(n, out, k, k, in)` weights to `(n, B, H', W', out)`; `depthwise`: in = 1."""
         kernel = weight.shape[2]
         shared = 1 < x.shape[0] < self.branches and kernel == 1  # siblings' products spare copies of their maps
-        if depthwise or (self.kind != "matmul" and not shared):
+        # of maps one px wide torch's CPU kernels mistake the layout, and their gradients of the weights are wrong
+        narrow = kernel > 1 and not is_exported() and 1 in x.shape[2:4]
+        if (depthwise or (self.kind != "matmul" and not shared)) and not narrow:
             return self._backend(x, weight, bias, stride, padding, depthwise)
+        if depthwise:
+            windows = patches(self.expand(x), kernel, stride, padding).unflatten(4, (kernel**2, -1))
+            y = (windows * weight.flatten(2, 4).transpose(1, 2)[:, None, None, None]).sum(4)
+            return (y if bias is None else y + bias[:, None, None, None]).to(x.dtype)
         if kernel > 1:
             x = patches(x, kernel, stride, padding)
         elif stride > 1:

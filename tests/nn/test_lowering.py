@@ -7,6 +7,7 @@ import random
 import shutil
 import weakref
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hiergen.nn import Bottlenecks, ConvNeXts, Siblings
+from hiergen.nn import Bottlenecks, ConvNeXts, InvertedResiduals, Siblings
 from hiergen.nn.lowering import Lowering, Run, Span, Stack, select_maps, spans
 from hiergen.nn.primitives import BranchBatchNorm2d
 
@@ -418,3 +419,62 @@ def test_exported(tree: str) -> None:
     for size in (2, 5):
         x = maps_for(siblings, size)
         torch.testing.assert_close(exported(x), siblings(x), atol=1e-5, rtol=1e-5)
+
+
+SIZES = [(height, width) for height in range(1, 5) for width in range(1, 5)]
+SMALL = {
+    "bottleneck": [Bottlenecks(6, 4, 8)],
+    "strided": [Bottlenecks(6, 4, 8, stride=2)],
+    "depthwise": [InvertedResiduals(6, 8, 8)],
+    "depthwise strided": [InvertedResiduals(6, 8, 8, stride=2, kernel=5)],
+    "convnext": [ConvNeXts(6, 8, 8)],
+}
+
+
+@pytest.mark.parametrize("stages", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("backend", ["double", "torch's own"])
+@pytest.mark.filterwarnings("ignore:TF32 acceleration:UserWarning")
+def test_gradients_on_the_smallest_maps(stages: list, backend: str) -> None:
+    """Torch's own kernels mistake the layout of maps one px wide; oneDNN hides them, and takes no doubles."""
+    own = {"double": None, "torch's own": torch.float32}[backend]
+    for tree, batch, (height, width) in product(["sorted", "shared"], [1, 3], SIZES):
+        siblings = build(stages, tree, dtype=torch.float64)
+        x = maps_for(siblings, batch, height, width)
+        ones = [branch(siblings, i) for i in range(siblings.branches)]
+        for one in ones:
+            one.lowering = Lowering("matmul")
+        want = step(ones, lambda x, ones=ones, siblings=siblings: loop(ones, siblings, x), x)
+        for kind in ("loop", "grouped"):
+            fused = copy.deepcopy(siblings).to(own)
+            fused.lowering = Lowering(kind)
+            with torch.backends.mkldnn.flags(enabled=False):
+                found = step([fused], fused, x.to(own))
+            tolerance = TOLERANCE[own or torch.float64]
+            torch.testing.assert_close(
+                {name: value.double() for name, value in found.items() if value.is_floating_point()},
+                {name: value for name, value in want.items() if value.is_floating_point()},
+                atol=tolerance,
+                rtol=tolerance,
+                msg=lambda m, at=(kind, tree, batch, height, width): f"{at}: {m}",
+            )
+
+
+@pytest.mark.parametrize("stages", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("shape", [(4, 1), (1, 4)])
+def test_maps_one_px_wide_stay_out_of_torchs_convolutions(stages: list, shape: tuple[int, int]) -> None:
+    """Its bfloat16 gradients there read memory that nobody wrote, on processors that have such kernels."""
+    siblings = build(stages, "sorted", training=True)
+    wide: list[tuple[int, ...]] = []
+
+    class Convolutions(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten.convolution.default and args[1].shape[-1] > 1:
+                wide.append(tuple(args[0].shape))
+            return func(*args, **(kwargs or {}))
+
+    for kind in ("loop", "grouped"):
+        siblings.lowering = Lowering(kind)
+        with Convolutions(), torch.autocast("cpu", torch.bfloat16):
+            y = siblings(maps_for(siblings, 3, *shape))
+        assert y.isfinite().all()
+    assert not wide
