@@ -22,12 +22,8 @@ def at_rest(network: HierarchicalNetwork, device: torch.device) -> HierarchicalN
     """A copy in eval mode on `device`, for all classes and without gains; on the same device it shares the weights."""
     tensors = (*network.parameters(), *network.buffers())
     shared: dict[int, object] = {id(t): t for t in tensors} if all(t.device == device for t in tensors) else {}
-    active, gains = network._active, network._gains
-    try:
-        network._active = network._gains = None  # gains may hold graphs, which cannot be copied
-        copied = copy.deepcopy(network, shared)
-    finally:
-        network._active, network._gains = active, gains
+    copied = copy.deepcopy(network, shared)
+    copied.active = None
     return copied.to(device).eval()
 
 

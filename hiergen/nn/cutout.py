@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
+from hiergen.nn.gains import at_rest
 from hiergen.nn.generalist import ONE_BRANCH, Form, Generalist
 from hiergen.nn.heads import ClassHeads
-from hiergen.nn.lowering import Lowering
+from hiergen.nn.lowering import Lowering, forced
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.siblings import Siblings
@@ -176,19 +177,14 @@ def _rows(tensor: Tensor, rows: tuple[int, ...]) -> Tensor:
 
 @contextmanager
 def _bare(network: HierarchicalNetwork, lowering: Lowering | None) -> Iterator[None]:
-    """The network in eval mode, all classes active, without gains, and all levels executed in one way."""
-    training = {module: module.training for module in network.modules()}
-    lowerings = [level.lowering for level in network.levels]
-    active, gains = network._active, network._gains
+    """The network in eval mode, all classes active, without gains, and all levels executed in one way; of these only
+    the mode is more than this context's."""
+    training = [module for module in network.modules() if module.training]
     try:
-        network.eval()
-        network._active = network._gains = None
-        for level in network.levels:
-            level.lowering = lowering or level.lowering
-        yield
+        if training:
+            network.eval()
+        with at_rest(network), forced(lowering):
+            yield
     finally:
-        for module, flag in training.items():
-            module.training = flag
-        for level, before in zip(network.levels, lowerings, strict=True):
-            level.lowering = before
-        network._active, network._gains = active, gains
+        for module in training:
+            module.training = True

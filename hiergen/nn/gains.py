@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,17 @@ class Gains:
     def of_level(self, index: int) -> tuple[Tensor | None, int | None]:
         return self.levels[index], self.after[index]
 
+    def times(self, outer: Gains | None) -> Gains:
+        """The product with the gains of an outer block. Raises HiergenError unless both act after the same block."""
+        if outer is None:
+            return self
+        if outer.after != self.after:
+            raise HiergenError(
+                "nested blocks of attend act after the same block", expected=f"{outer.after}", got=f"{self.after}"
+            )
+        levels = tuple(_product(a, b) for a, b in zip(self.levels, outer.levels, strict=True))
+        return Gains(levels, self.after)
+
     def check_batch(self, batch: int) -> None:
         """HiergenError unless the gains are the same for all samples, or there is a row for each."""
         rows = {len(level) for level in self.levels if level is not None} - {1}
@@ -33,13 +46,65 @@ class Gains:
             raise HiergenError("gains by sample need one row for each", expected=str(batch), got=str(min(rows)))
 
 
+@dataclass(eq=False)
+class _Block:
+    """A `with` block of `attend`; both are None once it has ended, in contexts that copied this one too."""
+
+    network: object | None
+    gains: Gains | None
+
+
+_BLOCKS: ContextVar[tuple[_Block, ...]] = ContextVar("attend", default=())
+_AT_REST: ContextVar[tuple[object, ...]] = ContextVar("at_rest", default=())
+
+
+@contextmanager
+def attended(network: object, gains: Gains) -> Iterator[None]:
+    """The network sees these gains, times those of blocks around, in this context. Blocks may end in any order."""
+    block = _Block(network, gains)
+    _BLOCKS.set((*_open_blocks(), block))
+    try:
+        yield
+    finally:
+        block.network = block.gains = None
+        _BLOCKS.set(_open_blocks())
+
+
+def _open_blocks() -> tuple[_Block, ...]:
+    return tuple(block for block in _BLOCKS.get() if block.network is not None)
+
+
+def gains_in_force(network: object) -> Gains | None:
+    """The product of the network's blocks of `attend` that are open in this context."""
+    found: Gains | None = None
+    for block in _BLOCKS.get():
+        gains = block.gains  # it may end in another thread
+        if gains is not None and block.network is network:
+            found = gains if found is None else gains.times(found)
+    return None if is_at_rest(network) else found
+
+
+@contextmanager
+def at_rest(network: object) -> Iterator[None]:
+    """Neither `active` nor the gains of `attend` act on the network, in this context alone."""
+    token = _AT_REST.set((*_AT_REST.get(), network))
+    try:
+        yield
+    finally:
+        _AT_REST.reset(token)
+
+
+def is_at_rest(network: object) -> bool:
+    """Whether `at_rest` says so here."""
+    return any(resting is network for resting in _AT_REST.get())
+
+
 def node_gains(
     network: HierarchicalNetwork,
     gains: Mapping[int | str, float | Tensor] | Tensor,
     after: int | None,
-    outer: Gains | None,
 ) -> Gains:
-    """Checked gains of every level, multiplied with those of an outer block. Raises HiergenError as `attend` does."""
+    """Checked gains of every level, without those of blocks around. Raises HiergenError as `attend` does."""
     sizes = [level.branches for level in network.levels]
     if sizes[-1] < network.num_classes:
         raise HiergenError(
@@ -49,17 +114,11 @@ def node_gains(
     if after is not None and not (type(after) is int and 1 <= after <= min(blocks)):
         raise HiergenError("no such block in every branch", expected=f"after = 1..{min(blocks)}", got=repr(after))
     places = tuple(after or level.default_block for level in network.levels)
-    if outer is not None and outer.after != places:
-        raise HiergenError(
-            "nested blocks of attend act after the same block", expected=f"{outer.after}", got=f"{places}"
-        )
     if isinstance(gains, Mapping):
         _check_order(network)
         levels = _by_mapping(network, gains, sizes)
     else:
         levels = _by_tensor(gains, sizes)
-    if outer is not None:
-        levels = [_product(a, b) for a, b in zip(levels, outer.levels, strict=True)]
     return Gains(tuple(levels), places)
 
 

@@ -6,7 +6,9 @@ is a matrix product of `B·H·W` rows without any copy, and one branch's map is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby, pairwise
@@ -40,6 +42,24 @@ class Lowering:
 
     def __str__(self) -> str:
         return self.kind if self.kind == "loop" else f"{self.kind}/{self.chunk or 'all'}"
+
+
+_FORCED: ContextVar[Lowering | None] = ContextVar("lowering", default=None)
+
+
+@contextmanager
+def forced(lowering: Lowering | None) -> Iterator[None]:
+    """All levels run in one way, in this context alone; None leaves each its own."""
+    token = _FORCED.set(lowering)
+    try:
+        yield
+    finally:
+        _FORCED.reset(token)
+
+
+def forced_lowering() -> Lowering | None:
+    """What `forced` says here."""
+    return _FORCED.get()
 
 
 @dataclass(frozen=True)
@@ -143,7 +163,8 @@ class Run:
         if (depthwise or (self.kind != "matmul" and not shared)) and not narrow:
             return self._backend(x, weight, bias, stride, padding, depthwise)
         if depthwise:
-            windows = patches(self.expand(x), kernel, stride, padding).unflatten(4, (kernel**2, -1))
+            windows = patches(self.expand(x), kernel, stride, padding)
+            windows = windows.view(*windows.shape[:4], kernel**2, x.shape[4])
             y = (windows * weight.flatten(2, 4).transpose(1, 2)[:, None, None, None]).sum(4)
             return (y if bias is None else y + bias[:, None, None, None]).to(x.dtype)
         if kernel > 1:

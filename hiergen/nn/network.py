@@ -14,7 +14,7 @@ from torch import Tensor
 from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import ClassSelection, Node, Selector
 from hiergen.nn.contract import TimmContract
-from hiergen.nn.gains import Gains, node_gains
+from hiergen.nn.gains import Gains, attended, gains_in_force, is_at_rest, node_gains
 from hiergen.nn.generalist import FORMS, ONE_BRANCH, Form, Generalist
 from hiergen.nn.lowering import KINDS, Lowering
 from hiergen.nn.routing import Route, form_logits, generalist_of, route, routed_logits
@@ -41,7 +41,6 @@ class HierarchicalNetwork(TimmContract):
     flat: Generalist | None
 
     _active: tuple[int, ...] | None = None
-    _gains: Gains | None = None
     _form: Form = "specialists"
     choice: Mapping[str, Form] = MappingProxyType({})  # group → what its cutout is, by the end of a training
 
@@ -75,12 +74,12 @@ class HierarchicalNetwork(TimmContract):
         columns, and -inf where a class was not asked for; a softmax is over each sample's own classes.
         Raises HiergenError for classes that are not there.
         """
-        if self._gains:
-            self._gains.check_batch(x.shape[0])
+        if (gains := self._gains) is not None:
+            gains.check_batch(x.shape[0])
         masks = self._per_sample(classes, x.shape[0])
         chosen = None if masks is not None else self._chosen(classes)
-        if self._form != "specialists":
-            return form_logits(self, self.trunk(x), masks, chosen)
+        if (form := self._form) != "specialists":
+            return form_logits(self, self.trunk(x), masks, chosen, form)
         if masks is not None:
             return routed_logits(self, self.trunk(x), masks)
         taken = None if chosen is None else route(self, chosen)
@@ -91,8 +90,8 @@ class HierarchicalNetwork(TimmContract):
         need. In the forms "generalist" and "flat" those of their one branch."""
         if self._form in ONE_BRANCH:
             return generalist_of(self).tail(self.trunk(x))  # type: ignore[no-any-return]
-        if self._gains:
-            self._gains.check_batch(x.shape[0])
+        if (gains := self._gains) is not None:
+            gains.check_batch(x.shape[0])
         return self._maps(self.trunk(x), self._route(None), pool=False)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -110,10 +109,10 @@ class HierarchicalNetwork(TimmContract):
 
     def _maps(self, x: Tensor, taken: Route | None, *, pool: bool) -> Tensor:
         """From the trunk's maps to those of the last level, or their means."""
-        levels = self.levels
+        levels, steering = self.levels, self._gains
         for j, level in enumerate(levels):
             branches, maps = (None, None) if taken is None else taken.levels[j]
-            gains, after = self._gains.of_level(j) if self._gains else (None, None)
+            gains, after = steering.of_level(j) if steering else (None, None)
             last = pool and j == len(levels) - 1
             x = level(x, branches=branches, maps=maps, gains=gains, after=after, pool=last)
         return x
@@ -145,6 +144,11 @@ class HierarchicalNetwork(TimmContract):
     @active.setter
     def active(self, wanted: ClassSelection | None) -> None:
         self._active = None if wanted is None else self.selector.classes(wanted)
+
+    @property
+    def _in_force(self) -> tuple[int, ...] | None:
+        """The active classes, unless the network is at rest."""
+        return None if is_at_rest(self) else self._active
 
     @property
     def form(self) -> Form:
@@ -208,7 +212,7 @@ class HierarchicalNetwork(TimmContract):
 
     def _chosen(self, classes: ClassSelection | Tensor | None) -> tuple[int, ...] | None:
         """Indices of the classes that are asked for; None: all."""
-        chosen = self._active if classes is None else self.selector.classes(classes)
+        chosen = self._in_force if classes is None else self.selector.classes(classes)
         return None if chosen is None or len(chosen) == self.num_classes else chosen
 
     def _route(self, classes: ClassSelection | Tensor | None) -> Route | None:
@@ -248,6 +252,10 @@ class HierarchicalNetwork(TimmContract):
     def attend(self, gains: Mapping[int | str, float | Tensor] | Tensor, *, after: int | None = None) -> Iterator[Self]:
         """Top-down attention: multiply the maps of classes or groups inside their branches, while the block runs.
 
+        The block acts on calls of this network in its own context (`contextvars`): a thread or an asyncio task sees
+        neither the gains of others nor, a new thread, those of the one that started it. A generator shares its
+        caller's context. Blocks may end in any order; none outlives its end. `active` belongs to the network.
+
         `gains`: term → gain (a number, or `(B,)` by sample), or a tensor `(nodes,)` or `(B, nodes)` in the order of
         `nodes`. A term is a group (its branch) or a class (its own); a WordNet term without a group of its own means
         its classes. Above 1 excites, below 1 inhibits, 1 changes nothing. They act after block `after` of the branch
@@ -260,12 +268,15 @@ class HierarchicalNetwork(TimmContract):
         """
         if self._form in ONE_BRANCH:
             raise HiergenError(f"the form {quoted(self._form)} has no features of groups and classes to attend to")
-        before = self._gains
-        self._gains = node_gains(self, gains, after, before)
-        try:
+        steering = node_gains(self, gains, after)
+        steering.times(self._gains)  # or they cannot be nested
+        with attended(self, steering):
             yield self
-        finally:
-            self._gains = before
+
+    @property
+    def _gains(self) -> Gains | None:
+        """What acts on a call here and now."""
+        return gains_in_force(self)
 
     def tune(self, batch: int = 1) -> list[dict[Lowering, float]]:
         """Measure how each level runs fastest here, for a batch of this size and the present mode (`train()`: forward

@@ -75,7 +75,7 @@ def plain_network(
         raise HiergenError("a grid of channels is a positive int", got=repr(grid))
     if network.head.weight.is_meta:
         raise HiergenError(f"{type(network).__name__} is on the meta device and has no weights")
-    classes = network._active or tuple(range(network.num_classes))
+    classes = network._in_force or tuple(range(network.num_classes))
     if network.form == "both":
         raise HiergenError(
             "a plain form has one fixed form, and 'both' chooses a specialist for every image",
@@ -140,7 +140,8 @@ def _put_gain(
 ) -> None:
     """Put the level's gains behind their block: as an input if they are steerable, else those in force."""
     level = network.levels[j]
-    gains, after = network._gains.of_level(j) if network._gains else (None, None)
+    steering = network._gains
+    gains, after = steering.of_level(j) if steering else (None, None)
     if gains is None and not steerable:
         return
     at = after or level.default_block

@@ -100,14 +100,19 @@ def generalist_of(network: HierarchicalNetwork, form: Form | None = None) -> Gen
 
 
 def form_logits(
-    network: HierarchicalNetwork, maps: Tensor, masks: Tensor | None = None, chosen: Sequence[int] | None = None
+    network: HierarchicalNetwork,
+    maps: Tensor,
+    masks: Tensor | None = None,
+    chosen: Sequence[int] | None = None,
+    form: Form | None = None,
 ) -> Tensor:
-    """Logits `(B, classes)` of the network's form on the trunk's maps, of the `chosen` classes only; -inf where `masks`
-    `(B, classes)` are False."""
-    generalist = generalist_of(network)
+    """Logits `(B, classes)` of a form (default: the network's) on the trunk's maps, of the `chosen` classes only; -inf
+    where `masks` `(B, classes)` are False."""
+    form = form or network.form
+    generalist = generalist_of(network, form)
     everything = generalist(maps)
     logits = generalist.answered(everything)
-    if network.form == "both":
+    if form == "both":
         logits = logits + _specialists(network, maps, everything, masks, chosen)
     if masks is not None:
         return logits.masked_fill(~masks.to(logits.device), float("-inf"))
@@ -123,7 +128,7 @@ def _specialists(
 ) -> Tensor:
     """What the form "both" adds `(B, classes)`: of each sample's likeliest group the specialist's logits times the
     group's gain, and 0 elsewhere."""
-    generalist = generalist_of(network)
+    generalist = generalist_of(network, "both")
     group = torch.tensor(finest_homes(network), device=maps.device)
     likeliest = generalist.likeliest(everything, generalist.homes or group.tolist())
     gains = torch.where(likeliest >= 0, generalist.gains[likeliest.clamp(min=0)], 0.0)
@@ -230,9 +235,9 @@ def descend(network: HierarchicalNetwork, maps: Tensor, start: int = 0, stop: in
     The trunk's maps are those above level 1. The answer is `(B, N, C, H, W)`, or after the last level pooled,
     `(B, N, C)`.
     """
-    levels = network.levels
+    levels, steering = network.levels, network._gains
     for j in range(start, len(levels) if stop is None else stop):
-        gains, after = network._gains.of_level(j) if network._gains else (None, None)
+        gains, after = steering.of_level(j) if steering else (None, None)
         maps = levels[j](maps, gains=gains, after=after, pool=j == len(levels) - 1)
     return maps
 
@@ -242,8 +247,8 @@ def descend_some(network: HierarchicalNetwork, maps: Routed, needed: Sequence[Se
 
     `maps`: branch of the level above → its samples and their maps `(b, H, W, C)`. The answer is pooled, `(b, C)`.
     """
-    levels = network.levels
+    levels, steering = network.levels, network._gains
     for j in range(start, len(levels)):
-        gains, after = network._gains.of_level(j) if network._gains else (None, None)
+        gains, after = steering.of_level(j) if steering else (None, None)
         maps = advance(levels[j], maps, needed[j], gains=gains, after=after, pool=j == len(levels) - 1)
     return maps

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from hiergen.nn.lowering import Lowering, Run, Stack, is_exported, is_traced, select_maps, spans
+from hiergen.nn.lowering import (
+    Lowering,
+    Run,
+    Stack,
+    forced,
+    forced_lowering,
+    is_exported,
+    is_traced,
+    select_maps,
+    spans,
+)
 from hiergen.nn.norm import recomputing
 from hiergen.nn.plain_kernels import Fan
 from hiergen.nn.plain_layers import Copies
@@ -146,8 +156,8 @@ class Siblings(nn.Module):
             return Lowering("grouped")
         if is_traced():
             return Lowering("matmul")
-        if self.lowering != "auto":
-            return self.lowering
+        if (lowering := forced_lowering() or self.lowering) != "auto":
+            return lowering
         return choose(self._case(rows.shape[1:4], count, rows))
 
     def _case(self, shape: Sequence[int], count: int, like: Tensor) -> Case:
@@ -161,12 +171,11 @@ class Siblings(nn.Module):
         Returns the median milliseconds of each. BatchNorm's running statistics are left as they were.
         """
         case = self._case((x.shape[0], x.shape[-2], x.shape[-1]), self.branches, x)
-        before, state = self.lowering, {name: buffer.clone() for name, buffer in self.named_buffers()}
+        state = {name: buffer.clone() for name, buffer in self.named_buffers()}
         usual = default(case)
 
         def run(lowering: Lowering) -> None:
-            self.lowering = lowering
-            with torch.set_grad_enabled(self.training):
+            with forced(lowering), torch.set_grad_enabled(self.training):
                 y = self(x)
                 if self.training:
                     torch.autograd.grad(y.sum(), [p for p in self.parameters() if p.requires_grad])
@@ -174,7 +183,6 @@ class Siblings(nn.Module):
         try:
             best, times = fastest({c: partial(run, c) for c in candidates(usual, self.branches)}, x.device)
         finally:
-            self.lowering = before
             for name, buffer in state.items():
                 self.get_buffer(name).copy_(buffer)
         remember(case, best)

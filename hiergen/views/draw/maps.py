@@ -62,7 +62,7 @@ def branch_maps(
         raise HiergenError(f"{type(network).__name__} has one branch for all classes, and so no branches to compare")
     of_node = [network.nesting.members(node.level, node.branch) for node in nodes]
     taken = route(network, tuple(sorted({c for classes in of_node for c in classes})))
-    gained = node_gains(network, gains, after, network._gains) if gains else network._gains
+    gained = node_gains(network, gains, after).times(network._gains) if gains else network._gains
     with torch.no_grad():
         x = network.trunk(images)
     with torch.enable_grad():
