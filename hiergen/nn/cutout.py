@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Collection, Iterator, Sequence
+import pickle
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from hiergen.errors import HiergenError, quoted
+from hiergen.errors import HiergenError, listed, quoted
 from hiergen.nn.gains import at_rest
 from hiergen.nn.generalist import ONE_BRANCH, Form, Generalist
 from hiergen.nn.heads import ClassHeads
@@ -19,7 +20,10 @@ from hiergen.nn.lowering import Lowering, forced
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.siblings import Siblings
+from hiergen.nn.template import MISFITS
 
+M = TypeVar("M", bound=nn.Module)
+Memo: TypeAlias = dict[int, Any]  # of `copy.deepcopy`: what an object's copy is
 LOOP = Lowering("loop")  # one branch at a time: what a branch computes does not depend on how many there are
 
 
@@ -30,54 +34,142 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
     of its own, so that it can be pickled and copied; names of parameters, device, dtype, `training` and
     `requires_grad` of each part, lowerings, and the norms' kind and settings, are the network's; its active classes and
     gains are not taken over. A cutout can be cut again.
-    Raises HiergenError for an index that is no class, for no class, and for all of them.
+
+    What a subclass or user added is copied too: parameters, buffers, attributes, hooks, pruning, parametrizations.
+    Where that can change logits, the cutout's are compared with the network's on random images.
+    Raises HiergenError for an index that is no class, for no class, for all of them, and, by name, for what was added
+    and cannot be copied, or makes the logits others.
 
     >>> cats = cut(network, [0, 1])  # (B, 3, H, W) -> (B, 2)
     """
     kept = _indices(keep, network)
     if network.form in ONE_BRANCH:
         return single(network, kept)
-    part = type(network).__new__(type(network))
-    # instance attributes hide the class's; set first, as the constructor may read them
-    part.__dict__["nesting"] = network.nesting.keep(kept)
-    part.__dict__["classes"] = part.nesting.classes
-    HierarchicalNetwork.__init__(part)
-
+    part, memo = _begun(network, kept)
     homes = network.head.parents
     branches = _sorted({homes[c] if homes else c for c in kept})
-    built: dict[str, nn.Module] = {"head": _cut_heads(network.head, kept, branches)}
+    _cut_heads(network.head, kept, branches, memo)  # from here on the memo knows them
     for number in range(len(network.levels), 0, -1):
         level = network.levels[number - 1]
         above = _sorted({level.parents[b] for b in branches}) if level.parents else ()
-        built[f"level{number}"] = _cut_level(level, branches, above)
+        _cut_level(level, branches, above, memo)
         branches = above
+    children = network._modules | {"generalist": None, "flat": None}
     if network.form == "both":
-        built["generalist"] = _cut_generalist(network, kept)
+        _cut_generalist(network, kept, memo)
         part.__dict__["_form"] = "both"
-    for name, child in network.named_children():  # in the network's order, and with what a subclass has besides
-        if name not in ("generalist", "flat") or name in built:
-            part.add_module(name, built[name] if name in built else copy.deepcopy(child))
-    part.training = network.training
-    return part
+        children["generalist"] = network.generalist
+    return _finished(network, part, children, kept, memo)
 
 
 def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNetwork:
     """The trunk and the branch for all classes that the network's form has, for these classes, all of them or fewer, as
-    a network of one branch; copies."""
+    a network of one branch; copies. What else is on the network is carried as by `cut`."""
     generalist = generalist_of(network)
     columns = generalist.columns or range(network.num_classes)
-    part = HierarchicalNetwork()
-    part.__dict__["nesting"] = network.nesting.keep(tuple(kept)).flat()
+    part, memo = _begun(network, kept)
+    part.__dict__["nesting"] = part.nesting.flat()
     part.__dict__["classes"] = part.nesting.classes
-    part.trunk = copy.deepcopy(network.trunk)
-    part.level1 = copy.deepcopy(generalist.tail)
-    part.head = _cut_heads(generalist.head, tuple(columns[c] for c in kept), (0,))
-    part.__dict__["input_size"] = network.input_size
-    part.training = network.training
+    _cut_heads(generalist.head, tuple(columns[c] for c in kept), (0,), memo)
+    levels = {f"level{number}" for number in range(2, len(network.levels) + 1)}
+    children = {name: child for name, child in network._modules.items() if name not in levels}
+    children |= {"generalist": None, "flat": None, "level1": generalist.tail, "head": generalist.head}
+    return _finished(network, part, children, kept, memo)
+
+
+def _begun(network: HierarchicalNetwork, kept: Sequence[int]) -> tuple[HierarchicalNetwork, Memo]:
+    """A network of the same class without anything but its nesting, and a memo for copies that belong to it."""
+    part = type(network).__new__(type(network))
+    # instance attributes hide the class's
+    part.__dict__["nesting"] = network.nesting.keep(tuple(kept))
+    part.__dict__["classes"] = part.nesting.classes
+    memo: Memo = {id(network): part}
+    return part, memo
+
+
+def _finished(
+    network: HierarchicalNetwork,
+    part: HierarchicalNetwork,
+    children: Mapping[str, nn.Module | None],
+    kept: Sequence[int],
+    memo: Memo,
+) -> HierarchicalNetwork:
+    """The part with copies of these children, and of all that is on the network besides: parameters, buffers,
+    attributes and hooks. Raises HiergenError for what cannot be copied, or makes the logits others."""
+    kept_tensors = (
+        *_tensors(network, deep=False),
+        *(named for child in children.values() if child is not None for named in _tensors(child)),
+    )
+    for _, tensor in kept_tensors:
+        if id(tensor) not in memo and type(tensor) in (Tensor, nn.Parameter):
+            memo[id(tensor)] = _like(tensor, tensor.detach().clone(), memo)
+    values = {name: value for name, value in vars(network).items() if name not in _OF_ONE}
+    for name, value in {**values, "_modules": dict(children)}.items():
+        try:
+            part.__dict__[name] = copy.deepcopy(value, memo)
+        except (TypeError, RuntimeError, copy.Error, pickle.PicklingError) as error:
+            raise HiergenError(
+                f"a cutout cannot take {type(network).__name__}'s {quoted(name)} with it", got=str(error).split("\n")[0]
+            ) from error
+    if (added := _added(network)) and not network.head.weight.is_meta:
+        _prove(network, part, kept, added)
     return part
 
 
-def _cut_generalist(network: HierarchicalNetwork, kept: tuple[int, ...]) -> Generalist:
+# a network's own, or made anew: what `torch.compile` made of a call holds the network
+_OF_ONE = {"nesting", "classes", "selector", "choice", "_active", "_form", "_modules", "_compiled_call_impl"}
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
+
+def _added(network: HierarchicalNetwork) -> list[str]:
+    """Of what a subclass or user added, that which may change logits, and where; empty where nothing can."""
+    mine = type(network).__mro__[: type(network).__mro__.index(HierarchicalNetwork)]
+    found = [name for cls in mine for name, v in vars(cls).items() if callable(v) and not name.startswith("__")]
+    found = [name for name in {*found, *vars(network)} if callable(getattr(HierarchicalNetwork, name, None))]
+    for name, module in network.named_modules():
+        if name.partition(".")[0] == "trunk":
+            continue
+        if any(vars(module).get(hooks) for hooks in _HOOKS):
+            found.append(f"a hook of {name or 'the network'}")
+        found += [f"{name}.parametrizations"] if name and "parametrizations" in module._modules else []
+    known = {"trunk", "head", "generalist", "flat", *(f"level{i}" for i in range(1, len(network.levels) + 1))}
+    others = {*vars(network), *network._parameters, *network._buffers, *network._modules}
+    own = sorted(others - known - _OF_ONE - set(vars(HierarchicalNetwork())) - {"input_size"})
+    return sorted(found) and [*sorted(found), *own]
+
+
+def _prove(network: HierarchicalNetwork, part: HierarchicalNetwork, kept: Sequence[int], added: Sequence[str]) -> None:
+    """Raise HiergenError, naming what was added, unless the part's logits are the network's on random images. What
+    wants more than images, or gives no logits, nobody can compare."""
+    weight = network.head.weight
+    size = (2, *getattr(network.trunk, "input_size", network.input_size))
+    images = torch.rand(size, generator=torch.Generator().manual_seed(0)).to(weight)
+    reason = "its logits are others"
+    with torch.no_grad(), torch.random.fork_rng(), _bare(network, LOOP), _bare(part, LOOP):
+        try:
+            want = network(images)
+        except MISFITS:
+            return
+        if not isinstance(want, Tensor) or want.shape != (2, network.num_classes):
+            return
+        want = want[:, list(kept)]
+        try:
+            got = part(images)
+            tolerance = 5e-2 if weight.dtype in (torch.float16, torch.bfloat16) else 1e-3
+            scale = tolerance * float(want.abs().max())
+            if got.shape == want.shape and torch.allclose(got, want, rtol=tolerance, atol=scale, equal_nan=True):
+                return
+        except MISFITS as error:
+            reason = str(error).split("\n")[0]
+    raise HiergenError(
+        f"a cutout cannot take what was added to {type(network).__name__} with it: {listed(added)}",
+        expected="the network's logits of its classes",
+        got=reason,
+        hint="let nothing that is added depend on the number of classes or branches",
+    )
+
+
+def _cut_generalist(network: HierarchicalNetwork, kept: tuple[int, ...], memo: Memo) -> Generalist:
     """A copy that answers these classes. It keeps the rows of all, as the likeliest group depends on them, and the
     gains of the groups that stay."""
     generalist = generalist_of(network, "both")
@@ -88,10 +180,10 @@ def _cut_generalist(network: HierarchicalNetwork, kept: tuple[int, ...]) -> Gene
     # the others stay groups, of numbers below 0: which one is the likeliest is to be as before
     place |= {group: -1 - i for i, group in enumerate(_sorted(set(all_homes) - set(groups)))}
     columns = generalist.columns or range(network.num_classes)
-    new = copy.deepcopy(generalist)
+    memo[id(generalist.gains)] = _like(generalist.gains, _rows(generalist.gains, groups), memo)
+    new = copy.deepcopy(generalist, memo)
     new.columns = tuple(columns[c] for c in kept)
     new.homes = tuple(place[home] for home in all_homes)
-    new.gains = nn.Parameter(_rows(generalist.gains, groups), requires_grad=generalist.gains.requires_grad)
     return new
 
 
@@ -144,34 +236,67 @@ def _sorted(indices: Collection[int]) -> tuple[int, ...]:
     return tuple(sorted(indices))
 
 
-def _cut_heads(head: ClassHeads, kept: tuple[int, ...], branches: tuple[int, ...]) -> ClassHeads:
+def _cut_heads(head: ClassHeads, kept: tuple[int, ...], branches: tuple[int, ...], memo: Memo) -> ClassHeads:
     position = {branch: i for i, branch in enumerate(branches)}
-    parents = None if head.parents is None else [position[head.parents[c]] for c in kept]
-    with torch.device("meta"):  # no memory, and no random numbers taken
-        new = type(head)(len(kept), head.in_channels, parents=parents)
-    state = head.state_dict(keep_vars=True)
-    new.to_empty(device=head.weight.device)
-    for name, parameter in new.named_parameters():
-        parameter.requires_grad_(state[name].requires_grad)
-    new.load_state_dict({name: _rows(tensor, kept) for name, tensor in state.items()}, assign=True)
-    return new.train(head.training)
+    parents = None if head.parents is None else tuple(position[head.parents[c]] for c in kept)
+    if head.gather is not None and parents is not None:
+        index = head.gather.index
+        memo[id(index)] = torch.tensor(parents, dtype=index.dtype, device=index.device)
+    new = _with_rows(head, head.classes, kept, memo)
+    new.classes, new.parents = len(kept), parents
+    if new.gather is not None and parents is not None:
+        new.gather.parents = parents
+    return new
 
 
-def _cut_level(level: Siblings, branches: tuple[int, ...], above: tuple[int, ...]) -> Siblings:
-    """A copy whose parameters and buffers are rows of the level's: what tools made of its norms stays."""
+def _cut_level(level: Siblings, branches: tuple[int, ...], above: tuple[int, ...], memo: Memo) -> Siblings:
     position = {branch: i for i, branch in enumerate(above)}
-    memo: dict[int, Any] = {id(b): _rows(b, branches) for b in level.buffers()}
-    memo |= {id(p): nn.Parameter(_rows(p, branches), requires_grad=p.requires_grad) for p in level.parameters()}
-    new = copy.deepcopy(level, memo)
+    new = _with_rows(level, level.branches, branches, memo)
     new.branches = len(branches)
     new.parents = None if level.parents is None else tuple(position[level.parents[b]] for b in branches)
     return new
 
 
+def _with_rows(module: M, count: int, rows: tuple[int, ...], memo: Memo) -> M:
+    """A copy whose tensors are rows of the module's: what tools made of its norms and weights stays. Tensors that do
+    not have a row for each branch are the same for all."""
+    for name, tensor in _tensors(module):
+        if id(tensor) in memo:
+            continue
+        if tensor._backward_hooks or type(tensor) not in (Tensor, nn.Parameter):
+            what = "a hook" if tensor._backward_hooks else type(tensor).__name__
+            raise HiergenError(f"a cutout cannot take rows of {quoted(name)}, which has {what} of its own")
+        stacked = tensor.ndim and tensor.shape[0] == count
+        memo[id(tensor)] = _like(tensor, _rows(tensor, rows) if stacked else tensor.detach().clone(), memo)
+    return copy.deepcopy(module, memo)
+
+
+def _tensors(module: nn.Module, *, deep: bool = True) -> Iterator[tuple[str, Tensor]]:
+    """Parameters, buffers and attributes, as pruned weights are."""
+    for prefix, part in module.named_modules() if deep else [("", module)]:
+        for name, value in (*part._parameters.items(), *part._buffers.items(), *vars(part).items()):
+            if isinstance(value, Tensor):
+                yield f"{prefix}.{name}".lstrip("."), value
+
+
+def _like(tensor: Tensor, values: Tensor, memo: Memo) -> Tensor:
+    """These values as a parameter where the tensor is one, with its hooks and attributes."""
+    new = nn.Parameter(values, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else values
+    new.__dict__.update(copy.deepcopy(vars(tensor), memo))
+    hooks = [*(tensor._backward_hooks or {}).values()]
+    later = [*(getattr(tensor, "_post_accumulate_grad_hooks", None) or {}).values()]
+    if hooks or later:
+        new.requires_grad_(True)  # torch takes hooks of such tensors only
+        for hook in hooks:
+            new.register_hook(hook)  # type: ignore[no-untyped-call]
+        for hook in later:
+            new.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+        new.requires_grad_(tensor.requires_grad)
+    return new
+
+
 def _rows(tensor: Tensor, rows: tuple[int, ...]) -> Tensor:
     """These rows of a stacked tensor, copied."""
-    if tensor.ndim == 0:  # how many batches a norm has seen that timm made
-        return tensor.clone()
     return tensor.detach().index_select(0, torch.tensor(rows, device=tensor.device))
 
 
