@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.trunk import on_meta
-
-# Attention's products (bmm, scaled_dot_product_attention) are not layers with weights.
-_LAYER_OPS = ("convolution", "_convolution", "addmm", "mm")
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,16 @@ def branch_macs(network: HierarchicalNetwork) -> list[int]:
 
 
 def count_macs(module: nn.Module, x: Tensor) -> int:
-    """MACs of convolutions and linear layers in one forward pass, as torch's FLOP counter sees them."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), _frozen(module):
-        module(x)
-    total: int = sum(
-        flops
-        for op, flops in counter.get_flop_counts()["Global"].items()
-        if str(op).removeprefix("aten.").split(".")[0] in _LAYER_OPS
-    )
-    return total // 2
+    """MACs of convolutions and linear layers in one forward pass, counted on a twin on the meta device.
+
+    Layers are convolutions and products with weights, whatever operations torch makes of them: it runs one and the same
+    linear layer as mm, addmm or bmm, by device, batch, layout and whether there are gradients. Attention's products of
+    two maps are none.
+    """
+    with torch.no_grad(), _LayerCounter(twin := on_meta(module)) as counter:
+        twin(x.to("meta"))
+    macs: int = counter.macs
+    return macs
 
 
 def copied_macs(module: nn.Module, x: Tensor) -> int:
@@ -80,20 +79,50 @@ def count_params(module: nn.Module) -> int:
 
 def _all_macs(module: nn.Module, x: Tensor) -> int:
     """MACs of all products: in branches, batched ones are layers too."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), _frozen(module):
-        module(x)
+    # the counter follows gradients into a module that is called on a parameter (CaiT, PiT), which fails without them
+    still = on_meta(module).requires_grad_(False)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        still(x.to("meta"))
     return int(counter.get_total_flops()) // 2
 
 
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Without gradients: the counter wants to follow them into a module that is called on a parameter (the class token
-    of CaiT and PiT), which fails without autograd."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    for p in trained:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in trained:
-            p.requires_grad_(True)
+class _LayerCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the MACs of convolutions and of matrix products with a module's weights, or with what was made of these
+    alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.macs = 0
+        self._weights = {id(p): p for p in (*module.parameters(), *module.buffers())}  # kept: ids are not used again
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        product = _PRODUCTS.get(func.overloadpacket)
+        if (
+            product is None
+            and func not in flop_registry
+            and (parts := self._decomposed(func, args, kwargs)) is not None
+        ):
+            return parts
+        out = func(*args, **kwargs)
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        factors = sum(id(args[i]) in self._weights for i in product or ())
+        # a batched product of two weights is a table that is looked up, not a layer
+        if product is not None and (factors == 1 or (factors and args[product[0]].ndim == 2)):
+            self.macs += args[product[0]].numel() * args[product[1]].shape[-1]
+        elif func.overloadpacket in _CONVOLUTIONS:
+            self.macs += int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=out)) // 2
+        if tensors and all(id(tensor) in self._weights for tensor in tensors):
+            self._weights |= {id(leaf): leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)}
+        return out
+
+    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What an operation that consists of others gives, each of them counted; None of other operations."""
+        with self:
+            parts = func.decompose(*args, **kwargs)
+        return None if parts is NotImplemented else parts
+
+
+_aten = torch.ops.aten
+_CONVOLUTIONS = (_aten.convolution, _aten._convolution)
+_PRODUCTS = {_aten.mm: (0, 1), _aten.addmm: (1, 2), _aten.bmm: (0, 1), _aten.baddbmm: (1, 2)}  # the factors' places

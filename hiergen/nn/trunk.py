@@ -143,12 +143,13 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def on_meta(module: M) -> M:
-    """A twin on the meta device; the memo keeps tied parameters tied."""
+    """A twin on the meta device; the memo keeps tied parameters tied. Pruned weights are attributes, and no leaves."""
     memo: dict[int, Any] = {
         id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
         for p in module.parameters()
     }
-    memo |= {id(b): torch.empty_like(b, device="meta") for b in module.buffers()}
+    others = [value for part in module.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    memo |= {id(b): torch.empty_like(b, device="meta") for b in (*module.buffers(), *others)}
     return copy.deepcopy(module, memo)
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hiergen import files as io
 from hiergen.errors import OutputError, PlanError, quoted
 
+_FORMAT = 2  # of cached facts; 1 had MACs that depended on how torch ran a layer
 _Record = TypeVar("_Record", bound=BaseModel)
 
 
@@ -123,10 +124,11 @@ def facts(
     Looks in the shipped table, then in the user's cache, then measures (`measure=False`: returns None instead).
     Raises `PlanError` for an unknown backbone, one without feature stages, or a size it cannot take.
     """
-    name = backbone.split(".")[0]  # a pretrained tag changes weights, not shapes
+    name = backbone.split(".")[0]
     table = shipped()
     shape = _shape(size, in_chans)
-    key = table["default"].get(name, "") if shape == "default" else f"{name}@{shape}"
+    # a pretrained tag changes weights and the size of its own, no shapes at a given size
+    key = table["default"].get(backbone, "") if shape == "default" else f"{name}@{shape}"
     if key in table["facts"]:
         return BackboneFacts.model_validate(table["facts"][key])
     with suppress(OutputError):  # no home: measured each time
@@ -144,7 +146,7 @@ def facts(
 
 @cache
 def shipped() -> dict[str, Any]:
-    """The table: `facts` by "backbone@size", `default` key by backbone, and timm's version."""
+    """The table: `facts` by "backbone@size", `default` key by backbone, with and without tag, and timm's version."""
     raw = files("hiergen.assets").joinpath("trunks.json.gz").read_bytes()
     table: dict[str, Any] = json.loads(gzip.decompress(raw))
     return table
@@ -162,7 +164,7 @@ def _cache_file(backbone: str, shape: str) -> Path:
     from importlib.metadata import version
 
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in backbone)[:100]
-    return io.cache_home() / f"timm-{version('timm')}" / f"{safe}@{shape}.json"
+    return io.cache_home() / f"timm-{version('timm')}" / f"facts-{_FORMAT}" / f"{safe}@{shape}.json"
 
 
 def write_record(path: Path, measured: BaseModel) -> None:

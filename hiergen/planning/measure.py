@@ -153,6 +153,17 @@ def flat_network(backbone: str, classes: int, input_size: tuple[int, ...] = (3, 
     return flat.eval()
 
 
+def _tagged(backbone: str) -> list[str]:
+    """The backbone with each of timm's tags."""
+    return [name for name in timm.list_models(backbone, include_tags=True) if name.partition(".")[2]]
+
+
+def _own_side(backbone: str) -> int:
+    """Of timm's images for a backbone, px."""
+    cfg = timm.get_pretrained_cfg(backbone)
+    return int(cfg.input_size[-1]) if cfg else 224
+
+
 def write_table(path: Path = TABLE) -> None:
     """Measure BACKBONES and write the table; the same bytes for the same timm."""
     table: dict[str, object] = {"timm": timm.__version__}
@@ -167,7 +178,7 @@ def write_table(path: Path = TABLE) -> None:
                 break
             key = f"{backbone}@{measured.input_size[-1]}"
             if side is None:
-                default[backbone] = key
+                default |= {name: f"{backbone}@{_own_side(name)}" for name in (backbone, *_tagged(backbone))}
             facts[key] = measured.model_dump()
     table |= {"default": default, "facts": facts}
     with replacing(path) as temporary:

@@ -9,7 +9,7 @@ import pytest
 
 from hiergen.errors import PlanError
 from hiergen.planning import backbones as trunks
-from hiergen.planning.backbones import default_stage, facts, find_stage
+from hiergen.planning.backbones import default_stage, facts, find_stage, shipped
 from hiergen.planning.from_taxonomy import plan_if_known, plan_models
 from hiergen.taxonomy.load import load_taxonomy
 
@@ -79,3 +79,31 @@ def test_other_sizes_than_the_recorded_ones_are_measured(cache: Path) -> None:
     assert small.params_fixed == usual.params_fixed
     assert small.macs_fixed < usual.macs_fixed
     assert trunks.shipped()["timm"]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "side"),
+    [
+        ("resnet50", 224),
+        ("resnet50.tv2_in1k", 176),
+        ("convnext_tiny.fb_in22k_ft_in1k_384", 384),
+        ("convnext_tiny.fb_in1k", 224),
+        ("test_resnet.r160_in1k", 160),
+    ],
+)
+def test_a_tags_images_are_of_its_own_size(backbone: str, side: int, cache: Path) -> None:
+    import timm
+
+    found = facts(backbone)
+    assert found is not None
+    assert found.input_size == (3, side, side) == tuple(timm.get_pretrained_cfg(backbone).input_size)
+    assert facts(backbone, (side, side)) == found
+
+
+def test_the_table_has_every_tag() -> None:
+    import timm
+
+    table = shipped()["default"]
+    for backbone in [name for name in table if "." not in name]:
+        for name in timm.list_models(backbone, include_tags=True):
+            assert table[name] == f"{backbone}@{timm.get_pretrained_cfg(name).input_size[-1]}"
