@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from types import MappingProxyType
@@ -23,8 +23,6 @@ from hiergen.taxonomy.nesting import Nesting
 if TYPE_CHECKING:
     from hiergen.nn.plain import PlainNetwork
     from hiergen.nn.serve import Server
-
-_SETS = (list, tuple, set, frozenset, Tensor)
 
 
 class HierarchicalNetwork(TimmContract):
@@ -229,15 +227,15 @@ class HierarchicalNetwork(TimmContract):
                     got=f"{classes.dtype} {tuple(classes.shape)}",
                 )
             mask = classes
-        elif isinstance(classes, Sequence) and any(isinstance(c, _SETS) for c in classes):
-            if not all(isinstance(c, _SETS) for c in classes):
+        elif isinstance(classes := _listed(classes), Sequence) and any(_is_set(c) for c in classes):
+            if not all(_is_set(c) for c in classes):
                 raise HiergenError("class sets by sample are all lists", expected='[["cat"], ["dog", 3]]')
             if len(classes) != batch:
                 raise HiergenError("class sets by sample need one for each", expected=str(batch), got=str(len(classes)))
             mask = torch.zeros(batch, self.num_classes, dtype=torch.bool)
             for row, wanted in zip(mask, classes, strict=True):
-                if len(wanted):
-                    row[list(self.selector.classes(wanted))] = True
+                if terms := list(wanted):
+                    row[list(self.selector.classes(terms))] = True
         else:
             return None
         if self.training:
@@ -297,6 +295,17 @@ class HierarchicalNetwork(TimmContract):
         for level in self.levels:
             level.lowering = "auto" if lowering == "auto" else _lowering(lowering)
         return self
+
+
+def _listed(classes: Any) -> Any:
+    """A numpy array of objects as a list; anything else as it is."""
+    of_objects = isinstance(classes, Iterable) and str(getattr(classes, "dtype", "")) == "object"
+    return list(classes) if of_objects else classes
+
+
+def _is_set(classes: object) -> bool:
+    """Whether it is a class set of one sample, not a term: a list, a set, an array, a tensor, a range …"""
+    return isinstance(classes, Iterable) and not isinstance(classes, str | bytes) and getattr(classes, "ndim", 1) > 0
 
 
 def _lowering(lowering: Lowering | str) -> Lowering:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hiergen.errors import HiergenError
 from hiergen.nn.lowering import (
     Lowering,
     Run,
@@ -29,6 +30,8 @@ from hiergen.nn.plain_kernels import Fan
 from hiergen.nn.plain_layers import Copies
 from hiergen.nn.stage import Block, BranchStage, StageRecipe, parent_indices, positive
 from hiergen.nn.tuning import Case, candidates, choose, default, fastest, remember
+
+_LARGER = "larger images, or crops of maps, or smaller strides"
 
 
 class Siblings(nn.Module):
@@ -91,6 +94,10 @@ class Siblings(nn.Module):
         branches = tuple(range(self.branches)) if branches is None else branches
         if maps is None:
             maps = tuple(self.parents[i] for i in branches) if self.parents else (0,) * len(branches)
+        if not is_traced() and min(self.map_size(*x.shape[-2:])) < 1:
+            raise HiergenError(
+                "a map is smaller than a stride of the branches", got=f"{x.shape[-2]} x {x.shape[-1]} px", hint=_LARGER
+            )
         rows = x.unsqueeze(1) if x.ndim == 4 else x
         if rows.shape[1] <= max(maps):
             raise ValueError(f"expected a map of {max(maps) + 1} parents or more, got {rows.shape[1]}")

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from network_cases import LOWERINGS, PHL, OneBranch, Tiny, Unsorted, lively
@@ -361,3 +362,30 @@ def test_no_samples(net: HierarchicalNetwork, name: str) -> None:
     assert net(images(0)).shape == (0, 5)
     assert net(images(0), classes=[1, 2]).shape == (0, 2)
     assert net(images(0), classes=torch.zeros(0, 5, dtype=torch.bool)).shape == (0, 5)
+
+
+@torch.no_grad()
+def test_class_sets_by_sample_may_be_arrays(tiny: HierarchicalNetwork) -> None:
+    x = images()[:2]
+    want = tiny(x, classes=[[0, 2], [1]])
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [np.array([0, 2]), np.array([1])]
+    for sets in (
+        [np.array([0, 2]), np.array([1])],
+        (np.array(["c0", "c2"]), {1}),
+        [range(0, 3, 2), torch.tensor([1])],
+        [np.array([True, False, True, False, False]), ["c1"]],
+        ragged,
+        np.array([[True, False, True, False, False], [False, True, False, False, False]]),
+    ):
+        assert torch.equal(tiny(x, classes=sets), want)
+    assert torch.equal(tiny(x, classes=[np.int64(0), np.array(2)]), tiny(x)[:, [0, 2]])
+    none = tiny(x, classes=[np.array([], dtype=int), [1]])
+    assert bool(none[0].isinf().all())
+
+
+def test_maps_smaller_than_a_stride_are_one_sentence(tiny: HierarchicalNetwork) -> None:
+    for side in (1, 2, 4, 8):
+        with pytest.raises(HiergenError, match="a map is smaller than a stride of the branches; got"):
+            tiny(torch.zeros(1, 3, side, side))
+    assert tiny(torch.zeros(1, 3, 64, 64)).shape == (1, 5)

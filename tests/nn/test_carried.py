@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import threading
@@ -193,3 +194,18 @@ def test_one_that_takes_more_than_images_is_cut_unproved() -> None:
 
     part = added_to(Two, id).cutout(KEPT)
     assert part(X, torch.zeros(1)).shape == (len(X), 2)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("form", ["specialists", "generalist", "both", "flat"])
+def test_every_form_traces(form: str) -> None:
+    """With all classes or some, steered or not; at another batch size too."""
+    net = added_to(WithGeneralist, id)
+    net.form = form  # type: ignore[assignment]
+    for active, gain in ((None, 1.0), ([0, 3], 1.0), (None, 1.5)):
+        net.active = active
+        with torch.no_grad(), contextlib.ExitStack() as blocks:
+            if gain != 1 and form in ("specialists", "both"):
+                blocks.enter_context(net.attend({"cat": gain}))
+            traced = torch.jit.trace(net, X[:2], check_trace=False)
+            torch.testing.assert_close(traced(X), net(X), atol=1e-4, rtol=1e-4)

@@ -98,6 +98,7 @@ def test_timms_scripts_resolve_their_input_first(generated: ModuleType) -> None:
         ({"pretrained_cfg": "a1_in1k"}, "no pretrained tag 'a1_in1k'"),
         ({"pretrained_cfg": {"file": "x.pth"}}, r"cannot name its weights \(file\); use checkpoint_path"),
         ({"pretrained_cfg_overlay": {"hf_hub_id": "x/y"}}, "hf_hub_id"),
+        ({"pretrained_cfg_overlay": {"mean": (0.5, 0.5, 0.5)}}, "overlay.'mean'. cannot be changed"),
     ],
 )
 def test_options_that_would_change_it_are_refused(generated: ModuleType, options: dict, message: str) -> None:
