@@ -196,7 +196,7 @@ def test_one_that_takes_more_than_images_is_cut_unproved() -> None:
     assert part(X, torch.zeros(1)).shape == (len(X), 2)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("form", ["specialists", "generalist", "both", "flat"])
 def test_every_form_traces(form: str) -> None:
     """With all classes or some, steered or not; at another batch size too."""
