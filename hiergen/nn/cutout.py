@@ -22,7 +22,7 @@ from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.template import MISFITS
 
-M = TypeVar("M", bound=nn.Module)
+CutModule = TypeVar("CutModule", bound=nn.Module)
 Memo: TypeAlias = dict[int, Any]  # of `copy.deepcopy`: what an object's copy is
 LOOP = Lowering("loop")  # one branch at a time: what a branch computes does not depend on how many there are
 
@@ -257,7 +257,7 @@ def _cut_level(level: Siblings, branches: tuple[int, ...], above: tuple[int, ...
     return new
 
 
-def _with_rows(module: M, count: int, rows: tuple[int, ...], memo: Memo) -> M:
+def _with_rows(module: CutModule, count: int, rows: tuple[int, ...], memo: Memo) -> CutModule:
     """A copy whose tensors are rows of the module's: what tools made of its norms and weights stays. Tensors that do
     not have a row for each branch are the same for all."""
     for name, tensor in _tensors(module):

@@ -54,7 +54,7 @@ class _Block:
     gains: Gains | None
 
 
-_BLOCKS: ContextVar[tuple[_Block, ...]] = ContextVar("attend", default=())
+_ATTENDED: ContextVar[tuple[_Block, ...]] = ContextVar("attend", default=())
 _AT_REST: ContextVar[tuple[object, ...]] = ContextVar("at_rest", default=())
 
 
@@ -62,22 +62,22 @@ _AT_REST: ContextVar[tuple[object, ...]] = ContextVar("at_rest", default=())
 def attended(network: object, gains: Gains) -> Iterator[None]:
     """The network sees these gains, times those of blocks around, in this context. Blocks may end in any order."""
     block = _Block(network, gains)
-    _BLOCKS.set((*_open_blocks(), block))
+    _ATTENDED.set((*_open_blocks(), block))
     try:
         yield
     finally:
         block.network = block.gains = None
-        _BLOCKS.set(_open_blocks())
+        _ATTENDED.set(_open_blocks())
 
 
 def _open_blocks() -> tuple[_Block, ...]:
-    return tuple(block for block in _BLOCKS.get() if block.network is not None)
+    return tuple(block for block in _ATTENDED.get() if block.network is not None)
 
 
 def gains_in_force(network: object) -> Gains | None:
     """The product of the network's blocks of `attend` that are open in this context."""
     found: Gains | None = None
-    for block in _BLOCKS.get():
+    for block in _ATTENDED.get():
         gains = block.gains  # it may end in another thread
         if gains is not None and block.network is network:
             found = gains if found is None else gains.times(found)
