@@ -142,8 +142,8 @@ def _entrypoint(cls: NetworkClass, name: str) -> Callable[..., HierarchicalNetwo
         if pretrained:
             _same(name, "cache_dir", cache_dir, None, "set HF_HOME instead")
         _no_weights(name, pretrained_cfg_overlay)
-        for field, wish in (pretrained_cfg_overlay or {}).items():
-            _same(name, f"pretrained_cfg_overlay[{field!r}]", wish, None, "pass it to timm's data functions instead")
+        for key, wish in (pretrained_cfg_overlay or {}).items():
+            _same(name, f"pretrained_cfg_overlay[{key!r}]", wish, None, "pass it to timm's data functions instead")
         saved = _fields(pretrained_cfg)
         if saved.get("source") not in _SAVED:
             _no_weights(name, pretrained_cfg)

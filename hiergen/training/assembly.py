@@ -214,8 +214,8 @@ class Job:
         try:
             with torch.no_grad(), normed(images):
                 learner(torch.zeros(min(images, 2), *shape, device=self.parallel.device), maps=feed.maps)
-        except RuntimeError as error:
-            if crop == 1 or "size" not in str(error):
+        except (RuntimeError, HiergenError) as error:
+            if crop == 1 or ("size" not in str(error) and "smaller" not in str(error)):
                 raise
             raise HiergenError(
                 f"windows of trunk.crop_maps {crop:g} are too small for the network's blocks",

@@ -79,7 +79,7 @@ def test_items_are_pils_pixels_of_the_mode(channels: int) -> None:
 def test_training_and_evaluation_by_command(channels: int, hiergen: Callable[..., Any]) -> None:
     name = model(channels)
     settings = [f"--set={s}" for s in ("augment.crop=resize", "schedule.warmup_epochs=0", "optimizer.lr=0.01")]
-    words = ("--data", "images", "--val", "images")
+    words = ("--data", "images", "--set=hold_out=0.34")
     done = hiergen("train", name, *words, "--epochs", 8, "--batch-size", 6, "--out", "run", "--workers", 0, *settings)
     assert done.code == 0, done.err
     assert f"PIL image in mode {MODES[channels]} -> ({channels}, 32, 48)" in Path("run/card.md").read_text()
@@ -94,7 +94,7 @@ def test_training_and_evaluation_by_command(channels: int, hiergen: Callable[...
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_a_frozen_trunks_maps_are_kept_by_shape(channels: int, hiergen: Callable[..., Any]) -> None:
-    words = ("--data", "images", "--val", "images", "--epochs", 1, "--out", "run", "--workers", 0)
+    words = ("--data", "images", "--epochs", 1, "--out", "run", "--workers", 0)
     done = hiergen("train", model(channels), *words, "--set=trunk.mode=frozen", "--cache", "maps")
     assert done.code == 0, done.err
     kept = [json.loads(file.read_text()) for file in Path("maps").rglob("about.json")]
