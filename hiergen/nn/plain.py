@@ -79,7 +79,7 @@ def plain_network(
     if network.form == "both":
         raise HiergenError(
             "a plain form has one fixed form, and 'both' chooses a specialist for every image",
-            hint="set the network's form to 'specialists' or 'generalist' (hiergen export: --form)",
+            hint="set the network's form to 'specialists', 'generalist' or 'flat' (hiergen export: --form)",
         )
     if network.form in ONE_BRANCH:
         if steerable:

@@ -57,7 +57,7 @@ class Server:
         if network.form == "both":
             raise HiergenError(
                 "a server has one fixed form, and 'both' chooses a specialist for every image",
-                hint="set the network's form to 'specialists' or 'generalist'",
+                hint="set the network's form to 'specialists', 'generalist' or 'flat'",
             )
         if network.form in ONE_BRANCH:
             network = single(network, range(network.num_classes))

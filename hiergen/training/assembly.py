@@ -91,8 +91,6 @@ class Job:
             self.initial = start
             for line in start.lines(specialists=self.recipe.form != "generalist"):
                 self.say(line)
-        if self.network.flat is not None and self.request.teacher is not None:
-            self.network.flat.requires_grad_(False)  # it is the teacher's tail
         facts = {"name": self.model.name, "recipe": self.request.recipe, "fingerprint": self.fingerprint}
         training = Training(
             *(self.network, self.recipe, feed, validation, Path()),
@@ -180,11 +178,15 @@ class Job:
         return images, held, f"{share:.0%} of {request.data}, held out of training"
 
     def _choose_form(self) -> None:
-        """What "auto" trains."""
+        """What "auto" trains. Behind a frozen trunk the flat network's tail stays the teacher's; behind one that is
+        trained it has to learn with it."""
+        frozen = self.recipe.trunk.mode == "frozen"
+        if self.network.flat is not None and self.request.teacher is not None and frozen:
+            self.network.flat.requires_grad_(False)
         if self.recipe.form != "auto" or self.network.generalist is None:
             return
         each = len(self.images) // self.network.num_classes
-        few = each < SPECIALISTS_FROM
+        few = each < SPECIALISTS_FROM and (frozen or self.network.flat is None)
         self.recipe = self.recipe.model_copy(update={"form": "generalist" if few else "each"})
         if few:
             self.say(
@@ -359,11 +361,9 @@ class Job:
         network, parallel = self.network, self.parallel
         frozen = self.recipe.trunk.mode == "frozen"
         untrained = {"generalist": ("level", "head.", "flat."), "specialists": ("generalist.", "flat.")}
-        still = (
-            *untrained.get(self.recipe.form, ("flat.",) if self.request.teacher is not None else ()),
-            *(("trunk.",) if frozen else ()),
-        )
-        parts = [p for name, p in network.named_parameters() if not name.startswith(still)]
+        still = (*untrained.get(self.recipe.form, ()), *(("trunk.",) if frozen else ()))
+        named = network.named_parameters()
+        parts = [p for name, p in named if p.requires_grad and not name.startswith(still)]
         places = f"{parallel.world} processes" if parallel.world > 1 else str(parallel.device)
         trunk = f"{network.trunk.backbone} to {network.trunk.until}, {self.recipe.trunk.mode}"
         trained = sum(p.numel() for p in parts)

@@ -119,7 +119,8 @@ class Training:
         }
         self.mix = mixer(recipe.augment, network.num_classes, recipe.loss.smoothing)
         self.average = self._averaged()
-        self.model, self.optimizer = parallel.prepare(learner, make_optimizer(network, recipe))
+        some = self.negatives is not None
+        self.model, self.optimizer = parallel.prepare(learner, make_optimizer(network, recipe), some_parts=some)
         self.schedule = make_schedule(self.optimizer, recipe, self.updates_per_epoch)
         self._kept = False  # whether a checkpoint is there
 
@@ -486,4 +487,7 @@ def set_form(network: HierarchicalNetwork, recipe: Recipe) -> LearnerForm:
             generalist_of(network, "flat").requires_grad_(False)
         for part in (*network.levels, network.head):
             part.requires_grad_(form == "specialists")
+    for branch in (network.generalist, network.flat):
+        if branch is not None:
+            branch.gains.requires_grad_(False)  # they are fitted on held-out images
     return form

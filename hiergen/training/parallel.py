@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType, InitProcessGroupKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs, gather_object
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -69,8 +69,11 @@ class Parallel:
         """Whether no process holds all weights (FSDP)."""
         return self.accelerator.distributed_type == DistributedType.FSDP  # type: ignore[no-any-return]
 
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-        """Both as accelerate wraps them."""
+    def prepare(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, *, some_parts: bool = False
+    ) -> tuple[nn.Module, Any]:
+        """Both as accelerate wraps them; `some_parts` of the model run on a batch, and others on the next."""
+        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=some_parts)
         model, optimizer = self.accelerator.prepare(model, optimizer)
         return model, optimizer
 

@@ -161,10 +161,12 @@ def _teacher(
         done = train(
             request.model, request.data, val=request.val, recipe=first, pretrained=pretrained, flat=True, **options
         )
-    except HiergenError as error:
-        if folder is not None and error.hint and "--resume" in error.hint:
-            error.hint += f"; then the same command with --teacher {shlex.quote(str(folder / FLAT))}"
-        raise
+    except (HiergenError, KeyboardInterrupt) as error:
+        then = f"; then the same command with --teacher {shlex.quote(str(folder / FLAT))}" if folder else ""
+        if isinstance(error, HiergenError):
+            error.hint = f"{error.hint}{then}" if "--resume" in (error.hint or "") else error.hint
+            raise
+        raise KeyboardInterrupt(f"{error}{then}" if "--resume" in str(error) else str(error)) from None
     return done.folder / FLAT
 
 
