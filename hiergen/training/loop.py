@@ -88,9 +88,14 @@ class Training:
             network.trunk.to(memory_format=torch.channels_last)
             if isinstance(network, FlatNetwork):
                 network.tail.to(memory_format=torch.channels_last)
-        if recipe.sync_norms and parallel.world > 1:
-            sync_norms(network)
         self.form = set_form(network, recipe)
+        # of one level every class is a group, and few of them would tell nothing of the others
+        some = self.form != "generalist" and len(network.levels) > 1
+        self.negatives = recipe.negatives if some else None
+        # processes that run different groups have no statistics to exchange
+        self.synced = recipe.sync_norms and self.negatives is None
+        if self.synced and parallel.world > 1:
+            sync_norms(network)
         frozen = recipe.trunk.mode == "frozen"
         learner = Learner(
             network, frozen=frozen, dropout=recipe.dropout, form=self.form, freeze_norms=recipe.freeze_norms
@@ -108,9 +113,6 @@ class Training:
             **recipe.loss.options,
         ).to(parallel.device)
         self.teacher = teacher
-        # of one level every class is a group, and few of them would tell nothing of the others
-        some = self.form != "generalist" and len(network.levels) > 1
-        self.negatives = recipe.negatives if some else None
         self.homes = torch.tensor(finest_homes(network) if network.levels else [0], device=parallel.device)
         groups = {"specialists": self.homes.tolist(), "generalist": [0] * network.num_classes}
         self.group_losses = {
@@ -277,7 +279,7 @@ class Training:
         if self.parallel.sharded:
             return cast(Learner, self.model)
         # not as it is wrapped: that would exchange statistics at every batch, of which processes have different numbers
-        if not self.recipe.sync_norms:
+        if not self.synced:
             self.parallel.agree(self.learner)
         return self.learner
 

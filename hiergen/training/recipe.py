@@ -220,7 +220,10 @@ class Recipe(Model):
         default=False,
         description="Batch norms keep the statistics that they start with: for pretrained weights on few images.",
     )
-    sync_norms: bool = Field(default=True, description="Batch statistics over all processes.")
+    sync_norms: bool = Field(
+        default=True,
+        description="Batch statistics over all processes; with `negatives` of two levels or more, of each.",
+    )
     save_minutes: Positive = Field(default=10.0, description="Between checkpoints within an epoch.")
 
     @model_validator(mode="after")

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+import timm
 import torch
 
+from hiergen.codegen.build import build
 from tests.forks import Forked
+from tests.training.own_images import CLASSES, folders
 
 ROOT = Path(__file__).parents[2]
 TRAIN = (
@@ -90,6 +93,39 @@ def test_two_processes_train_as_one_command(tmp_path: Path) -> None:
     assert "2 processes" in outs[0]
     assert "top-1" in outs[0]
     assert outs[1] == "", "only the first process prints"
+
+
+TAILS = """\
+name: tailed_twice
+classes: [Night_Sky, moss, plum, rust, sand]
+sources:
+  - groups: {cold: [Night_Sky, moss, plum], warm: [rust, sand]}
+nesting: {closeness: 0}
+models:
+  N2HL:
+    trunk: {backbone: tf_efficientnet_lite0, until: blocks.3}
+    input_size: 64
+    budget: {macs: 20M}
+    generalist: both
+"""
+
+
+@pytest.mark.parametrize("form", ["generalist", "specialists", "each"])
+def test_tails_train_where_parts_of_the_network_do_not_run(form: str, tmp_path: Path) -> None:
+    """One form alone; and images that run their own group only, so that a batch may leave a group out."""
+    folders(tmp_path / "images", 6)
+    (tmp_path / "two.yaml").write_text(TAILS, "utf-8")
+    build(tmp_path / "two.yaml", tmp_path / "two.py")
+    torch.manual_seed(0)
+    flat = timm.create_model("tf_efficientnet_lite0", num_classes=len(CLASSES))
+    safetensors.torch.save_file(flat.state_dict(), tmp_path / "flat.safetensors")
+    settings = ("epochs=2", "batch_size=4", f"form={form}", "negatives=0", "optimizer.lr=1e-5")
+    words = [word for setting in settings for word in ("--set", setting)]
+    train = ("-m", "hiergen", "train", f"{tmp_path}/two.py:N2HL", "--data", tmp_path / "images", *words)
+    teacher = ("--teacher", tmp_path / "flat.safetensors", "--cache", tmp_path / "cache", "--out", tmp_path / "run")
+    outs = done(start(2, *train, *teacher))
+    assert "2 processes" in outs[0]
+    assert (tmp_path / "run/choice.json").is_file()
 
 
 LAUNCHERS = {
