@@ -121,8 +121,9 @@ class Training:
         }
         self.mix = mixer(recipe.augment, network.num_classes, recipe.loss.smoothing)
         self.average = self._averaged()
-        some = self.negatives is not None
-        self.model, self.optimizer = parallel.prepare(learner, make_optimizer(network, recipe), some_parts=some)
+        if self.negatives is not None:
+            parallel.allow_idle()
+        self.model, self.optimizer = parallel.prepare(learner, make_optimizer(network, recipe))
         self.schedule = make_schedule(self.optimizer, recipe, self.updates_per_epoch)
         self._kept = False  # whether a checkpoint is there
 

@@ -69,13 +69,14 @@ class Parallel:
         """Whether no process holds all weights (FSDP)."""
         return self.accelerator.distributed_type == DistributedType.FSDP  # type: ignore[no-any-return]
 
-    def prepare(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, *, some_parts: bool = False
-    ) -> tuple[nn.Module, Any]:
-        """Both as accelerate wraps them; `some_parts` of the model run on a batch, and others on the next."""
-        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=some_parts)
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """Both as accelerate wraps them."""
         model, optimizer = self.accelerator.prepare(model, optimizer)
         return model, optimizer
+
+    def allow_idle(self) -> None:
+        """Parts of the model that is prepared next may not run on a batch."""
+        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
 
     def part(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """One of several parts of an update: gradients are exchanged with the last."""
