@@ -20,6 +20,7 @@ from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers
 from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text
+from hiergen.models.convert import read_state
 from hiergen.models.load import find_model, load_trained
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.roots import Split
@@ -144,6 +145,8 @@ def _teacher(
 ) -> Path | None:
     """The flat network, fine-tuned on the same maps, beside the folder that is wanted; None, with a word, where the
     backbone's tail cannot be had by itself, or the weights lack it."""
+    if not isinstance(pretrained, bool):
+        read_state(pretrained)  # what is no file of weights is said once
     try:
         flat = FlatNetwork(find_model(request.model).cls())
         if not isinstance(pretrained, bool):
