@@ -13,6 +13,7 @@ from .lookup.senses import senses
 from .models.convert import convert
 from .models.cutout import cutout
 from .models.export.run import export
+from .models.graft import graft, shrink
 from .models.load import load_network
 from .models.network import network
 from .models.weights import load_weights, save_weights
@@ -31,7 +32,9 @@ from .taxonomy.checks import CHECKS, Finding
 from .taxonomy.load import Taxonomy, load_taxonomy
 from .taxonomy.nesting import Nesting
 from .taxonomy.wordnet.nouns import WordNet
+from .training.grow import grow
 from .training.run import evaluate, resume, train
+from .training.specialise import specialise
 from .views.draw.draw import draw
 from .views.explore.explore import explore
 from .views.show import show
@@ -71,6 +74,8 @@ __all__ = [
     "explore",
     "export",
     "export_tree",
+    "graft",
+    "grow",
     "import_tree",
     "init",
     "load_network",
@@ -85,6 +90,8 @@ __all__ = [
     "search",
     "senses",
     "show",
+    "shrink",
+    "specialise",
     "suggest",
     "train",
     "tune",

@@ -14,7 +14,7 @@ import jinja2
 
 from hiergen.codegen.standalone import STANDS_ALONE
 from hiergen.codegen.standalone import standalone as with_modules
-from hiergen.codegen.view import CutoutOrigin, ModuleView, cutout_view, module_view
+from hiergen.codegen.view import CutoutOrigin, ModuleView, assembled_view, cutout_view, module_view
 from hiergen.errors import OutputError, unquoted
 from hiergen.files import check_replaceable, reason, write_text
 from hiergen.planning.from_taxonomy import plan_models
@@ -117,6 +117,11 @@ def render(plans: list[Plan], source: str) -> str:
 def render_cutout(plan: Plan, origin: CutoutOrigin) -> str:
     """The module with the class of a cutout."""
     return _filled(cutout_view(plan, origin))
+
+
+def render_assembled(plan: Plan, how: str, registered: str, taxonomy: str) -> str:
+    """The module with the class of a network that was put together; `how` says of what, `taxonomy` is its sha256."""
+    return _filled(assembled_view(plan, how, registered, taxonomy))
 
 
 def _filled(view: ModuleView) -> str:

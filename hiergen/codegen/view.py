@@ -94,6 +94,16 @@ def cutout_view(plan: Plan, origin: CutoutOrigin) -> ModuleView:
     return _module([plan], (model,), summary, "\n".join(lines))
 
 
+def assembled_view(plan: Plan, how: str, registered: str, taxonomy: str) -> ModuleView:
+    """Everything the template shows of a network that was put together of others."""
+    model = replace(_model(plan), registered=text(registered))
+    lines = (
+        _wrapped(f"Written by hiergen {__version__}, put together of {_plain(how)}."),
+        f"taxonomy sha256: {taxonomy}",
+    )
+    return _module([plan], (model,), f"{model.name} for {len(plan.classes)} classes.", "\n".join(lines))
+
+
 def _wrapped(line: str) -> str:
     return "\n".join(textwrap.wrap(line, 120, break_long_words=False, break_on_hyphens=False))
 
@@ -151,7 +161,7 @@ def _nesting(nesting: Nesting, *, synsets: bool) -> str:
 
 def _plain(name: str) -> str:
     """A name from outside (a file's, timm's) with "?" for what is not plain: it stands in a docstring."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "?" for c in name)
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-,: ") else "?" for c in name)
 
 
 def digest(plans: list[Plan]) -> str:

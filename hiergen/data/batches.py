@@ -103,6 +103,10 @@ class MapFeed:
         """The class of each usable image."""
         return self._targets
 
+    def maps_of(self, chosen: Tensor) -> Tensor:
+        """The maps of these usable images as they are, `(B, C, H, W)`."""
+        return self.features.maps(0, self._rows[chosen])
+
     def mixed(self, batch_size: int, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """So many batches (default: all) of images in random order, as they are: a batch has images of many classes."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed))

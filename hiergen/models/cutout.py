@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,22 +12,20 @@ import torch
 from hiergen.codegen.build import render_cutout
 from hiergen.codegen.standalone import standalone
 from hiergen.codegen.view import CutoutOrigin
-from hiergen.errors import HiergenError, OutputError, quoted, unquoted
-from hiergen.files import reason, set_mode, staging, umask, write_text, writing
+from hiergen.errors import HiergenError
+from hiergen.files import write_text
 from hiergen.lookup.choose import choose, find_terms, read_term
 from hiergen.lookup.reference import CUTOUT_SOURCE
-from hiergen.models.load import CUTOUT_WEIGHTS, ModelRef, check_weights, find_model, network_in, run_source
+from hiergen.models.folder import CUTOUT_STANDALONE, class_name, free_folder, staged, timm_name
+from hiergen.models.load import CUTOUT_WEIGHTS, check_weights, find_model, network_in, run_source
 from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
 from hiergen.models.weightsfile import CutoutProvenance
 from hiergen.nn.cutout import chosen_form, cut, difference
 from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.planning.blocks import RECIPES
 from hiergen.planning.from_network import plan_of
 from hiergen.planning.plan import Plan
-from hiergen.taxonomy.naming import check_identifier, is_reserved
 
-CUTOUT_STANDALONE = "standalone.py"
 IMAGES = 4  # random ones, for the proof
 
 
@@ -76,9 +70,9 @@ def cutout(
     The folder must be new or empty, or with `force` an earlier cutout. Raises HiergenError for unknown, no, or all
     classes, weights that are missing or do not belong, and a folder that cannot be written; then it is as it was.
     """
-    target = _target(Path(folder), force)
+    target = free_folder(Path(folder), force)
     reference = find_model(model)
-    name = _class_name(reference, name)
+    name = class_name(reference, name)
     check_weights(reference, weights, untrained, hint="--untrained cuts a network of random ones")
     file = weights if weights is not None else reference.weights
     network = reference.cls().eval()
@@ -97,7 +91,7 @@ def cutout(
         model=reference.name,
         file=reference.path.name if reference.path else "memory",
         classes=network.num_classes,
-        registered=_registered(reference, name, taxonomy_hash(part)),
+        registered=timm_name(reference, name, taxonomy_hash(part)),
         source_taxonomy=taxonomy_hash(network),
         source_weights=source_weights,
         taxonomy=taxonomy_hash(part),
@@ -106,7 +100,7 @@ def cutout(
     plan = plan_of(part, taxonomy="cutout", model=name)
     source = render_cutout(plan, origin)
     provenance = CutoutProvenance(reference.name, origin.source_taxonomy, source_weights, tuple(part.classes))
-    with _staged(target) as made:
+    with staged(target) as made:
         save_weights(part, made / CUTOUT_WEIGHTS, model=name, provenance=provenance)
         write_text(made / CUTOUT_SOURCE, source)
         if alone:
@@ -115,23 +109,6 @@ def cutout(
         load_weights(again, made / CUTOUT_WEIGHTS)
         proof = _proof(network, again)
     return Cutout(target, full_plan, plan, network.form, chosen, why, *proof)
-
-
-def _class_name(reference: ModelRef, name: str | None) -> str:
-    name = name if name is not None else f"{re.sub('Cutout$', '', reference.name)}Cutout"
-    try:
-        valid = check_identifier(name).isidentifier() and not is_reserved(name) and name not in RECIPES
-    except ValueError as error:
-        raise HiergenError(f"a cutout cannot be called {quoted(name)}", hint=str(error)) from None
-    if not valid:
-        raise HiergenError(f"a cutout cannot be called {quoted(name)}", expected="a Python name that is not yet taken")
-    return name
-
-
-def _registered(reference: ModelRef, name: str, digest: str) -> str:
-    """A timm name of its own: the full network's, then the given name or the hash of the classes."""
-    base = re.sub(r"_cutout_[0-9a-f]{8}$", "", reference.registered or reference.name.lower())
-    return f"{base}_cutout_{digest[:8]}" if name.endswith("Cutout") else f"{base}_{name.lower()}"
 
 
 def _proof(network: HierarchicalNetwork, part: HierarchicalNetwork) -> tuple[float, float]:
@@ -144,61 +121,3 @@ def _proof(network: HierarchicalNetwork, part: HierarchicalNetwork) -> tuple[flo
             hint="check the weights",
         )
     return differences
-
-
-def _target(folder: Path, force: bool) -> Path:
-    """The folder, if a cutout may be written there."""
-    place = unquoted(folder)
-    try:
-        if not folder.exists():
-            return folder
-        if not folder.is_dir():
-            raise OutputError("is a file", place=place, expected="a folder for the cutout")
-        files = {entry.name for entry in folder.iterdir()} - {"__pycache__"}
-        if not files:
-            return folder
-        if not _is_cutout(folder):
-            raise OutputError("is a folder with other files", place=place, expected="a new or empty folder")
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot be written ({reason(error)})", place=place) from None
-    if not force:
-        raise OutputError("holds a cutout already", place=place, hint="--force replaces it")
-    return folder
-
-
-def _is_cutout(folder: Path) -> bool:
-    source = folder / CUTOUT_SOURCE
-    if not source.is_file() or not (folder / CUTOUT_WEIGHTS).is_file():
-        return False
-    with source.open(encoding="utf-8", errors="replace") as file:
-        return re.search(r"^Written by hiergen \S+, cut out of ", file.read(2000), flags=re.M) is not None
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A folder beside the target that becomes it at the end of the block; after an error it is gone."""
-    with staging(target) as made:
-        try:
-            yield made
-        except OutputError as error:  # which names a file of the folder that the user did not name
-            if error.place is not None and Path(error.place).is_relative_to(made):
-                error.place = str(target / Path(error.place).relative_to(made))
-            raise
-        with writing(target):
-            _moved(made, target)
-
-
-def _moved(made: Path, target: Path) -> None:
-    for left in made.glob(".*.part"):  # what a disk did not let go at once would stay for ever
-        shutil.rmtree(left, ignore_errors=True)
-    set_mode(made, 0o777 & ~umask())
-    if not target.exists():
-        os.rename(made, target)
-        return
-    # Killed between the two, the source and the weights differ in their taxonomy: loading them says so.
-    for name in (CUTOUT_WEIGHTS, CUTOUT_SOURCE):
-        os.replace(made / name, target / name)
-    if (made / CUTOUT_STANDALONE).exists():
-        os.replace(made / CUTOUT_STANDALONE, target / CUTOUT_STANDALONE)
-    else:  # an earlier one would be of other classes
-        (target / CUTOUT_STANDALONE).unlink(missing_ok=True)

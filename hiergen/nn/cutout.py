@@ -21,6 +21,7 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.template import MISFITS
+from hiergen.taxonomy.nesting import Nesting
 
 CutModule = TypeVar("CutModule", bound=nn.Module)
 Memo: TypeAlias = dict[int, Any]  # of `copy.deepcopy`: what an object's copy is
@@ -45,7 +46,7 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
     kept = _indices(keep, network)
     if network.form in ONE_BRANCH:
         return single(network, kept)
-    part, memo = _begun(network, kept)
+    part, memo = begun(network, network.nesting.keep(kept))
     homes = network.head.parents
     branches = _sorted({homes[c] if homes else c for c in kept})
     _cut_heads(network.head, kept, branches, memo)  # from here on the memo knows them
@@ -59,7 +60,7 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
         _cut_generalist(network, kept, memo)
         part.__dict__["_form"] = "both"
         children["generalist"] = network.generalist
-    return _finished(network, part, children, kept, memo)
+    return finished(network, part, children, memo, (range(len(kept)), kept))
 
 
 def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNetwork:
@@ -67,42 +68,41 @@ def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNet
     a network of one branch; copies. What else is on the network is carried as by `cut`."""
     generalist = generalist_of(network)
     columns = generalist.columns or range(network.num_classes)
-    part, memo = _begun(network, kept)
-    part.__dict__["nesting"] = part.nesting.flat()
-    part.__dict__["classes"] = part.nesting.classes
+    part, memo = begun(network, network.nesting.keep(tuple(kept)).flat())
     _cut_heads(generalist.head, tuple(columns[c] for c in kept), (0,), memo)
     levels = {f"level{number}" for number in range(2, len(network.levels) + 1)}
     children = {name: child for name, child in network._modules.items() if name not in levels}
     children |= {"generalist": None, "flat": None, "level1": generalist.tail, "head": generalist.head}
-    return _finished(network, part, children, kept, memo)
+    return finished(network, part, children, memo, (range(len(kept)), kept))
 
 
-def _begun(network: HierarchicalNetwork, kept: Sequence[int]) -> tuple[HierarchicalNetwork, Memo]:
-    """A network of the same class without anything but its nesting, and a memo for copies that belong to it."""
+def begun(network: HierarchicalNetwork, nesting: Nesting) -> tuple[HierarchicalNetwork, Memo]:
+    """A network of the same class without anything but a nesting, and a memo for copies that belong to it."""
     part = type(network).__new__(type(network))
     # instance attributes hide the class's
-    part.__dict__["nesting"] = network.nesting.keep(tuple(kept))
-    part.__dict__["classes"] = part.nesting.classes
+    part.__dict__["nesting"] = nesting
+    part.__dict__["classes"] = nesting.classes
     memo: Memo = {id(network): part}
     return part, memo
 
 
-def _finished(
+def finished(
     network: HierarchicalNetwork,
     part: HierarchicalNetwork,
     children: Mapping[str, nn.Module | None],
-    kept: Sequence[int],
     memo: Memo,
+    kept: tuple[Sequence[int], Sequence[int]],
 ) -> HierarchicalNetwork:
     """The part with copies of these children, and of all that is on the network besides: parameters, buffers,
-    attributes and hooks. Raises HiergenError for what cannot be copied, or makes the logits others."""
+    attributes and hooks. `kept`: which of the part's logits are to be which of the network's. Raises HiergenError for
+    what cannot be copied, or makes the logits others."""
     kept_tensors = (
-        *_tensors(network, deep=False),
-        *(named for child in children.values() if child is not None for named in _tensors(child)),
+        *tensors(network, deep=False),
+        *(named for child in children.values() if child is not None for named in tensors(child)),
     )
     for _, tensor in kept_tensors:
         if id(tensor) not in memo and type(tensor) in (Tensor, nn.Parameter):
-            memo[id(tensor)] = _like(tensor, tensor.detach().clone(), memo)
+            memo[id(tensor)] = retyped(tensor, tensor.detach().clone(), memo)
     values = {name: value for name, value in vars(network).items() if name not in _OF_ONE}
     for name, value in {**values, "_modules": dict(children)}.items():
         try:
@@ -112,7 +112,7 @@ def _finished(
                 f"a cutout cannot take {type(network).__name__}'s {quoted(name)} with it", got=str(error).split("\n")[0]
             ) from error
     if (added := _added(network)) and not network.head.weight.is_meta:
-        _prove(network, part, kept, added)
+        _prove(network, part, *kept, added)
     return part
 
 
@@ -138,7 +138,13 @@ def _added(network: HierarchicalNetwork) -> list[str]:
     return sorted(found) and [*sorted(found), *own]
 
 
-def _prove(network: HierarchicalNetwork, part: HierarchicalNetwork, kept: Sequence[int], added: Sequence[str]) -> None:
+def _prove(
+    network: HierarchicalNetwork,
+    part: HierarchicalNetwork,
+    places: Sequence[int],
+    kept: Sequence[int],
+    added: Sequence[str],
+) -> None:
     """Raise HiergenError, naming what was added, unless the part's logits are the network's on random images. What
     wants more than images, or gives no logits, nobody can compare."""
     weight = network.head.weight
@@ -154,7 +160,7 @@ def _prove(network: HierarchicalNetwork, part: HierarchicalNetwork, kept: Sequen
             return
         want = want[:, list(kept)]
         try:
-            got = part(images)
+            got = part(images)[:, list(places)]
             tolerance = 5e-2 if weight.dtype in (torch.float16, torch.bfloat16) else 1e-3
             scale = tolerance * float(want.abs().max())
             if got.shape == want.shape and torch.allclose(got, want, rtol=tolerance, atol=scale, equal_nan=True):
@@ -180,7 +186,7 @@ def _cut_generalist(network: HierarchicalNetwork, kept: tuple[int, ...], memo: M
     # the others stay groups, of numbers below 0: which one is the likeliest is to be as before
     place |= {group: -1 - i for i, group in enumerate(_sorted(set(all_homes) - set(groups)))}
     columns = generalist.columns or range(network.num_classes)
-    memo[id(generalist.gains)] = _like(generalist.gains, _rows(generalist.gains, groups), memo)
+    memo[id(generalist.gains)] = retyped(generalist.gains, _rows(generalist.gains, groups), memo)
     new = copy.deepcopy(generalist, memo)
     new.columns = tuple(columns[c] for c in kept)
     new.homes = tuple(place[home] for home in all_homes)
@@ -198,20 +204,27 @@ def chosen_form(network: HierarchicalNetwork, classes: Sequence[int]) -> Form:
 
 
 def difference(
-    network: HierarchicalNetwork, part: HierarchicalNetwork, images: Tensor, *, lowering: Lowering | None = LOOP
+    network: HierarchicalNetwork,
+    part: HierarchicalNetwork,
+    images: Tensor,
+    *,
+    lowering: Lowering | None = LOOP,
+    classes: Sequence[str] | None = None,
 ) -> float:
-    """Largest |difference| between a cutout's logits and the network's logits of the same classes, in eval mode.
+    """Largest |difference| between a cutout's logits and the network's logits of the same classes (default: all of the
+    cutout's), in eval mode.
 
     `images` is `(B, 3, H, W)` on the network's device. Both run the same `lowering`, so that nothing but the weights
     can differ; None leaves each its own, and lets rounding in.
     Raises HiergenError for a class that the network does not have.
     """
-    index = {name: i for i, name in enumerate(network.classes)}
-    if missing := [name for name in part.classes if name not in index]:
+    index, mine = ({name: i for i, name in enumerate(some.classes)} for some in (network, part))
+    wanted = part.classes if classes is None else classes
+    if missing := [name for name in wanted if name not in index]:
         raise HiergenError(f"class {quoted(missing[0])} of the cutout is none of the network's")
     with torch.no_grad(), _bare(network, lowering), _bare(part, lowering):
-        full: Tensor = network(images)[:, [index[name] for name in part.classes]]
-        kept: Tensor = part(images)
+        full: Tensor = network(images)[:, [index[name] for name in wanted]]
+        kept: Tensor = part(images)[:, [mine[name] for name in wanted]]
     return float((kept.double() - full.double()).abs().max())
 
 
@@ -260,18 +273,18 @@ def _cut_level(level: Siblings, branches: tuple[int, ...], above: tuple[int, ...
 def _with_rows(module: CutModule, count: int, rows: tuple[int, ...], memo: Memo) -> CutModule:
     """A copy whose tensors are rows of the module's: what tools made of its norms and weights stays. Tensors that do
     not have a row for each branch are the same for all."""
-    for name, tensor in _tensors(module):
+    for name, tensor in tensors(module):
         if id(tensor) in memo:
             continue
         if tensor._backward_hooks or type(tensor) not in (Tensor, nn.Parameter):
             what = "a hook" if tensor._backward_hooks else type(tensor).__name__
             raise HiergenError(f"a cutout cannot take rows of {quoted(name)}, which has {what} of its own")
         stacked = tensor.ndim and tensor.shape[0] == count
-        memo[id(tensor)] = _like(tensor, _rows(tensor, rows) if stacked else tensor.detach().clone(), memo)
+        memo[id(tensor)] = retyped(tensor, _rows(tensor, rows) if stacked else tensor.detach().clone(), memo)
     return copy.deepcopy(module, memo)
 
 
-def _tensors(module: nn.Module, *, deep: bool = True) -> Iterator[tuple[str, Tensor]]:
+def tensors(module: nn.Module, *, deep: bool = True) -> Iterator[tuple[str, Tensor]]:
     """Parameters, buffers and attributes, as pruned weights are."""
     for prefix, part in module.named_modules() if deep else [("", module)]:
         for name, value in (*part._parameters.items(), *part._buffers.items(), *vars(part).items()):
@@ -279,7 +292,7 @@ def _tensors(module: nn.Module, *, deep: bool = True) -> Iterator[tuple[str, Ten
                 yield f"{prefix}.{name}".lstrip("."), value
 
 
-def _like(tensor: Tensor, values: Tensor, memo: Memo) -> Tensor:
+def retyped(tensor: Tensor, values: Tensor, memo: Memo) -> Tensor:
     """These values as a parameter where the tensor is one, with its hooks and attributes."""
     new = nn.Parameter(values, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else values
     new.__dict__.update(copy.deepcopy(vars(tensor), memo))

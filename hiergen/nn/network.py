@@ -179,6 +179,27 @@ class HierarchicalNetwork(TimmContract):
 
         return cut(self, self.selector.classes(classes))
 
+    def graft(self, *others: HierarchicalNetwork, put_back: bool = False) -> HierarchicalNetwork:
+        """This network with the classes of others that stand on the same trunk, and their branches; copies. With
+        `put_back` classes that this one has too are taken from the others. See `hiergen.nn.graft.graft`, also for what
+        it raises.
+
+        >>> both = network.cutout("bird").graft(network.cutout("vehicle"))
+        """
+        from hiergen.nn.graft import graft  # it builds networks
+
+        return graft([self, *others], put_back=put_back)
+
+    def shrink(self, classes: ClassSelection) -> HierarchicalNetwork:
+        """This network without these classes, in all its forms: nothing of them is left; copies. Raises HiergenError
+        for unknown, no, or all classes.
+
+        >>> rest = network.shrink("domestic cat")
+        """
+        from hiergen.nn.graft import shrink  # it builds networks
+
+        return shrink(self, classes)
+
     def plain(self, *, steerable: bool = False, open_size: bool = False, grid: int = 16) -> PlainNetwork:
         """The plain form of this network in eval mode, for deployment: `nn.Conv2d` on maps `(B, n·C, H, W)`, norms in
         the kernels. Its weights are copies; its logits are this network's, to rounding.

@@ -163,7 +163,7 @@ class Job:
         options: dict[str, Any] = {"root": request.root}
         if request.only_known:
             options["classes"] = list(range(network.num_classes))
-        with _hints():
+        with image_hints():
             images = open_data(request.data, network, split="train", **options)
             other = request.val
             if other is None and has_validation(request.data, root=request.root):
@@ -401,7 +401,7 @@ def _offline() -> Iterator[None]:
 
 
 @contextmanager
-def _hints() -> Iterator[None]:
+def image_hints() -> Iterator[None]:
     """Errors of images that speak of an option which training has not."""
     try:
         yield

@@ -119,24 +119,13 @@ def choose_forms(
     groups, gains = [], torch.zeros(len(names))
     both = ours.clone()
     for group, name in enumerate(names):
-        members = (homes == group).nonzero()[:, 0]
-        inside = homes[targets] == group
-        count = int(inside.sum())
-
-        def right(some: Tensor | None, inside: Tensor = inside, members: Tensor = members) -> Tensor | None:
-            return None if some is None else _right(some[inside][:, members], targets[inside], members)
-
-        rights = {"generalist": right(ours), "specialist": right(own), "flat": right(flat)}
-        found: dict[str, Any] = {form: float(r.mean()) if count else 0.0 for form, r in rights.items() if r is not None}
+        members, rows = (homes == group).nonzero()[:, 0], likeliest == group
+        found = compare_group(name, members, targets, ours, own, flat, rows)
+        groups.append(found)
         if own is not None:
-            gain = _gain(own, ours, targets, likeliest == group, members)
-            rows = (likeliest == group).nonzero()
-            both[rows, members] += gain * own[rows, members]
-            gains[group] = found["gain"] = gain
-            if count > 1:
-                difference = rights["specialist"] - rights["generalist"]  # type: ignore[operator]
-                found["error"] = float(difference.std()) / math.sqrt(count)
-        groups.append(GroupChoice(name, len(members), count, **found))
+            chosen = rows.nonzero()
+            both[chosen, members] += found.gain * own[chosen, members]
+            gains[group] = found.gain
     shown: dict[Form, Tensor] = {"generalist": ours}
     shown |= {"both": both, "specialists": own} if own is not None else {}
     shown |= {"flat": logits["flat"]} if "flat" in logits else {}
@@ -147,6 +136,31 @@ def choose_forms(
     network.form = choice.form
     network.choice = choice.by_group()
     return choice
+
+
+def compare_group(
+    name: str,
+    members: Tensor,
+    targets: Tensor,
+    generalist: Tensor,
+    own: Tensor | None,
+    flat: Tensor | None,
+    likeliest: Tensor,
+) -> GroupChoice:
+    """What the forms' logits `(N, classes)` of held-out images give of one group's `members`; `likeliest` `(N,)` are
+    the images whose group it is by the generalist, on which the gain is fitted."""
+    inside = torch.isin(targets, members)
+    count, wanted = int(inside.sum()), targets[inside]
+    named = {"generalist": generalist, "specialist": own, "flat": flat}
+    rights = {
+        form: _right(some[inside][:, members], wanted, members) for form, some in named.items() if some is not None
+    }
+    found: dict[str, Any] = {form: float(right.mean()) if count else 0.0 for form, right in rights.items()}
+    if own is not None:
+        found["gain"] = _gain(own, generalist, targets, likeliest, members)
+        if count > 1:
+            found["error"] = float((rights["specialist"] - rights["generalist"]).std()) / math.sqrt(count)
+    return GroupChoice(name, len(members), count, **found)
 
 
 def _top1(logits: Tensor, targets: Tensor) -> float:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # parts of the features' mean square
 SCALES = tuple(2.0**i for i in range(-1, 7))  # of 0-and-1 answers as logits
-_HELD = 10  # of so many batches one is held out, to choose both
+_SMOOTHING = 0.1  # or rows that are right about few images would get logits without bounds
+_HELD = 10  # of so many rows one is held out, to choose both
 
 
 @torch.no_grad()
@@ -20,14 +21,15 @@ def ridge_rows(
     """Weights `(classes, C)` and biases `(classes,)` of one linear layer, from batches of `(x, targets)`.
 
     `features(x)` is `(B, C)`, or `(B, classes, C)` where each class reads features of its own. Each class's row is the
-    ridge regression of "is it this class" on them; penalty and scale are those with the least cross-entropy on a part
-    of the batches, which the final rows are fitted to as well. Raises ValueError without batches.
+    ridge regression of "is it this class" on them; penalty and scale are those with the least cross-entropy (labels
+    smoothed) on a tenth of the rows, which the final rows are fitted to as well. Raises ValueError without batches.
     """
     gram: Tensor | None = None
     cross: Tensor | None = None
     held: list[tuple[Tensor, Tensor]] = []
-    first: list[tuple[Tensor, Tensor]] = []  # what both are chosen on where there are few batches
-    for number, (x, targets) in enumerate(batches):
+    first: list[tuple[Tensor, Tensor]] = []  # what both are chosen on where there are few rows
+    seen = 0
+    for x, targets in batches:
         values = features(x).double().cpu()
         values = F.pad(values, (0, 1), value=1.0)  # for the bias
         values = values if values.ndim == 3 else values[:, None]
@@ -36,10 +38,11 @@ def ridge_rows(
             gram = values.new_zeros(values.shape[1], values.shape[2], values.shape[2])
             cross = values.new_zeros(classes, values.shape[2])
             first = [(values, wanted)]
-        if number % _HELD == _HELD - 1:
-            held.append((values, wanted))
-        else:
-            _add(gram, cross, values, wanted)
+        out = (torch.arange(seen, seen + len(values)) % _HELD) == _HELD - 1
+        seen += len(values)
+        if out.any():
+            held.append((values[out], wanted[out]))
+        _add(gram, cross, values[~out], wanted[~out])
     if gram is None or cross is None:
         raise ValueError("ridge_rows: expected a batch or more, got none")
     penalty, scale = min(
@@ -72,6 +75,6 @@ def _loss(rows: Tensor, held: list[tuple[Tensor, Tensor]], scale: float) -> floa
     losses, count = 0.0, 0
     for values, wanted in held:
         logits = scale * torch.einsum("bkc,kc->bk", values.expand(-1, len(rows), -1), rows)
-        losses += float(F.cross_entropy(logits, wanted.argmax(1), reduction="sum"))
+        losses += float(F.cross_entropy(logits, wanted.argmax(1), reduction="sum", label_smoothing=_SMOOTHING))
         count += len(values)
     return losses / max(count, 1)

@@ -1,0 +1,149 @@
+"""What training single branches beside a network that stays works with: maps of images, logits, the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from hiergen.console.progress import ProgressBar
+from hiergen.console.terminal import say
+from hiergen.data.augment import eval_transform
+from hiergen.data.batches import MapFeed
+from hiergen.data.features import cached_features
+from hiergen.data.images import ImageSet
+from hiergen.data.samples import default_workers, seed_of
+from hiergen.nn.generalist import Form
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.routing import descend, form_logits, generalist_of
+from hiergen.training.optim import make_optimizer, make_schedule
+from hiergen.training.recipe import Recipe
+from hiergen.training.training_module import Learner, seed_all
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class Setting:
+    """What both jobs work with."""
+
+    network: HierarchicalNetwork
+    recipe: Recipe
+    console: Console | None
+    cache: Path | None
+    workers: int | None
+    skip_broken: bool
+
+    def say(self, text: str, **style: str) -> None:
+        say(self.console, text, style=style.get("style"))
+
+    def feed(self, images: ImageSet, what: str) -> MapFeed:
+        """The trunk's maps of images, as they are."""
+        workers = default_workers(images) if self.workers is None else self.workers
+        with ProgressBar(self.console, f"features of {what} images") as report:
+            features = cached_features(
+                self.network,
+                images,
+                eval_transform(self.network),
+                folder=self.cache,
+                dtype=self.recipe.trunk.cache_dtype,
+                workers=workers,
+                skip_broken=self.skip_broken,
+                progress=report,
+                note=lambda text: self.say(text, style="yellow"),
+            )
+        return MapFeed(features, self.recipe.seed, self.recipe.trunk.flip_maps, self.recipe.trunk.crop_maps)
+
+
+def logits_of(network: HierarchicalNetwork, maps: Tensor, form: Form) -> Tensor:
+    """Of all classes, in a form, on the trunk's maps."""
+    if form == "specialists":
+        return Learner(network, form=form)(maps, maps=True)  # type: ignore[no-any-return]
+    return form_logits(network, maps, form=form)
+
+
+def row_features(network: HierarchicalNetwork, maps: Tensor, form: Form) -> Tensor:
+    """What the rows of a form read: `(B, classes, C)`, or `(B, C)` where all read the same."""
+    if form != "specialists":
+        pooled: Tensor = generalist_of(network, form).tail(maps, pool=True)
+        return pooled[:, 0]
+    pooled = descend(network, maps)
+    return pooled if network.head.gather is None else network.head.gather(pooled)
+
+
+class Pool:
+    """Images of several feeds as one; `targets` count the old classes first."""
+
+    def __init__(self, feeds: Sequence[MapFeed], targets: Sequence[Tensor]) -> None:
+        self.feeds, self.targets = feeds, torch.cat(list(targets))
+        self._starts = torch.tensor([0, *(len(feed) for feed in feeds)]).cumsum(0)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def maps(self, rows: Tensor) -> Tensor:
+        """Of these images, `(B, C, H, W)`."""
+        found: list[Tensor] = []
+        order: list[Tensor] = []
+        for start, feed in zip(self._starts[:-1].tolist(), self.feeds, strict=True):
+            mine = ((rows >= start) & (rows < start + len(feed))).nonzero()[:, 0]
+            if len(mine):
+                found.append(feed.maps_of(rows[mine] - start))
+                order.append(mine)
+        return torch.cat(found)[torch.cat(order).argsort()]
+
+    def in_order(
+        self, size: int = 128, report: Callable[[int, int], None] = lambda *_: None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images: rows and maps."""
+        for rows in torch.split(torch.arange(len(self)), size):
+            yield rows, self.maps(rows)
+            report(int(rows[-1]) + 1, len(self))
+
+
+def fit(
+    part: HierarchicalNetwork,
+    recipe: Recipe,
+    trained: Sequence[nn.Module],
+    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]],
+    count: int,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Train some modules of a network's own branches by a recipe's epochs, optimiser and schedule.
+
+    `batches(epoch)` gives `count` pairs of rows `(B,)` and the trunk's maps of them; `loss(rows, logits)` is made
+    small. Everything else stays as it is, statistics too.
+    """
+    part.requires_grad_(False).eval()
+    for module in trained:
+        module.requires_grad_(True).train()
+    optimizer = make_optimizer(part, recipe)
+    schedule = make_schedule(optimizer, recipe, count)
+    step = 0
+    for epoch in range(recipe.epochs):
+        for rows, maps in batches(epoch):
+            schedule.step_update(step)
+            seed_all(seed_of(recipe.seed, step, 5))
+            loss(rows, part.head(descend(part, maps))).backward()  # type: ignore[no-untyped-call]
+            if recipe.optimizer.clip_grad is not None:
+                nn.utils.clip_grad_norm_(part.parameters(), recipe.optimizer.clip_grad)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            progress(step, recipe.epochs * count)
+    part.eval()
+
+
+def augmented(x: Tensor, recipe: Recipe, *key: int) -> Tensor:
+    """Maps mirrored with the recipe's probability."""
+    if not recipe.trunk.flip_maps:
+        return x
+    generator = torch.Generator().manual_seed(seed_of(recipe.seed, *key, 6))
+    mirrored = torch.rand(len(x), generator=generator) < recipe.trunk.flip_maps
+    return torch.where(mirrored[:, None, None, None], x.flip(-1), x)

@@ -1,0 +1,423 @@
+"""Classes added to a trained network, and specialists of single groups: nothing that was there changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hiergen.console.progress import ProgressBar
+from hiergen.console.terminal import plain_table
+from hiergen.data.batches import MapFeed
+from hiergen.data.images import ImageSet
+from hiergen.data.samples import seed_of
+from hiergen.data.sources import open_data
+from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.models.folder import Written, free_folder, write_network
+from hiergen.models.load import check_weights, find_model, load_network
+from hiergen.nn.generalist import Form
+from hiergen.nn.graft import ClassPart, assemble
+from hiergen.nn.heads import ClassHeads
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.routing import generalist_of
+from hiergen.training.branches import Pool, Setting, augmented, fit, logits_of, row_features
+from hiergen.training.recipe import Recipe, load_recipe
+from hiergen.training.ridge import ridge_rows
+from hiergen.training.training_module import seed_all
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+FEW = 0.95  # of the new classes' held-out images that are to beat the old logits, where no old images are there
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of held-out images: how many of old classes are recognised among the old and among all, of new classes among
+    all, and of both together; before and after the new logits were calibrated."""
+
+    form: Form
+    alone: float | None
+    old: float | None
+    new: float
+    all: float
+    uncalibrated: float
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What `grow` made: the files, the new classes, how many old and new images it learned from, and what it gives on
+    those that were held out."""
+
+    written: Written
+    classes: tuple[str, ...]
+    images: tuple[int, int]
+    shares: tuple[Shares, ...]
+
+    def table(self) -> Table:
+        """A row for each form of the network."""
+        table = plain_table(("form", "old alone", "old among all", "new among all", "all", "all, uncalibrated"))
+        for row in self.shares:
+            cells = (row.alone, row.old, row.new, row.all, row.uncalibrated)
+            table.add_row(row.form, *("" if cell is None else f"{100 * cell:.1f} %" for cell in cells))
+        return table
+
+
+def grow(
+    model: str | Path,
+    data: str | Path,
+    folder: str | Path,
+    *,
+    group: str | None = None,
+    new_group: str | None = None,
+    classes: Sequence[str] = (),
+    old: str | Path | None = None,
+    weights: str | Path | None = None,
+    solver: str = "train",
+    recipe: str | Path | Recipe = "tails",
+    settings: Sequence[str] = (),
+    name: str | None = None,
+    force: bool = False,
+    cache: Path | None = None,
+    workers: int | None = None,
+    skip_broken: bool = False,
+    console: Console | None = None,
+) -> Grown:
+    """Add classes to a trained network, as FOLDER/model.py and .safetensors: branches and rows of the new ones are
+    trained, all that was there stays to the bit.
+
+    The classes join a `group` of the finest level, or a `new_group` (below `group`, where there are more levels).
+    `classes` are folders of `data` (default: all that are no class of the network). Images of classes that the network
+    has are what the new ones are told apart from: those of `old`, else those that `data` has, of a class at most as
+    many as of a new one.
+    A new branch starts as a copy of the one whose class's logits are largest on the images, its row by ridge
+    regression. `solver` "ridge" leaves it at that (seconds), "train" trains branches and rows by the recipe, beside the
+    old logits, which stay. At the end one scale and one offset, fitted on held-out images, make the new logits
+    comparable with the old ones.
+    Raises HiergenError for a group or class that cannot be, images that are not there, and as `write_network` does.
+    """
+    if solver not in ("train", "ridge"):
+        raise HiergenError(f"no solver {quoted(solver)}", expected="train or ridge")
+    target = free_folder(Path(folder), force)
+    reference = find_model(model)
+    check_weights(reference, weights, False, hint="classes are added to a trained network")
+    network = load_network(reference, weights)
+    setting = Setting(network, load_recipe(recipe, settings), console, cache, workers, skip_broken)
+    seed_all(setting.recipe.seed)
+    place = _Place.of(network, group, new_group)
+    names = tuple(classes) or _unknown(network, data)
+    if taken := [c for c in names if c in network.classes]:
+        raise HiergenError(f"the network has a class {quoted(taken[0])} already", expected="new ones")
+    drafts = [ClassPart(c, c, None, place.names, network, place.members[0]) for c in names]
+    draft = assemble(drafts, like=network)
+    new_images = open_data(data, draft, classes=list(range(len(names))))
+    source = data if old is None else old
+    old_images = _old_images(network, source, new_images, setting.recipe.hold_out, required=old is not None)
+    if old_images is None and solver == "ridge":
+        raise HiergenError("ridge regression needs images of old classes", hint="--old DATA (old=…), or --solver train")
+    splits = [(new_images.split(setting.recipe.hold_out), "new"), *([(old_images, "old")] if old_images else [])]
+    feeds = [[setting.feed(images, what) for images in pair] for pair, what in splits]
+    in_use = _trained_forms(network)
+    likely = _likeliest(network, feeds[0][0], len(names), place.members, in_use[0])
+    part = assemble([replace(d, index=i) for d, i in zip(drafts, likely, strict=True)], like=network)
+    joint = _Joint(setting, part, in_use, [pair[0] for pair in feeds], [pair[1] for pair in feeds])
+    if old_images is not None:
+        joint.solve()
+    if solver == "train":
+        joint.train(place.known)
+    before = joint.shares()
+    joint.calibrate()
+    pairs = zip(joint.shares(), before, strict=True)
+    ours = [ClassPart.of(network, i) for i in range(network.num_classes)]
+    whole = assemble([*ours, *(ClassPart.of(part, i) for i in range(len(names)))], like=network)
+    how = f"{reference.name} with {network.num_classes} classes and {len(names)} new"
+    written = write_network(whole, target, reference, name=name, how=how, force=force)
+    counts = len(feeds[0][0]), len(feeds[1][0]) if old_images is not None else 0
+    return Grown(written, names, counts, tuple(replace(after, uncalibrated=raw.all) for after, raw in pairs))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where new classes go: the `names` of the groups above them, how many levels from the top are there already
+    (`known`), and the classes whose branches a new one may start from."""
+
+    names: tuple[str, ...]
+    known: int
+    members: tuple[int, ...]
+
+    @classmethod
+    def of(cls, network: HierarchicalNetwork, group: str | None, new_group: str | None) -> _Place:
+        nesting, every = network.nesting, tuple(range(network.num_classes))
+        finest = nesting.depth - 1
+        if not finest:  # no groups at all
+            if group or new_group:
+                raise HiergenError("the network has no groups", hint="leave --group out")
+            return cls((), len(network.levels) if network.levels[-1].branches < network.num_classes else 0, every)
+        if group is None and new_group is None:
+            raise HiergenError("no group for the new classes", expected="--group NAME or --new-group NAME")
+        path, members, known = tuple[str, ...](), every, 0
+        if group is not None:
+            found = [(j, i) for j in range(1, finest + 1) for i, n in enumerate(nesting.names(j)) if n == group]
+            if not found:
+                names = [n for j in range(1, finest + 1) for n in nesting.names(j)]
+                near = nearest(group, names)
+                hint = "--new-group makes one"
+                raise HiergenError(f"no group {quoted(group)}", expected=listed(names), nearest=near, hint=hint)
+            known, branch = found[-1]
+            path, members = nesting.path(known, branch), nesting.members(known, branch)
+        if new_group is not None:
+            if known == finest:
+                raise HiergenError(f"{quoted(str(group))} is of the finest level: no group can be below it")
+            if new_group in nesting.names(finest):
+                raise HiergenError(f"there is a group {quoted(new_group)} already", hint="--group names it")
+            return cls((*path, *(new_group,) * (finest - known)), known, members)
+        if known < finest:
+            below = listed(
+                nesting.names(known + 1)[i] for i in nesting.children(known, nesting.names(known).index(str(group)))
+            )
+            raise HiergenError(f"{quoted(str(group))} has groups below it", expected=below, hint="or --new-group NAME")
+        return cls(path, known, members)
+
+
+def _unknown(network: HierarchicalNetwork, data: str | Path) -> tuple[str, ...]:
+    """The data's classes that the network has not."""
+    try:
+        names = open_data(data, network, classes="present").left_out
+    except HiergenError as error:
+        if not error.problem.endswith("is a class of the network"):
+            raise
+        raise HiergenError(
+            "no folder is a class of the network, so the new ones are to be named",
+            place=str(data),
+            got=error.got,
+            hint="--class NAME, repeatable (classes=…)",
+        ) from None
+    if not names:
+        raise HiergenError("all folders are classes of the network already", place=str(data))
+    return names
+
+
+def _old_images(
+    network: HierarchicalNetwork, data: str | Path, new: ImageSet, share: float, *, required: bool
+) -> tuple[ImageSet, ImageSet] | None:
+    """Images of the network's classes to learn from, and held out, as a training of the same share holds them out; of
+    each class at most as many as of a new one in the mean."""
+    try:
+        images = open_data(data, network, classes="present")
+    except HiergenError as error:
+        if required or not error.problem.endswith("is a class of the network"):
+            raise
+        return None
+    most = len(new) / len(set(new.targets))
+    first, second = images.split(share)
+    return _some(first, math.ceil((1 - share) * most)), _some(second, math.ceil(share * most))
+
+
+def _some(images: ImageSet, most: int) -> ImageSet:
+    """Of each class so many images at most, drawn at random."""
+    left, chosen = dict.fromkeys(images.targets, most), []
+    for i in torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).tolist():
+        if left[images.targets[i]]:
+            left[images.targets[i]] -= 1
+            chosen.append(i)
+    return images.subset(sorted(chosen))
+
+
+def _trained_forms(network: HierarchicalNetwork) -> tuple[Form, ...]:
+    """The forms that were trained: branches of groups often are not, beside a generalist."""
+    both: tuple[Form, ...] = ("generalist", "flat")
+    branches = [form for form in both if network._modules.get(form) is not None]
+    own = network.form in ("specialists", "both") or "specialists" in network.choice.values() or not branches
+    return (*(("specialists",) if own else ()), *branches)
+
+
+@torch.inference_mode()
+def _likeliest(
+    network: HierarchicalNetwork, feed: MapFeed, count: int, members: Sequence[int], form: Form
+) -> list[int]:
+    """For each new class the old one, of these, whose logit is the largest on its images in the mean."""
+    sums = torch.zeros(count, network.num_classes, dtype=torch.double)
+    for x, y in feed.once(128, 0, 1):
+        sums.index_add_(0, y, logits_of(network, x, form).softmax(1).double())
+    allowed = torch.full((network.num_classes,), -1.0, dtype=torch.double)
+    allowed[list(members)] = 0
+    return (sums + allowed * sums.sum().clamp(min=1)).argmax(1).tolist()
+
+
+class _Joint:
+    """New classes beside the logits of the old ones, which do not change."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        part: HierarchicalNetwork,
+        forms: Sequence[Form],
+        feeds: Sequence[MapFeed],
+        held: Sequence[MapFeed],
+    ) -> None:
+        self.setting, self.part, self.forms = setting, part, forms
+        old = setting.network.num_classes
+        self.count = old
+        self.pool, self.held = (
+            Pool(some, [feed.targets + (0 if number else old) for number, feed in enumerate(some)])
+            for some in (feeds, held)
+        )
+        self.features: dict[Form, list[Tensor]] = {}  # of tails that stay: what all their rows read
+        self.old: dict[Form, list[Tensor]] = {}
+        for form in forms:
+            self.old[form] = [self._of_old(pool, form) for pool in (self.pool, self.held)]
+
+    @torch.no_grad()
+    def _of_old(self, pool: Pool, form: Form) -> Tensor:
+        """The old classes' logits."""
+        network = self.setting.network
+        with ProgressBar(self.setting.console, f"old logits, {form}") as report:
+            if form == "specialists":
+                return torch.cat([logits_of(network, x, form) for _, x in pool.in_order(report=report)])
+            branch = generalist_of(network, form)
+            features = torch.cat([row_features(network, x, form) for _, x in pool.in_order(report=report)])
+        self.features.setdefault(form, []).append(features)
+        return branch.answered(branch.head(features[:, None]))
+
+    @torch.no_grad()
+    def _new(self, form: Form, which: int) -> Tensor:
+        """The new classes' logits of the images to learn from (0), or held out (1)."""
+        if form != "specialists":
+            logits: Tensor = self._head(form)(self.features[form][which][:, None])
+            return logits
+        pool = (self.pool, self.held)[which]
+        return torch.cat([logits_of(self.part, x, form) for _, x in pool.in_order()])
+
+    def _head(self, form: Form) -> ClassHeads:
+        head: ClassHeads = self.part.head if form == "specialists" else generalist_of(self.part, form).head
+        return head
+
+    def solve(self) -> None:
+        """Rows by ridge regression: is it this class, or another one of the new, or any old one?"""
+        new = self.part.num_classes
+        targets = torch.where(self.pool.targets < self.count, new, self.pool.targets - self.count)
+        order = torch.randperm(len(self.pool), generator=torch.Generator().manual_seed(self.setting.recipe.seed))
+
+        for form in self.forms:
+
+            def read(rows: Tensor, form: Form = form) -> Tensor:
+                if form in self.features:
+                    return self.features[form][0][rows]
+                features = row_features(self.part, self.pool.maps(rows), form)
+                return torch.cat([features, features.mean(1, keepdim=True)], 1)
+
+            rows, biases = ridge_rows(read, ((rows, targets[rows]) for rows in torch.split(order, 128)), new + 1)
+            with torch.no_grad():
+                self._head(form).weight.copy_(rows[:new])
+                self._head(form).bias.copy_(biases[:new])
+
+    def train(self, known: int) -> None:
+        """The new branches and rows of the network's own branches by the recipe, those of branches for all classes,
+        whose features stay, to the least cross-entropy."""
+        for form in self.forms:
+            if form != "specialists":
+                self._fit_rows(form)
+        if "specialists" not in self.forms:
+            return
+        part, recipe, old = self.part, self.setting.recipe, self.old["specialists"][0]
+        size = min(recipe.batch_size, len(self.pool))
+        count = max(len(self.pool) // size, 1)
+
+        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            order = torch.randperm(len(self.pool), generator=torch.Generator().manual_seed(seed_of(recipe.seed, epoch)))
+            for number, rows in enumerate(torch.split(order, size)[:count]):
+                yield rows, augmented(self.pool.maps(rows), recipe, epoch, number)
+
+        def loss(rows: Tensor, logits: Tensor) -> Tensor:
+            both = torch.cat([old[rows], logits], 1)
+            return F.cross_entropy(both, self.pool.targets[rows], label_smoothing=recipe.loss.smoothing)
+
+        with ProgressBar(self.setting.console, "new branches") as report:
+            fit(part, recipe, [*part.levels[known:], part.head], batches, count, loss, report)
+
+    def _fit_rows(self, form: Form) -> None:
+        """Logistic regression beside the old logits; of a few penalties the one that is best on held-out images."""
+        head, pools = self._head(form), (self.pool, self.held)
+        features = self.features[form]
+        start = head.weight.detach().clone(), head.bias.detach().clone()
+
+        def loss(weight: Tensor, bias: Tensor, which: int) -> Tensor:
+            logits = torch.cat([self.old[form][which], features[which] @ weight.T + bias], 1)
+            return F.cross_entropy(logits, pools[which].targets)
+
+        best, least = start, float(loss(*start, 1))
+        for penalty in _PENALTIES:
+            rows = [values.clone().requires_grad_() for values in start]
+            optimizer = torch.optim.LBFGS(rows, max_iter=60, line_search_fn="strong_wolfe")
+
+            def closure(rows: list[Tensor] = rows, penalty: float = penalty, optimizer: Any = optimizer) -> Tensor:
+                optimizer.zero_grad()
+                value = loss(rows[0], rows[1], 0) + penalty * (rows[0] - start[0]).square().sum()
+                value.backward()  # type: ignore[no-untyped-call]
+                return value
+
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
+            with torch.no_grad():
+                if (found := float(loss(rows[0], rows[1], 1))) < least:
+                    best, least = (rows[0].detach(), rows[1].detach()), found
+        with torch.no_grad():
+            head.weight.copy_(best[0])
+            head.bias.copy_(best[1])
+
+    def calibrate(self) -> None:
+        """One scale and one offset of the new logits, by the least cross-entropy of held-out images, old and new. Of
+        new ones alone an offset with which most of them have a larger logit than of any old class."""
+        for form in self.forms:
+            old, new = self.old[form][1], self._new(form, 1)
+            if len(self.held.feeds) > 1:
+                scale, offset = _affine(old, new, self.held.targets)
+            else:
+                lead = new.max(1).values - old.max(1).values
+                scale, offset = 1.0, -float(lead.quantile(1 - FEW))
+            head = self._head(form)
+            with torch.no_grad():
+                head.weight.mul_(scale)
+                head.bias.mul_(scale).add_(offset)
+
+    def shares(self) -> tuple[Shares, ...]:
+        """Of the held-out images, for each form."""
+        return tuple(self._shares(form) for form in self.forms)
+
+    def _shares(self, form: Form) -> Shares:
+        old, targets = self.old[form][1], self.held.targets
+        right = torch.cat([old, self._new(form, 1)], 1).argmax(1) == targets
+        known = targets < self.count
+        alone, among = (
+            (float((old.argmax(1) == targets)[known].double().mean()), float(right[known].double().mean()))
+            if known.any()
+            else (None, None)
+        )
+        every = float(right.double().mean())
+        return Shares(form, alone, among, float(right[~known].double().mean()), every, every)
+
+
+_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared change of rows
+
+
+def _affine(old: Tensor, new: Tensor, targets: Tensor) -> tuple[float, float]:
+    """Scale and offset of the new logits with the least cross-entropy beside the old ones."""
+    values = torch.zeros(2, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([values], max_iter=100, line_search_fn="strong_wolfe")
+    old, new = old.double(), new.double()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(torch.cat([old, values[0].exp() * new + values[1]], 1), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    scale, offset = (float(value) for value in (values[0].detach().exp(), values[1].detach()))
+    return (scale, offset) if math.isfinite(scale) and math.isfinite(offset) else (1.0, 0.0)

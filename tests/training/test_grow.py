@@ -1,0 +1,234 @@
+"""Classes that join a trained network, and specialists: what was there stays to the bit, what is new is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Ran
+
+from hiergen.codegen.build import build
+from hiergen.data.sources import open_data
+from hiergen.errors import HiergenError
+from hiergen.models.load import find_model, load_network
+from hiergen.models.weights import save_weights
+from hiergen.nn.cutout import difference
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.grow import _affine, grow
+from hiergen.training.run import evaluate, train
+from hiergen.training.specialise import specialise
+from tests.training.conftest import no_report
+from tests.training.own_images import CLASSES, folders
+
+Run = Callable[..., Ran]
+SPEC = """\
+name: toy_grow
+classes: [sky, rust, moss, sand]
+names: {sky: night sky}
+sources:
+  - groups: {cold: [sky, moss], warm: [rust, sand]}
+nesting: {closeness: 0}
+models:
+  N2HL:
+    trunk: {backbone: test_resnet, until: layer1}
+    input_size: 32
+    block: bottleneck
+    depth: 1
+    budget: {params: 50k}
+"""
+X = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+FAST = ("epochs=6", "batch_size=8", "hold_out=0.25", "optimizer.lr=0.01", "trunk.flip_maps=0")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """grow.py:N2HL (own branches) and general.py:N2HL (with branches for all classes), four of the five colours;
+    images/ has all five, and best.safetensors are trained."""
+    place = tmp_path_factory.mktemp("grow")
+    folders(place / "images", 16)
+    for name, more in (("grow", ""), ("general", "    generalist: both\n")):
+        spec = place / f"{name}.yaml"
+        text = SPEC.replace("toy_grow", f"toy_{name}") + more
+        spec.write_text(text.replace("50k", "600k") if more else text, "utf-8")
+        build(spec, place / f"{name}.py")
+        settings = ["epochs=4", "batch_size=8", "optimizer.lr=0.01", "trunk.mode=frozen", "hold_out=0.25"]
+        with no_report():
+            train(
+                f"{place}/{name}.py:N2HL",
+                place / "images",
+                settings=[*settings, *(["form=each"] if more else [])],
+                out=place / name,
+                only_known=True,
+            )
+    return place
+
+
+@pytest.fixture
+def given(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return {
+        "model": f"{home}/grow.py:N2HL",
+        "weights": home / "grow" / "best.safetensors",
+        "data": home / "images",
+        "folder": tmp_path / "out",
+        "settings": FAST,
+    }
+
+
+def before(given: dict[str, object]) -> HierarchicalNetwork:
+    return load_network(str(given["model"]), str(given["weights"]))
+
+
+@pytest.mark.parametrize("place", [{"group": "cold"}, {"new_group": "violet"}])
+@pytest.mark.parametrize("solver", ["train", "ridge"])
+def test_a_class_joins_and_nothing_else_changes(place: dict[str, str], solver: str, given: dict[str, object]) -> None:
+    """Old logits and tensors to the bit; the new class is recognised among all, by `eval` too."""
+    old = before(given)
+    done = grow(**given, **place, solver=solver)  # type: ignore[arg-type]
+    new = load_network(tmp := Path(str(given["folder"])))
+    assert new.classes == (*old.classes, "plum") == (*CLASSES[:4], "plum")
+    assert difference(new, old, X) == 0
+    assert new.nesting.names(1) == (("cold", "warm") if "group" in place else ("cold", "warm", "violet"))
+    level = old.state_dict()["level1.stages.0.0.conv1.weight"]
+    assert torch.equal(new.state_dict()["level1.stages.0.0.conv1.weight"][: len(level)], level)
+    (shares,) = done.shares
+    assert (shares.form, done.classes) == ("specialists", ("plum",))
+    assert shares.new == 1
+    assert shares.all > 0.9
+    assert done.images == (12, 48)
+    metrics = evaluate(str(tmp), str(given["data"])).metrics
+    assert metrics.top1 > 0.9
+    # a stranger's way to the same number: argmax of the joined logits of the images that were held out
+    held = open_data(str(given["data"]), new).split(0.25)[1]
+    right = [int(new(x[None]).argmax()) == y for x, y in (held[i] for i in range(len(held)))]
+    assert sum(right) / len(right) == pytest.approx(shares.all)
+
+
+def test_the_branch_for_all_classes_gets_a_row_and_keeps_its_tail(home: Path, given: dict[str, object]) -> None:
+    given |= {"model": f"{home}/general.py:N2HL", "weights": home / "general" / "best.safetensors"}
+    old = before(given)
+    done = grow(**given, group="cold")  # type: ignore[arg-type]
+    new = load_network(Path(str(given["folder"])))
+    assert [row.form for row in done.shares][-2:] == ["generalist", "flat"]
+    for form in (row.form for row in done.shares):
+        old.form = new.form = form
+        assert difference(new, old, X) == 0
+    assert all(row.new > 0.7 for row in done.shares)
+    assert new.cutout(["plum", "sky"]).classes == ("sky", "plum")
+
+
+def test_calibration_is_the_affine_map_of_least_loss(given: dict[str, object]) -> None:
+    """Against a grid; and after it the share of all images that are recognised does not fall here."""
+    torch.manual_seed(0)
+    old, new, targets = torch.randn(60, 3), 5 * torch.randn(60, 2) + 4, torch.randint(0, 5, (60,))
+
+    def loss(scale: float, offset: float) -> float:
+        return float(torch.nn.functional.cross_entropy(torch.cat([old, scale * new + offset], 1), targets))
+
+    scale, offset = _affine(old, new, targets)
+    grid = min(loss(a, b) for a in torch.linspace(0.01, 2, 40).tolist() for b in torch.linspace(-6, 6, 49).tolist())
+    assert loss(scale, offset) <= grid + 1e-6
+    done = grow(**given, group="cold")  # type: ignore[arg-type]
+    assert done.shares[0].all >= done.shares[0].uncalibrated
+
+
+def test_without_images_of_old_classes(home: Path, given: dict[str, object], tmp_path: Path) -> None:
+    """The new class is trained beside the old logits, and beats them on most of its own images."""
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "plum").symlink_to(home / "images" / "plum")
+    given["data"] = tmp_path / "new"
+    with pytest.raises(HiergenError, match="the new ones are to be named"):
+        grow(**given, group="cold")  # type: ignore[arg-type]
+    with pytest.raises(HiergenError, match="ridge regression needs images of old classes"):
+        grow(**given, group="cold", classes=["plum"], solver="ridge")  # type: ignore[arg-type]
+    old = before(given)
+    done = grow(**given, group="cold", classes=["plum"])  # type: ignore[arg-type]
+    assert done.images == (12, 0)
+    assert done.shares[0].alone is None
+    assert done.shares[0].new >= 0.75
+    assert difference(load_network(tmp_path / "out"), old, X) == 0
+    again = grow(**{**given, "data": tmp_path / "new"}, group="cold", classes=["plum"], old=home / "images", force=True)  # type: ignore[arg-type]
+    assert again.images == (12, 48)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({}, "no group for the new classes"),
+        ({"group": "clod"}, "no group 'clod'; expected 'cold', 'warm'; nearest: cold"),
+        ({"new_group": "cold"}, "there is a group 'cold' already"),
+        ({"group": "cold", "new_group": "violet"}, "'cold' is of the finest level"),
+        ({"group": "cold", "classes": ["moss"]}, "the network has a class 'moss' already"),
+        ({"group": "cold", "classes": ["mauve"]}, "holds no images of class 'mauve'"),
+        ({"group": "cold", "solver": "magic"}, "no solver 'magic'"),
+        ({"group": "cold", "weights": None}, "no weights for N2HL"),
+    ],
+)
+def test_bad_requests_are_one_sentence(more: dict[str, object], problem: str, given: dict[str, object]) -> None:
+    with pytest.raises(HiergenError) as raised:
+        grow(**{**given, **more})  # type: ignore[arg-type]
+    assert problem in str(raised.value)
+    assert not Path(str(given["folder"])).exists()
+
+
+def test_specialists_are_kept_where_they_are_better(home: Path, given: dict[str, object], tmp_path: Path) -> None:
+    """One group at a time; the other's branches, and the branch for all classes, stay to the bit."""
+    network = load_network(f"{home}/general.py:N2HL", home / "general" / "best.safetensors")
+    assert network.generalist is not None
+    with torch.no_grad():  # a generalist that says rust whatever it sees
+        network.generalist.head.weight.zero_()
+        network.generalist.head.bias.copy_(torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    network.choice, network.form = {}, "generalist"
+    save_weights(network, tmp_path / "w.safetensors")
+    given |= {"model": f"{home}/general.py:N2HL", "weights": tmp_path / "w.safetensors"}
+    done = specialise(**given, groups=["warm"], only_known=True)  # type: ignore[arg-type]
+    assert done.kept == ("warm",), done.groups
+    new = load_network(tmp_path / "out")
+    assert new.nesting == network.nesting
+    assert dict(new.choice) == {"cold": "generalist", "warm": "specialists"}
+    assert new.form == "generalist"
+    changed = {name for name, t in network.state_dict().items() if not torch.equal(t, new.state_dict()[name])}
+    assert changed
+    assert all(name.startswith(("level", "head.", "generalist.gains")) for name in changed)
+    network.form = new.form = "specialists"
+    assert difference(network, new, X, classes=["sky", "moss"]) == 0
+    held = open_data(home / "images", new, classes="present").split(0.25)[1]
+    warm = [i for i in range(len(held)) if held.targets[i] in (1, 3)]
+    right = [int(new(held[i][0][None])[:, [1, 3]].argmax()) == (held.targets[i] == 3) for i in warm]
+    assert done.groups[0].specialist == pytest.approx(sum(right) / len(right))
+    with pytest.raises(HiergenError, match=r"no group 'wram'.*nearest: warm"):
+        specialise(**{**given, "folder": tmp_path / "o"}, groups=["wram"])  # type: ignore[arg-type]
+
+
+def test_specialists_that_are_not_better_are_not_written(
+    home: Path, given: dict[str, object], monkeypatch: pytest.MonkeyPatch, hiergen: Run
+) -> None:
+    """Branches that forget all in place of learning."""
+
+    def ruin(part: HierarchicalNetwork, *_: object) -> None:
+        torch.nn.init.zeros_(part.head.weight)
+
+    monkeypatch.setattr("hiergen.training.specialise.fit", ruin)
+    general = (f"{home}/general.py:N2HL", "--weights", home / "general" / "best.safetensors")
+    ran = hiergen("specialise", *general, "--data", home / "images", "-o", "out", "--set", "hold_out=0.25")
+    assert ran.code == 2
+    assert "'plum' is no class of the network" in ran.err
+    assert "--only-known" in ran.err
+    words = ("--data", home / "images", "--only-known", "-o", "out", "--set", "hold_out=0.25")
+    ran = hiergen("specialise", *general, *words)
+    assert (ran.code, ran.err) == (0, "")
+    assert "kept: 0 of 2 new branches" in ran.out
+    assert "nothing is written" in ran.out
+    assert not Path("out").exists()
+
+
+def test_the_command(home: Path, given: dict[str, object], hiergen: Run) -> None:
+    words = ("grow", given["model"], "--weights", given["weights"], "--data", given["data"], "-o", "out")
+    ran = hiergen(*words, "--class", "plum", "--group", "cold", "--solver", "ridge", "--set", "hold_out=0.25")
+    assert (ran.code, ran.err) == (0, "")
+    assert "new: 'plum'; learned from 12 images of them and 48 of old classes" in ran.out
+    assert "old logits are what they were, to the bit" in ran.out
+    assert find_model("out").cls().num_classes == 5
