@@ -97,8 +97,8 @@ def finished(
     attributes and hooks. `kept`: which of the part's logits are to be which of the network's. Raises HiergenError for
     what cannot be copied, or makes the logits others."""
     kept_tensors = (
-        *tensors(network, deep=False),
-        *(named for child in children.values() if child is not None for named in tensors(child)),
+        *tensors_of(network, deep=False),
+        *(named for child in children.values() if child is not None for named in tensors_of(child)),
     )
     for _, tensor in kept_tensors:
         if id(tensor) not in memo and type(tensor) in (Tensor, nn.Parameter):
@@ -273,7 +273,7 @@ def _cut_level(level: Siblings, branches: tuple[int, ...], above: tuple[int, ...
 def _with_rows(module: CutModule, count: int, rows: tuple[int, ...], memo: Memo) -> CutModule:
     """A copy whose tensors are rows of the module's: what tools made of its norms and weights stays. Tensors that do
     not have a row for each branch are the same for all."""
-    for name, tensor in tensors(module):
+    for name, tensor in tensors_of(module):
         if id(tensor) in memo:
             continue
         if tensor._backward_hooks or type(tensor) not in (Tensor, nn.Parameter):
@@ -284,7 +284,7 @@ def _with_rows(module: CutModule, count: int, rows: tuple[int, ...], memo: Memo)
     return copy.deepcopy(module, memo)
 
 
-def tensors(module: nn.Module, *, deep: bool = True) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(module: nn.Module, *, deep: bool = True) -> Iterator[tuple[str, Tensor]]:
     """Parameters, buffers and attributes, as pruned weights are."""
     for prefix, part in module.named_modules() if deep else [("", module)]:
         for name, value in (*part._parameters.items(), *part._buffers.items(), *vars(part).items()):

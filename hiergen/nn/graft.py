@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import ClassSelection
-from hiergen.nn.cutout import Memo, begun, finished, retyped, tensors
+from hiergen.nn.cutout import Memo, begun, finished, retyped, tensors_of
 from hiergen.nn.generalist import Generalist
 from hiergen.nn.heads import ClassHeads, Gather
 from hiergen.nn.network import HierarchicalNetwork
@@ -62,7 +62,9 @@ def graft(networks: Sequence[HierarchicalNetwork], *, put_back: bool = False) ->
     where the first network has all classes. The form is the first network's if it can be.
     Raises HiergenError for other trunks, levels of other shapes, and classes that differ and are not put back.
 
-    >>> both = graft([network.cutout("bird"), network.cutout("vehicle")])
+    >>> both = graft([network.cutout(["tabby", "pug"]), network.cutout("beagle")])
+    >>> both.classes
+    ('tabby', 'pug', 'beagle')
     """
     networks = list(networks)
     if not networks:
@@ -92,7 +94,8 @@ def shrink(network: HierarchicalNetwork, classes: ClassSelection) -> Hierarchica
 
     Classes by index, id, name, group or WordNet term. Raises HiergenError for unknown classes, or all of them.
 
-    >>> rest = shrink(network, ["n02123045"])
+    >>> shrink(network, "dog").classes
+    ('tabby', 'Persian cat')
     """
     gone = set(network.selector.classes(classes))
     if not gone or len(gone) == network.num_classes:
@@ -252,13 +255,13 @@ def _same_branch(a: tuple[HierarchicalNetwork, int], b: tuple[HierarchicalNetwor
     if a == b:
         return True
     pair = [(network.levels[level], branch) for network, branch in (a, b)]
-    return _same_rows(*((dict(tensors(module)), branch, module.branches) for module, branch in pair))
+    return _same_rows(*((dict(tensors_of(module)), branch, module.branches) for module, branch in pair))
 
 
 def _same_class(a: ClassPart, b: ClassPart) -> bool:
     """Whether two networks give this class the same logit."""
     if a.groups != b.groups or not _same_rows(
-        *((dict(tensors(p.network.head)), p.index, p.network.head.classes) for p in (a, b))
+        *((dict(tensors_of(p.network.head)), p.index, p.network.head.classes) for p in (a, b))
     ):
         return False
     pairs = zip(a.branches, b.branches, strict=True)
@@ -282,8 +285,8 @@ def _same_rows(a: tuple[Mapping[str, Tensor], int, int], b: tuple[Mapping[str, T
 
 def _stacked(module: Siblings, count: int, rows: Sequence[tuple[Siblings, int]], memo: Memo) -> Siblings:
     """A copy whose row i is a row of another module of the same shapes."""
-    theirs = [dict(tensors(other)) for other, _ in rows]
-    for name, tensor in tensors(module):
+    theirs = [dict(tensors_of(other)) for other, _ in rows]
+    for name, tensor in tensors_of(module):
         if id(tensor) in memo:
             continue
         if type(tensor) not in (Tensor, nn.Parameter):
@@ -339,5 +342,5 @@ def _for_all(
 
 
 def _same_tail(a: Generalist, b: Generalist) -> bool:
-    ours, theirs = (dict(tensors(branch.tail)) for branch in (a, b))
+    ours, theirs = (dict(tensors_of(branch.tail)) for branch in (a, b))
     return a.tail.recipes == b.tail.recipes and _same_rows((ours, 0, 1), (theirs, 0, 1))

@@ -184,7 +184,7 @@ class HierarchicalNetwork(TimmContract):
         `put_back` classes that this one has too are taken from the others. See `hiergen.nn.graft.graft`, also for what
         it raises.
 
-        >>> both = network.cutout("bird").graft(network.cutout("vehicle"))
+        >>> both = network.cutout("tabby").graft(network.cutout("dog"))
         """
         from hiergen.nn.graft import graft  # it builds networks
 
@@ -194,7 +194,7 @@ class HierarchicalNetwork(TimmContract):
         """This network without these classes, in all its forms: nothing of them is left; copies. Raises HiergenError
         for unknown, no, or all classes.
 
-        >>> rest = network.shrink("domestic cat")
+        >>> dogs = network.shrink("domestic cat")
         """
         from hiergen.nn.graft import shrink  # it builds networks
 

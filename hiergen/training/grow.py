@@ -372,12 +372,16 @@ class _Joint:
             head.bias.copy_(best[1])
 
     def calibrate(self) -> None:
-        """One scale and one offset of the new logits, by the least cross-entropy of held-out images, old and new. Of
-        new ones alone an offset with which most of them have a larger logit than of any old class."""
+        """One scale and one offset of the new logits, by the least cross-entropy of held-out images, old and new, where
+        that recognises no fewer of them. Of new ones alone an offset with which most of them have a larger logit than
+        of any old class."""
         for form in self.forms:
             old, new = self.old[form][1], self._new(form, 1)
             if len(self.held.feeds) > 1:
                 scale, offset = _affine(old, new, self.held.targets)
+                before, after = (torch.cat([old, some], 1).argmax(1) for some in (new, scale * new + offset))
+                if (after == self.held.targets).sum() < (before == self.held.targets).sum():
+                    scale, offset = 1.0, 0.0  # what was trained beside the old logits may need none
             else:
                 lead = new.max(1).values - old.max(1).values
                 scale, offset = 1.0, -float(lead.quantile(1 - FEW))
