@@ -46,7 +46,7 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
     kept = _indices(keep, network)
     if network.form in ONE_BRANCH:
         return single(network, kept)
-    part, memo = begun(network, network.nesting.keep(kept))
+    part, memo = begin_part(network, network.nesting.keep(kept))
     homes = network.head.parents
     branches = _sorted({homes[c] if homes else c for c in kept})
     _cut_heads(network.head, kept, branches, memo)  # from here on the memo knows them
@@ -60,7 +60,7 @@ def cut(network: HierarchicalNetwork, keep: Sequence[int]) -> HierarchicalNetwor
         _cut_generalist(network, kept, memo)
         part.__dict__["_form"] = "both"
         children["generalist"] = network.generalist
-    return finished(network, part, children, memo, (range(len(kept)), kept))
+    return copied_onto(network, part, children, memo, (range(len(kept)), kept))
 
 
 def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNetwork:
@@ -68,15 +68,15 @@ def single(network: HierarchicalNetwork, kept: Sequence[int]) -> HierarchicalNet
     a network of one branch; copies. What else is on the network is carried as by `cut`."""
     generalist = generalist_of(network)
     columns = generalist.columns or range(network.num_classes)
-    part, memo = begun(network, network.nesting.keep(tuple(kept)).flat())
+    part, memo = begin_part(network, network.nesting.keep(tuple(kept)).flat())
     _cut_heads(generalist.head, tuple(columns[c] for c in kept), (0,), memo)
     levels = {f"level{number}" for number in range(2, len(network.levels) + 1)}
     children = {name: child for name, child in network._modules.items() if name not in levels}
     children |= {"generalist": None, "flat": None, "level1": generalist.tail, "head": generalist.head}
-    return finished(network, part, children, memo, (range(len(kept)), kept))
+    return copied_onto(network, part, children, memo, (range(len(kept)), kept))
 
 
-def begun(network: HierarchicalNetwork, nesting: Nesting) -> tuple[HierarchicalNetwork, Memo]:
+def begin_part(network: HierarchicalNetwork, nesting: Nesting) -> tuple[HierarchicalNetwork, Memo]:
     """A network of the same class without anything but a nesting, and a memo for copies that belong to it."""
     part = type(network).__new__(type(network))
     # instance attributes hide the class's
@@ -86,7 +86,7 @@ def begun(network: HierarchicalNetwork, nesting: Nesting) -> tuple[HierarchicalN
     return part, memo
 
 
-def finished(
+def copied_onto(
     network: HierarchicalNetwork,
     part: HierarchicalNetwork,
     children: Mapping[str, nn.Module | None],

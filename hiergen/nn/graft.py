@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import ClassSelection
-from hiergen.nn.cutout import Memo, begun, finished, retyped, tensors_of
+from hiergen.nn.cutout import Memo, begin_part, copied_onto, retyped, tensors_of
 from hiergen.nn.generalist import Generalist
 from hiergen.nn.heads import ClassHeads, Gather
 from hiergen.nn.network import HierarchicalNetwork
@@ -141,7 +141,7 @@ def assemble(parts: Sequence[ClassPart], *, like: HierarchicalNetwork) -> Hierar
     """The network of these classes, in this order; what else is on it is that of the network `like`, from which the
     classes may come, or of the same trunk and shapes."""
     nesting, sources = _tree(parts, like)
-    part, memo = begun(like, nesting)
+    part, memo = begin_part(like, nesting)
     for number, (level, branches) in enumerate(zip(like.levels, sources, strict=True), 1):
         parents = nesting.parents(number) if number < nesting.depth else None
         if number == nesting.depth and level.parents is not None:
@@ -151,13 +151,15 @@ def assemble(parts: Sequence[ClassPart], *, like: HierarchicalNetwork) -> Hierar
         new.branches = len(branches)
         new.parents = None if level.parents is None else parents
     shared = len(sources[-1]) < len(parts)
-    _head(like.head, [(p.network.head, p.index) for p in parts], (0,) * len(parts) if shared else nesting.heads, memo)
+    _rewired_head(
+        like.head, [(p.network.head, p.index) for p in parts], (0,) * len(parts) if shared else nesting.heads, memo
+    )
     children = dict(like._modules)
     for name in ("generalist", "flat"):
         if _for_all(like, name, parts, nesting, memo) is None:
             children[name] = None
     names = nesting.names(max(nesting.depth - 1, 1))
-    part = finished(like, part, children, memo, _kept(parts, like))
+    part = copied_onto(like, part, children, memo, _kept(parts, like))
     form = like.form
     held = {"both": "generalist"}.get(form, form)
     part._form = form if held == "specialists" or children[held] is not None else "specialists"
@@ -299,7 +301,9 @@ def _stacked(module: Siblings, count: int, rows: Sequence[tuple[Siblings, int]],
     return copy.deepcopy(module, memo)
 
 
-def _head(head: ClassHeads, rows: Sequence[tuple[ClassHeads, int]], parents: Sequence[int], memo: Memo) -> ClassHeads:
+def _rewired_head(
+    head: ClassHeads, rows: Sequence[tuple[ClassHeads, int]], parents: Sequence[int], memo: Memo
+) -> ClassHeads:
     """A copy with these rows, each of which reads its own branch."""
     for name in ("weight", "bias"):
         tensor = getattr(head, name)
@@ -335,7 +339,7 @@ def _for_all(
     before = dict(zip(like.nesting.names(max(like.nesting.depth - 1, 1)), branch.gains.detach(), strict=False))
     zero = branch.gains.detach().new_zeros(())
     memo[id(branch.gains)] = retyped(branch.gains, torch.stack([before.get(n, zero) for n in names]), memo)
-    _head(branch.head, rows, (0,) * len(parts), memo)
+    _rewired_head(branch.head, rows, (0,) * len(parts), memo)
     new = copy.deepcopy(branch, memo)
     new.columns = new.homes = None
     return new

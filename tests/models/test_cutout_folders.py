@@ -55,7 +55,7 @@ def test_a_folder_of_the_users_is_never_touched(out: Path, hiergen: Run) -> None
     assert (out / "model.py").read_text() == "mine = True\n"
     (out / "notes.txt").rename(out.parent / "file")
     ran = hiergen(*command[:-1], out.parent / "file")
-    assert ran.err == f"error: {out.parent / 'file'}: is a file; expected a folder for the cutout\n"
+    assert ran.err == f"error: {out.parent / 'file'}: is a file; expected a folder\n"
     ran = hiergen(*command[:-1], out.parent / "file" / "below")
     assert ran.err == f"error: {out.parent / 'file' / 'below'}: cannot be written (not a directory)\n"
 
@@ -83,7 +83,7 @@ def test_an_earlier_cutout_is_replaced_on_demand_only(out: Path, hiergen: Run) -
     assert hiergen(*command, "pug").code == 0
     before = (out / "model.py").read_bytes(), (out / "model.safetensors").read_bytes()
     ran = hiergen(*command, "tabby,pug")
-    assert (ran.code, ran.err) == (2, f"error: {out}: holds a cutout already; --force replaces it\n")
+    assert (ran.code, ran.err) == (2, f"error: {out}: holds a network already; --force replaces it\n")
     assert ((out / "model.py").read_bytes(), (out / "model.safetensors").read_bytes()) == before
     assert hiergen(*command, "tabby,pug", "--force").code == 0
     assert load_network(out).classes == ("tabby", "pug")
