@@ -16,6 +16,7 @@ from .models.export.run import export
 from .models.graft import graft, shrink
 from .models.load import load_network
 from .models.network import network
+from .models.predict import Predictions, predict
 from .models.weights import load_weights, save_weights
 from .nestings.ask.ask import ask
 from .nestings.compare.compare import Comparison, compare_nestings
@@ -26,6 +27,7 @@ from .nestings.count.sample import sample_nesting
 from .nestings.search.search import search
 from .nestings.suggest.request import SuggestRequest
 from .nestings.suggest.suggest import suggest
+from .nn.predict import Recognition
 from .planning.from_taxonomy import plan_models, validate
 from .planning.plan import Plan
 from .taxonomy.checks import CHECKS, Finding
@@ -52,6 +54,8 @@ __all__ = [
     "OutputError",
     "Plan",
     "PlanError",
+    "Predictions",
+    "Recognition",
     "SpecError",
     "SuggestRequest",
     "Taxonomy",
@@ -83,6 +87,7 @@ __all__ = [
     "load_weights",
     "network",
     "plan_models",
+    "predict",
     "resume",
     "sample_nesting",
     "save_weights",

@@ -64,6 +64,11 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def writable(text: str) -> str:
+    """The text with what UTF-8 cannot say (bytes of a file name that are no text) as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def check_yaml_name(path: Path) -> None:
     """Raises OutputError for a name that no taxonomy file can have: others would not take it for one."""
     if path.suffix not in {".yaml", ".yml"}:

@@ -160,7 +160,7 @@ def _watched(stream: TextIO, wrapper: io.TextIOWrapper | None, name: str | None)
     )
 
 
-MODEL_FORMS = "FILE.py:NAME, TAXONOMY:NAME, a timm name, or a cutout's folder"
+MODEL_FORMS = "FILE.py:NAME, TAXONOMY:NAME, a timm name, or a cutout's or a training's folder"
 DATA_FORMS = "A folder of one folder per class, a .tar of one, digits, torch/NAME, hfds/NAME, wds/SHARDS."
 Model = Annotated[str, typer.Argument(help=f"{MODEL_FORMS}.")]
 Weights = Annotated[Path | None, typer.Option(help="The network's weights, safetensors.")]

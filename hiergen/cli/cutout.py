@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -117,7 +118,7 @@ def _print(done: Cutout, *, untrained: bool) -> None:
     files = ", ".join(sorted(path.name for path in done.folder.iterdir() if path.is_file()))
     say(printer, f"→ {done.folder}: {files}", style="bold")
     folder = str(done.folder)
-    say(printer, f"next: hiergen.load_network({folder!r}) in Python")
+    say(printer, f"next: hiergen predict {shlex.quote(folder)} IMAGES; in Python hiergen.load_network({folder!r})")
 
 
 def _change(before: int, after: int) -> str:

@@ -26,6 +26,7 @@ _HEAD = f"""\
 from __future__ import annotations
 """
 _WIDTH = 120
+_THERE = {"torch", "timm", "numpy", "PIL"} | sys.stdlib_module_names  # timm's torchvision brings numpy and Pillow
 
 
 class _Import(NamedTuple):
@@ -122,7 +123,7 @@ class _Module:
                     hint = "write 'from hiergen.module import NAME'"
                     raise self.fail(f"{quoted(item.text)} cannot be copied", item.line, hint)
                 inner.append(item)
-            elif item.root in {"torch", "timm"} | sys.stdlib_module_names:
+            elif item.root in _THERE:
                 outside.append(item)
             else:
                 problem = f"needs {quoted(item.module)}, so the file could not stand alone"

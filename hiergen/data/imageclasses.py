@@ -17,11 +17,11 @@ from hiergen.data.images import (
     Transform,
     depth_note,
     eval_transform,
-    image_mode,
 )
 from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
 from hiergen.lookup.vocabulary import Lexicon
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.pictures import image_mode
 from hiergen.taxonomy.imagefolder import ImagePlace
 from hiergen.taxonomy.naming import nfc
 from hiergen.taxonomy.nesting import Nesting

@@ -6,9 +6,7 @@ import hashlib
 import io
 import os
 import random
-import struct
 import warnings
-import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -19,34 +17,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
-import numpy as np
-import timm
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hiergen.errors import HiergenError, unquoted
+from hiergen.errors import HiergenError
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.taxonomy.imagefolder import ImagePlace, formats
+from hiergen.nn.pictures import BROKEN, broken, converted, is_deep
+from hiergen.taxonomy.imagefolder import ImagePlace
+from hiergen.taxonomy.imageformats import formats
 
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
 Batch: TypeAlias = tuple[Tensor, Tensor]
-# PIL raises these for a file that is no image, is cut off, or is a bomb
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
 _AHEAD = 2  # batches read ahead
 _LOOKED_AT = 16  # images of a data set, for what is to be said of their pixels
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class ImageSet(Dataset[tuple[Tensor, int]], ABC):
@@ -114,7 +99,7 @@ class LabelledImages(ImageSet):
         place = self.places[index]
         try:
             return converted(place.read(), self.mode)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise broken(error, str(place)) from None
 
     def place(self, index: int) -> str:
@@ -180,7 +165,7 @@ class RowImages(ImageSet):
     def picture(self, index: int) -> Image.Image:
         try:
             return converted(self.source.picture(self.rows[index]), self.mode)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise broken(error, self.place(index)) from None
 
     def place(self, index: int) -> str:
@@ -196,20 +181,7 @@ class RowImages(ImageSet):
 
 def eval_transform(network: HierarchicalNetwork) -> Transform:
     """timm's transform for the network's input size and image statistics, without augmentation."""
-    config = timm.data.resolve_model_data_config(network)
-    return timm.data.create_transform(**config, is_training=False)  # type: ignore[no-any-return]
-
-
-def image_mode(network: HierarchicalNetwork) -> str:
-    """PIL's mode of images with the network's channels. Raises HiergenError where there is none."""
-    channels, height, width = network.input_size
-    if channels not in _MODES:
-        raise HiergenError(
-            f"pictures of {channels} channels cannot be read from image files",
-            expected="a network of 1 (greyscale), 3 (RGB) or 4 channels (RGBA)",
-            hint=f"this one takes tensors (B, {channels}, {height}, {width}): train and test it in a loop of your own",
-        )
-    return _MODES[channels]
+    return network.preprocess
 
 
 def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[int], list[int]]:
@@ -276,43 +248,10 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def converted(image: Image.Image | bytes, mode: str) -> Image.Image:
-    """A copy in this mode, as timm makes it. Raises what PIL does for bytes that are no image, and ValueError for
-    pixels of which nobody knows what is white."""
-    if isinstance(image, bytes):
-        with Image.open(io.BytesIO(image), formats=formats()) as opened:
-            return converted(opened, mode)
-    most = Image.MAX_IMAGE_PIXELS  # PIL warns there, and refuses twice as many
-    if most is not None and image.width * image.height > most:
-        raise ValueError(f"{image.width:,} × {image.height:,} pixels, more than PIL.Image.MAX_IMAGE_PIXELS, {most:,}")
-    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
-        image = image.convert("RGBA")  # the same colours; PIL would warn
-    return (_scaled(image) if is_deep(image) else image).convert(mode)
-
-
-def is_deep(image: Image.Image) -> bool:
-    """Whether its pixels are numbers of more than 8 bits, of which PIL would make all above 255 white."""
-    return image.mode in ("I", "F") or image.mode.startswith("I;")
-
-
-def _scaled(image: Image.Image) -> Image.Image:
-    """In 8 bits: of 16 bits the upper ones, of floating-point numbers those from 0 to 1."""
-    pixels = np.asarray(image)
-    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
-    if image.mode == "F":
-        if not (low >= 0 and high <= 1):
-            raise ValueError(f"floating-point pixels from {low:.3g} to {high:.3g}, not from 0 (black) to 1 (white)")
-        return Image.fromarray(np.rint(pixels * np.float32(255)).astype(np.uint8))
-    if image.mode == "I" and (image.format not in ("PNG", "PPM") or low < 0 or high > 65535):  # 16 bits there
-        raise ValueError(f"whole numbers of 32 bits as pixels, from {low} to {high}: none of them is known as white")
-    bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # a TIFF's BitsPerSample: 12, at times
-    return Image.fromarray((pixels >> (bits - 8)).astype(np.uint8))
-
-
 def depth_note(pictures: Iterable[Callable[[], Image.Image | bytes]]) -> str:
     """What a user should be told of deep pixels, by the first few pictures."""
     for picture in islice(pictures, _LOOKED_AT):
-        with suppress(*_BROKEN), warnings.catch_warnings():
+        with suppress(*BROKEN), warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = picture()
             if isinstance(image, bytes):
@@ -323,16 +262,6 @@ def depth_note(pictures: Iterable[Callable[[], Image.Image | bytes]]) -> str:
             if deep:
                 return "pixels of 16 bits (0 … 65535) or floating-point (0 … 1) are scaled to 8 bits"
     return ""
-
-
-def broken(error: BaseException, place: str) -> HiergenError:
-    """The sentence for an image that PIL cannot read."""
-    if isinstance(error, UnidentifiedImageError):  # its own text names a buffer in memory
-        why = "no format that PIL knows"
-    else:
-        text = str(error) or type(error).__name__
-        why = unquoted(text.splitlines()[0])
-    return HiergenError(f"cannot be read as an image ({why})", place=place)
 
 
 def digest(facts: Iterable[object]) -> str:

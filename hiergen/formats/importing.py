@@ -21,7 +21,8 @@ from hiergen.taxonomy import tree as merged
 from hiergen.taxonomy.checks import DOUBTFUL, sense_lines
 from hiergen.taxonomy.class_files import read_label_file
 from hiergen.taxonomy.classes import ClassEntry
-from hiergen.taxonomy.imagefolder import find_images, formats
+from hiergen.taxonomy.imagefolder import find_images
+from hiergen.taxonomy.imageformats import formats
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.naming import check_identifier
 from hiergen.taxonomy.roots import training_part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import re
 import sys
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.naming import identifier
 
 CUTOUT_WEIGHTS = "model.safetensors"
-_FORMS = "FILE.py:NAME, FILE.yaml:NAME, package.module:NAME, a registered name or a cutout's folder"
+TRAINING, TRAINED_WEIGHTS = "run.json", "best.safetensors"  # what a training's folder says of itself, and its result
+_FORMS = "FILE.py:NAME, FILE.yaml:NAME, package.module:NAME, a registered name, a cutout's or a training's folder"
 _BUILD = "run 'hiergen build TAXONOMY.yaml' to write models"
 # What a file may raise on import by being wrong; anything else is no mistake of its text and keeps its traceback.
 _BAD_SOURCE = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, OSError)
@@ -29,7 +31,7 @@ _BAD_SOURCE = (SyntaxError, ImportError, NameError, AttributeError, TypeError, V
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A network class, its source file, its timm name, and for a cutout's folder its weights.
+    """A network class, its source file, its timm name, and for a cutout's or a training's folder its weights.
 
     `source` is the text of a model that was built in memory, as `hiergen build` would write it.
     """
@@ -52,7 +54,7 @@ def find_model(reference: str | Path) -> ModelRef:
     The forms are "taxonomies/imagenet100.yaml:N3HL" (built in memory; without ":N3HL" the deepest of its models),
     "generated/imagenet100.py:N3HL" (":N3HL" may be left out where the file has one network),
     "generated.imagenet100:N3HL", a name registered with timm, "imagenet100_n3hl" (if nothing imported has it, looked
-    up in the text of ./generated/*.py), and a folder that `hiergen cutout` wrote.
+    up in the text of ./generated/*.py), and a folder that `hiergen cutout` or `hiergen train` wrote.
     Raises HiergenError for everything else, and for a file that cannot be imported.
     """
     parsed = parse_reference(reference)
@@ -151,17 +153,48 @@ def network_of(source: str, model: str, path: Path) -> ModelRef:
 
 def _cutout(folder: Path) -> ModelRef:
     source, weights = folder / CUTOUT_SOURCE, folder / CUTOUT_WEIGHTS
+    if not source.is_file() and (folder / TRAINING).is_file():
+        return _trained(folder)
     missing = [file.name for file in (source, weights) if not file.is_file()]
     if missing:
         files = sorted(file.name for file in folder.glob("*.py"))
         raise HiergenError(
             f"is a folder without {' and '.join(missing)}",
             place=unquoted(folder),
-            expected="a folder that 'hiergen cutout' wrote",
+            expected="a folder that 'hiergen cutout' or 'hiergen train' wrote",
             hint=f"or name a file in it: {', '.join(unquoted(f) for f in files[:5])}" if files else None,
         )
     model_ref = network_in(_run(source), None, source)
     return ModelRef(model_ref.cls, model_ref.path, model_ref.registered, weights)
+
+
+def _trained(folder: Path) -> ModelRef:
+    """The model of a training's folder with its best weights."""
+    place = unquoted(folder)
+    try:
+        request = json.loads(read_text(folder / TRAINING))
+        model, flat = request["model"], request.get("flat")
+        trained = parse_reference(model)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        raise HiergenError("says of no training", place=unquoted(folder / TRAINING)) from None
+    if flat:
+        raise HiergenError(
+            "is a training of the flat network, which has no branches",
+            place=place,
+            hint="timm loads its flat.safetensors, 'hiergen train --teacher' learns from it",
+        )
+    if not (folder / TRAINED_WEIGHTS).is_file():
+        raise HiergenError(f"is a training's folder without {TRAINED_WEIGHTS}", place=place, hint="has it ended?")
+    inside = folder / trained.path.name  # a file that the training wrote: the folder was moved
+    if trained.kind in ("source", "taxonomy") and not trained.path.exists() and inside.is_file():
+        model = f"{inside}:{trained.model}" if trained.model else str(inside)
+    elif trained.kind == "cutout" and trained.path.resolve() == folder.resolve():
+        raise HiergenError("is a training of itself", place=place)
+    try:
+        return replace(find_model(model), weights=folder / TRAINED_WEIGHTS)
+    except HiergenError as error:
+        error.hint = f"name where the model is now: MODEL --weights {unquoted(folder / TRAINED_WEIGHTS)}"
+        raise error.at(place) from None
 
 
 def run_source(source: str, path: Path) -> ModuleType:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.siblings import Siblings
 from hiergen.nn.trunk import Trunk
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _FROM_BACKBONE = ("mean", "std", "interpolation", "crop_pct", "crop_mode", "fixed_input_size")
 
@@ -97,6 +101,17 @@ class TimmContract(nn.Module):
             "first_conv": names[0] if len(names) == 1 else tuple(names),
             "classifier": "head",
         }
+
+    @property
+    def preprocess(self) -> Callable[[Image.Image], Tensor]:
+        """timm's transform for evaluation, at the network's input size and with its image statistics: a PIL image in
+        the mode of its channels to `(channels, H, W)`.
+
+        >>> network.preprocess(Image.new("RGB", (400, 300))).shape
+        torch.Size([3, 64, 64])
+        """
+        config = timm.data.resolve_model_data_config(self)
+        return timm.data.create_transform(**config, is_training=False)  # type: ignore[no-any-return]
 
     @property
     def default_cfg(self) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from hiergen.nn.routing import Route, form_logits, generalist_of, route, routed_
 from hiergen.taxonomy.nesting import Nesting
 
 if TYPE_CHECKING:
+    from hiergen.nn.pictures import Picture
     from hiergen.nn.plain import PlainNetwork
+    from hiergen.nn.predict import Recognition
     from hiergen.nn.serve import Server
 
 
@@ -166,6 +168,30 @@ class HierarchicalNetwork(TimmContract):
         if form != "specialists":
             generalist_of(self, form)
         self._form = form
+
+    def predict(
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        classes: ClassSelection | None = None,
+        top: int = 5,
+        batch_size: int = 64,
+    ) -> Recognition | list[Recognition]:
+        """What the network says of one picture, or a list of that for several: the likeliest groups and classes, at
+        most `top` of each level, with probabilities; a group's is the sum over its classes.
+
+        A picture is a path or an open file, a PIL image, an array or tensor of pixels (uint8, `(H, W, C)` or
+        `(C, H, W)`), or a tensor that `preprocess` gave, `(C, H, W)`; `(B, C, H, W)` are several. With `classes`, or
+        while `active` is set, only these run and share the probability. In eval mode, whatever mode the network is in;
+        gains of `attend` act. Raises HiergenError for what cannot be read, classes that are not there, and logits that
+        are not finite.
+
+        >>> network.predict(images[0]).best in network.predict(list(images))[0].classes
+        True
+        """
+        from hiergen.nn.predict import predict  # it reads pictures
+
+        return predict(self, images, classes=classes, top=top, batch_size=batch_size)
 
     def cutout(self, classes: ClassSelection) -> HierarchicalNetwork:
         """The sub-network of these classes, with copies of their weights (Eq. 3): its logits are this network's, in the

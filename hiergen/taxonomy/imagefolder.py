@@ -8,15 +8,13 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path, PurePath, PurePosixPath
 
 from hiergen.errors import HiergenError, quoted, unquoted
 from hiergen.files import reason
 from hiergen.taxonomy.roots import is_junk
 
-# of photographs, as PIL calls them, and how their files end
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+# how files of `imageformats.FORMATS` end
 ENDINGS = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -25,15 +23,6 @@ ENDINGS = frozenset(
 )
 MOST_BYTES = 1 << 30  # of one image's file
 _DIGITS = 4000  # Python reads no longer numbers
-
-
-@cache
-def formats() -> tuple[str, ...]:
-    """Those that PIL has here. Others are not even tried: an EPS, whatever its name, makes PIL run Ghostscript."""
-    from PIL import Image
-
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from hiergen.data.batches import Batch, Feed
 from hiergen.data.samples import EpochOrder, seed_of
 from hiergen.errors import HiergenError, OutputError
 from hiergen.files import sweep
+from hiergen.models.load import TRAINED_WEIGHTS
 from hiergen.models.weights import load_weights, save_weights
 from hiergen.models.weightsfile import read_weights
 from hiergen.nn.generalist import Form
@@ -41,7 +42,7 @@ from hiergen.training.recipe import Recipe
 from hiergen.training.stopping import Stopping
 from hiergen.training.training_module import Learner, LearnerForm, predict, seed_all
 
-CHECKPOINT, LAST, BEST = "checkpoint.safetensors", "last.safetensors", "best.safetensors"
+CHECKPOINT, LAST, BEST = "checkpoint.safetensors", "last.safetensors", TRAINED_WEIGHTS
 _EXPLODED = 10.0  # times the first loss, or that of guessing
 
 

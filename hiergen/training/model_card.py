@@ -22,10 +22,11 @@ import timm
 import torch
 
 from hiergen._version import __version__
-from hiergen.data.images import image_mode
 from hiergen.errors import printable
+from hiergen.files import writable
 from hiergen.models.weights import taxonomy_hash
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.pictures import image_mode
 from hiergen.training.loop import BEST
 from hiergen.training.metrics import Metrics
 from hiergen.training.metrics_table import class_table, group_table, summary_table
@@ -223,11 +224,6 @@ def escaped(text: object) -> str:
     plain = re.sub(r"[&<>]", lambda mark: _ENTITIES[mark[0]], plain)
     # GitHub makes links of these
     return plain.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
-
-
-def writable(text: str) -> str:
-    """The text with what UTF-8 cannot say (bytes of a file name that are no text) as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def fenced(text: str, language: str = "") -> list[str]:

@@ -16,12 +16,12 @@ import torch
 
 from hiergen.console.terminal import say
 from hiergen.errors import HiergenError
-from hiergen.files import write_text
+from hiergen.files import writable, write_text
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.loop import BEST
 from hiergen.training.metrics import Metrics, confusion
 from hiergen.training.metrics_table import summary_table
-from hiergen.training.model_card import CardFacts, best_epoch, card_text, eval_command, measured_cost, writable
+from hiergen.training.model_card import CardFacts, best_epoch, card_text, eval_command, measured_cost
 from hiergen.training.recipe import Recipe
 from hiergen.training.runfolder import CARD, METRICS, Request
 from hiergen.views.draw.draw import network_picture, tree_picture
@@ -198,7 +198,8 @@ def _print(console: Console, folder: Path, facts: CardFacts) -> None:
         note = f"of the images that the best epoch ({best} of {len(facts.history)}) was chosen on"
         say(console, note, style="dim")
     files = ", ".join((BEST, METRICS, CLASSES, CARD, *facts.drawn, *facts.pictures))
-    lines = [f"in {folder}: {files}", "next:", f"  {eval_command(facts, weights)}"]
+    lines = [f"in {folder}: {files}", "next:", f"  hiergen predict {shlex.quote(str(folder))} IMAGES"]
+    lines.append(f"  {eval_command(facts, weights)}")
     name = cutout_example(facts.network)
     if name is not None:
         lines.append(

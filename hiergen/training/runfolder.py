@@ -17,11 +17,12 @@ from hiergen.console.terminal import as_json
 from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.files import lock, read_text, reason, write_text, writing
 from hiergen.lookup.reference import parse_reference
+from hiergen.models.load import TRAINING
 from hiergen.taxonomy.specfile import misfit
 from hiergen.training.recipe import Recipe, dump_recipe, load_recipe
 
 RUNS = Path("runs")
-REQUEST, RECIPE, METRICS, CARD, CHOICE = "run.json", "recipe.yaml", "metrics.json", "card.md", "choice.json"
+REQUEST, RECIPE, METRICS, CARD, CHOICE = TRAINING, "recipe.yaml", "metrics.json", "card.md", "choice.json"
 # what else a training writes: all that beginning anew removes, and the checkpoint first
 _WRITTEN = (
     *("checkpoint.safetensors", "last.safetensors", "best.safetensors", METRICS, CARD, "history.csv", "classes.csv"),

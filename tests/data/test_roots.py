@@ -15,10 +15,11 @@ from PIL import Image
 
 import hiergen
 from hiergen.data.imageclasses import match
-from hiergen.data.images import check_apart, converted
+from hiergen.data.images import check_apart
 from hiergen.data.sources import has_validation, open_data
 from hiergen.formats.importing import init
 from hiergen.nn import HierarchicalNetwork
+from hiergen.nn.pictures import converted
 from hiergen.taxonomy.imagefolder import ENDINGS, look_through
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.taxonomy.nesting import Nesting

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import hiergen
 import hiergen.nn
@@ -33,7 +34,8 @@ def shared() -> dict[str, Any]:
     network = hiergen.network(classes, groups=groups, backbone="resnet18", input_size=64)
     answers = {"logits": torch.tensor([[2.0, 1.0, 0.0, 0.0], [2.0, 0.0, 1.0, 0.0]]), "targets": torch.tensor([0, 2])}
     layers = {name: getattr(hiergen.nn, name) for name in hiergen.nn.__all__}
-    return {**layers, "network": network.eval(), "images": torch.rand(2, 3, 64, 64), **answers}
+    answers["images"] = torch.rand(2, 3, 64, 64)
+    return {**layers, "network": network.eval(), "Image": Image, **answers}
 
 
 def test_there_are_examples() -> None:

@@ -23,7 +23,7 @@ from hiergen.nn import HierarchicalNetwork, register
 class Alone(HierarchicalNetwork):
     classes = ("a",)
 """
-FORMS = "FILE.py:NAME, FILE.yaml:NAME, package.module:NAME, a registered name or a cutout's folder"
+FORMS = "FILE.py:NAME, FILE.yaml:NAME, package.module:NAME, a registered name, a cutout's or a training's folder"
 BUILD = "run 'hiergen build TAXONOMY.yaml' to write models"
 
 
@@ -125,7 +125,7 @@ NAMES = "'PHL', 'N2HL', 'N3HL', 'OneBranch'"
         (
             "generated",
             "generated: is a folder without model.py and model.safetensors; expected a folder that "
-            "'hiergen cutout' wrote; or name a file in it: broken.py, mine.py, toymodels.py",
+            "'hiergen cutout' or 'hiergen train' wrote; or name a file in it: broken.py, mine.py, toymodels.py",
         ),
         ("", f"no model ''; expected {FORMS}; {BUILD}"),
         (":", f"no model ':'; expected {FORMS}; {BUILD}"),
@@ -215,7 +215,7 @@ def test_a_cutouts_folder_brings_its_weights(here: Path) -> None:
     alone = "".join(line for line in alone.splitlines(True) if not line.startswith("@register("))
     (folder / "model.py").write_text(alone, "utf-8")
     assert refused("folder") == "folder: is a folder without model.safetensors; " + (
-        "expected a folder that 'hiergen cutout' wrote; or name a file in it: model.py"
+        "expected a folder that 'hiergen cutout' or 'hiergen train' wrote; or name a file in it: model.py"
     )
     save_weights(network, folder / "model.safetensors")
     found = find_model("folder")

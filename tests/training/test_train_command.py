@@ -60,7 +60,7 @@ def test_a_training_says_what_it_did_and_what_comes_next(run: Hiergen, hiergen: 
     assert lines[1] == "data: 30 training images of images, 15 validation images (other); 5 classes"
     assert lines[2] == "in a run: 1 epochs of 3 updates"
     assert lines[3].startswith("epoch 1/1  loss ")
-    assert lines[-3] == "next:"
+    assert lines[-4:-2] == ["next:", "  hiergen predict 'a run' IMAGES"]
     assert lines[-2] == f"  hiergen eval {MODEL} --weights 'a run/{BEST}' --data other"
     assert lines[-1].startswith(f"  hiergen cutout {MODEL} --weights 'a run/{BEST}' --classes=cold --out ")
     assert done.err == ""
@@ -88,7 +88,8 @@ def test_without_arguments_in_an_empty_folder(
     monkeypatch.chdir(tmp_path / "empty")
     done = hiergen("train", "--epochs", 1)
     assert done.code == 0, done.err
-    commands = [shlex.split(line)[1:] for line in done.out.splitlines() if line.startswith("  hiergen")]
+    first, *commands = [shlex.split(line)[1:] for line in done.out.splitlines() if line.startswith("  hiergen")]
+    assert first == ["predict", "runs/N2HL-digits", "IMAGES"]
     assert (
         commands[0] == f"eval runs/N2HL-digits/digits.py:N2HL --weights runs/N2HL-digits/{BEST} --data digits".split()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -51,6 +52,10 @@ class Canvas:
     def path(self, d: str, kind: str, *, stroke: float = 1) -> None:
         border = "" if stroke == 1 else f' stroke-width="{number(stroke)}"'
         self._parts.append(f'<path{_class(kind)} d="{d}"{border}/>')
+
+    def image(self, x: float, y: float, w: float, h: float, jpeg: bytes) -> None:
+        place = f'x="{number(x)}" y="{number(y)}" width="{number(w)}" height="{number(h)}"'
+        self._parts.append(f'<image {place} href="data:image/jpeg;base64,{b64encode(jpeg).decode()}"/>')
 
     @contextmanager
     def node(self, name: str, tip: str, **facts: object) -> Iterator[None]:

@@ -23,7 +23,7 @@ from hiergen.views.draw.subject import Subject, find_subject, flat_costs, is_fil
 Layout = Literal["auto", "rows", "radial"]
 KINDS = (".svg", ".png")
 ROWS = 150  # classes up to which a tree is drawn in rows
-_PNG_FAMILY = "'DejaVu Sans',sans-serif"  # the one that comes along
+PNG_FAMILY = "'DejaVu Sans',sans-serif"  # the one that comes along
 
 
 def draw(
@@ -118,7 +118,7 @@ def write_picture(
     """
     check_output(path, scale)
     raster = path.suffix.lower() == ".png"
-    family = _PNG_FAMILY if raster else None
+    family = PNG_FAMILY if raster else None
     theme = "light" if raster and theme == "auto" else theme
     if what == "tree":
         svg = tree_picture(subject, chosen, layout=layout, theme=theme, family=family)

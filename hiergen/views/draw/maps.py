@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiergen.data.images import LabelledImages, eval_transform, image_mode
+from hiergen.data.images import LabelledImages, eval_transform
 from hiergen.errors import HiergenError, nearest, quoted, unquoted
 from hiergen.lookup.choose import find_terms, read_term
 from hiergen.lookup.select import Node
 from hiergen.nn.gains import node_gains
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.pictures import image_mode
 from hiergen.nn.routing import route
 from hiergen.taxonomy.imagefolder import ImagePlace
 from hiergen.views import plots

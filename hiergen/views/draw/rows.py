@@ -23,7 +23,7 @@ def rows_picture(
     family: str | None = None,
 ) -> str:
     """The SVG of a tree. `costs`: (params, MACs) at and below items, by position; `summary`: the cutout's cost."""
-    return _Rows(outline, costs, chosen, summary).text(theme, family)
+    return Rows(outline, costs, chosen, summary).text(theme, family)
 
 
 class TreePicture:
@@ -69,7 +69,11 @@ class TreePicture:
         )
 
 
-class _Rows(TreePicture):
+class Rows(TreePicture):
+    """The tree; `start` and `top`: where its root and its first row begin, px."""
+
+    start, top = float(SIDE), float(TOP)
+
     def __init__(self, outline: Outline, costs: Mapping[int, tuple[int, int]], chosen: Chosen, summary: str) -> None:
         super().__init__(outline, costs, chosen, summary)
         count = len(outline.order)
@@ -81,30 +85,39 @@ class _Rows(TreePicture):
         deep = self.outline.deep
         widths = [0.0] * (deep + 1)
         widths[0] = min(width(self.outline.title, self.font, bold=True), ROOT_LABEL) + 2 * PAD
-        for item in self.outline.items:
+        for position, item in enumerate(self.outline.items):
             at = deep if item.label is not None else item.depth
-            extra = 2 * PAD + (0 if item.label is not None else self._count_width(item))
+            extra = 2 * PAD + self._note_width(position)
             widths[at] = max(widths[at], min(width(item.name, self.font), LABEL) + extra)
         for j in range(1, deep):
             widths[j] = max(widths[j], width(f"level {j}", 11, bold=True), 60)
         widths[deep] = max(widths[deep], 60)
-        columns, x = [], float(SIDE)
+        columns, x = [], self.start
         for each in widths:
             columns.append((x, each))
             x += each + GAP
         return columns
 
-    def _count_width(self, item: Item) -> float:
-        return width(f"  {item.rows}", self.font - 1) + 4 if item.rows > 1 else 0
+    def note(self, position: int) -> str:
+        """What stands behind a name: of a group how many classes it has."""
+        item = self.outline.items[position]
+        return str(item.rows) if item.label is None and item.rows > 1 else ""
+
+    def stroke(self, position: int) -> float:
+        """How thick the line to it is, px."""
+        return 2.2 if self.states[position] == "hot" else 1.2
+
+    def _note_width(self, position: int) -> float:
+        return width(f"  {note}", self.font - 1) + 4 if (note := self.note(position)) else 0
 
     def _y(self, item: Item) -> float:
         """The middle of its rows."""
-        return TOP + (item.first + item.end) / 2 * self.row
+        return self.top + (item.first + item.end) / 2 * self.row
 
     def text(self, theme: Theme, family: str | None) -> str:
         right, high = max(sum(self.columns[-1]) + SIDE, 360), len(self.outline.order) * self.row
         self.draw_heading(right)
-        self._links(TOP + high / 2)
+        self.draw_links(self.top + high / 2)
         self._root(TOP + high / 2)
         self.draw_items()
         return self.document(right, TOP + high + 14, theme, family)
@@ -115,7 +128,7 @@ class _Rows(TreePicture):
         self.canvas.box(x, middle - h / 2, w, h, "flat", round_=5)
         self.canvas.text(x + PAD, middle + self.font * 0.36, self.outline.title, self.font, room=w - 2 * PAD, bold=True)
 
-    def _links(self, middle: float) -> None:
+    def draw_links(self, middle: float) -> None:
         """Behind everything; those of chosen paths last, so that no other lies over them."""
         x, w = self.columns[0]
         ends = {-1: (x + w, middle)}
@@ -133,24 +146,23 @@ class _Rows(TreePicture):
             knee = x0 + GAP
             kind = {"hot": "hotline", "cut": "cutline"}.get(state, f"l{self.tints[position]}")
             d = bend((x0, y0), (knee, y1)) + (f"H{x1:.1f}" if x1 > knee + 0.5 else "")
-            self.canvas.path(d, kind, stroke=2.2 if state == "hot" else 1.2)
+            self.canvas.path(d, kind, stroke=self.stroke(position))
 
     def draw_group(self, position: int, item: Item) -> None:
         x, w = self.columns[item.depth]
         y, state, size = self._y(item), self.states[position], self.font
         h = min(self.row - 2, size + 8)
-        shown = min(width(item.name, size), w - 2 * PAD - self._count_width(item))
-        wide = shown + 2 * PAD + self._count_width(item)
+        shown = min(width(item.name, size), w - 2 * PAD - self._note_width(position))
+        wide = shown + 2 * PAD + self._note_width(position)
         kind = {"hot": f"g{self.tints[position]} hotbox", "cut": "cutbox"}.get(state, f"g{self.tints[position]}")
         if wide < w - 0.5:  # on to where the column ends
             link = {"hot": "hotline", "cut": "cutline"}.get(state, f"l{self.tints[position]}")
-            self.canvas.path(f"M{x + wide:.1f} {y:.1f}H{x + w:.1f}", link, stroke=2.2 if state == "hot" else 1.2)
+            self.canvas.path(f"M{x + wide:.1f} {y:.1f}H{x + w:.1f}", link, stroke=self.stroke(position))
         self.canvas.box(x, y - h / 2, wide, h, kind, round_=4, stroke=2 if state == "hot" else 1)
         ink = "cuttext" if state == "cut" else ""
         self.canvas.text(x + PAD, y + size * 0.36, item.name, size, ink, room=shown + 0.01)
-        if item.rows > 1:
-            at = x + wide - PAD
-            self.canvas.text(at, y + size * 0.36, str(item.rows), size - 1, ink or "dim", anchor="end")
+        if note := self.note(position):
+            self.canvas.text(x + wide - PAD, y + size * 0.36, note, size - 1, ink or "dim", anchor="end")
 
     def draw_class(self, position: int, item: Item) -> None:
         x, w = self.columns[-1]
@@ -158,8 +170,11 @@ class _Rows(TreePicture):
         dot = {"hot": "hotdot", "cut": "cutdot"}.get(state, f"s{self.tints[position]}")
         ink = {"hot": "hottext", "cut": "cuttext"}.get(state, "")
         self.canvas.dot(x, y, 3, dot)
-        room = w - 2 * PAD + 0.01
+        room = w - 2 * PAD - self._note_width(position) + 0.01
         self.canvas.text(x + PAD, y + self.font * 0.36, item.name, self.font, ink, room=room, bold=False)
+        if note := self.note(position):
+            at = x + 2 * PAD + min(width(item.name, self.font), room) + 2
+            self.canvas.text(at, y + self.font * 0.36, note, self.font - 1, ink or "dim")
 
 
 def facts(item: Item) -> dict[str, object]:
