@@ -17,7 +17,7 @@ from .models.graft import graft, shrink
 from .models.load import load_network
 from .models.network import network
 from .models.predict import Predictions, predict
-from .models.weights import load_weights, save_weights
+from .models.weights import load_trunk, load_weights, save_weights
 from .nestings.ask.ask import ask
 from .nestings.compare.compare import Comparison, compare_nestings
 from .nestings.count.constraints import Constraints
@@ -84,6 +84,7 @@ __all__ = [
     "init",
     "load_network",
     "load_taxonomy",
+    "load_trunk",
     "load_weights",
     "network",
     "plan_models",

@@ -131,9 +131,8 @@ def export(
         str,
         typer.Argument(help="FILE:MODEL, a timm name, or a cutout's folder; or a taxonomy file, for its tree."),
     ],
-    weights: Annotated[
-        Path | None, typer.Option(help="The weights, safetensors (default: a cutout's own; else random ones).")
-    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="The weights, safetensors (default: a cutout's own).")] = None,
+    untrained: Annotated[bool, typer.Option("--untrained", help="Export random weights.")] = False,
     format: Annotated[
         str | None,
         typer.Option(
@@ -188,13 +187,15 @@ def export(
         given: dict[str, object] = {
             **form,
             "weights": weights,
+            "untrained": untrained,
             "opset": opset,
             "data": data,
             "root": root,
             "int8": int8 or None,
             "form": network_form,
         }
-        usual = {"dtype": "float32", **dict.fromkeys(("open_size", "preprocess", "softmax", "steerable"), False)}
+        bools = ("open_size", "preprocess", "softmax", "steerable", "untrained")
+        usual = {"dtype": "float32", **dict.fromkeys(bools, False)}
         others: dict[str, object] = {
             f"--{name.replace('_', '-')}": v for name, v in given.items() if v != usual.get(name)
         }
@@ -206,12 +207,13 @@ def export(
 
     asked = cast("Form | None", network_form)
     options = {"weights": weights, "format": format, "opset": opset, "int8": int8, "data": data, "root": root}
+    options["untrained"] = untrained
     done = job(model, out, network_form=asked, **options, **form)  # type: ignore[arg-type]
     printer = console()
     for line in _lines(done):
         say(printer, line)
-    if weights is None and not _is_cutout(model):
-        printer.print("the weights are random: none were given", style="yellow")
+    if untrained:
+        printer.print("the weights are random: nothing was trained", style="yellow")
 
 
 def _means_tree(model: str, format: str | None, out: Path | None) -> bool:
@@ -264,7 +266,3 @@ def _lines(done: Exported) -> list[str]:
     lines += [f"→ {file}: its weights" for file in done.files[1:]]
     lines += [done.note] if done.note else []
     return [*lines, f"→ {done.path}: {', '.join(parts)}"]
-
-
-def _is_cutout(model: str) -> bool:
-    return Path(model).is_dir()

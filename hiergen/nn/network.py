@@ -186,7 +186,8 @@ class HierarchicalNetwork(TimmContract):
         gains of `attend` act. Raises HiergenError for what cannot be read, classes that are not there, and logits that
         are not finite.
 
-        >>> network.predict(images[0]).best in network.predict(list(images))[0].classes
+        >>> answer = network.predict(images[0])
+        >>> answer.best == answer.classes[0] == answer.path[-1]
         True
         """
         from hiergen.nn.predict import predict  # it reads pictures

@@ -280,7 +280,8 @@ def make_model(backbone: str, input_size: Size, *, pretrained: bool, **options: 
         raise HiergenError(
             f"the pretrained weights of {quoted(backbone)} could not be fetched",
             got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",
-            hint="offline, pretrained=False works, and so does loading a local file with load_state_dict",
+            hint="offline: pretrained=False, then hiergen.load_trunk(network, FILE) with the backbone's weights "
+            "(.safetensors or .pth, timm's names), which 'hiergen train' takes as --pretrained FILE",
         ) from error
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         if not options.keys() & {"img_size", "in_chans"}:

@@ -10,17 +10,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
+import sys
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hiergen import files as io
-from hiergen.errors import OutputError, PlanError, quoted
+from hiergen.errors import OutputError, PlanError, nearest, quoted
 
+_NAMES = re.compile(r"""^@register_model\s+def (\w+)|['"](\w+)['"] ?: ['"]""", re.M)  # registered, and older names
 _FORMAT = 2  # of cached facts; 1 had MACs that depended on how torch ran a layer
 _Record = TypeVar("_Record", bound=BaseModel)
 
@@ -116,13 +120,36 @@ class BackboneFacts(BaseModel):
         )
 
 
+def _check_name(backbone: str) -> None:
+    """Raise PlanError for a name that timm does not have, by the text of its files: torch is not imported."""
+    architecture, _, tag = backbone.partition(".")
+    names, loaded = _timms_names(), sys.modules.get("timm")
+    others = loaded is not None and loaded.is_model(architecture)  # registered by whom we run for
+    if names and architecture not in names and not others:
+        guesses = [f"{name}.{tag}" if tag else name for name in nearest(architecture, sorted(names))]
+        raise PlanError(f"timm has no model {quoted(backbone)}", nearest=guesses, code="E501")
+
+
+@cache
+def _timms_names() -> frozenset[str]:
+    """Models that timm registers, those of older names too; none where its files cannot be read."""
+    spec = find_spec("timm")
+    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    names = set()
+    for file in (file for folder in folders for file in Path(folder, "models").glob("*.py")):
+        with suppress(OSError, ValueError):
+            names |= {name for match in _NAMES.findall(file.read_text("utf-8")) for name in match if name}
+    return frozenset(names)
+
+
 def facts(
     backbone: str, size: tuple[int, int] | None = None, in_chans: int = 3, *, measure: bool = True
 ) -> BackboneFacts | None:
     """Facts of a backbone for images of this height and width, px (None: timm's own for it), and so many channels.
 
     Looks in the shipped table, then in the user's cache, then measures (`measure=False`: returns None instead).
-    Raises `PlanError` for an unknown backbone, one without feature stages, or a size it cannot take.
+    Raises `PlanError` for an unknown backbone, and when measuring for one without feature stages, or a size it cannot
+    take.
     """
     name = backbone.split(".")[0]
     table = shipped()
@@ -135,6 +162,7 @@ def facts(
         if (cached := read_record(_cache_file(backbone, shape), BackboneFacts)) is not None:
             return cached
     if not measure:
+        _check_name(backbone)
         return None
     from hiergen.planning.measure import measure_backbone
 

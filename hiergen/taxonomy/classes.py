@@ -182,7 +182,7 @@ def _folder(path: Path, place: str) -> list[tuple[str, str | None, str]]:
                 found += [] if inside else [folder]
     except HiergenError as error:
         raise SpecError(
-            error.problem.replace("folder", "image folder", 1),
+            f"image {error.problem}" if error.problem.startswith("folder") else error.problem,
             place=place,
             expected="a folder with one sub-folder per class",
         ) from None

@@ -105,8 +105,17 @@ def folder_parts(root: Path) -> Parts | None:
 
 
 def training_part(root: Path) -> tuple[Path, str]:
-    """The folder that the classes lie in, and what is to be said of it ("" where it is the root itself)."""
+    """The folder that the classes lie in, and what is to be said of it ("" where it is the root itself). Raises
+    HiergenError as `subfolders` does, and for a training and a validation part that have no folders of classes."""
     parts = folder_parts(root)
+    names = [] if parts else [path.name for path in subfolders(root)]
+    both = {pick(names, split) for split in PARTS}
+    if len(names) == 2 and both == set(names):
+        raise HiergenError(
+            f"{quoted(names[0])} and {quoted(names[1])} are parts, not classes, and have no folders in them",
+            place=unquoted(root),
+            expected="a folder of images for each class, here or in each part",
+        )
     if parts is None or parts.train is None:
         return root, ""
     top = root.joinpath(*parts.top, parts.train)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hiergen.assets import taxonomy_file
-from hiergen.errors import SpecError, nearest, quoted
+from hiergen.errors import SpecError, nearest, quoted, unquoted
 from hiergen.taxonomy.naming import identifier, is_reserved
 from hiergen.taxonomy.spec import (
     Budget,
@@ -170,7 +170,20 @@ def _mistake(item: Any, key: Key, document: Document, allowed: Callable[[Key], l
         got=got if got is None or got not in problem else None,
         expected=expected,
         nearest=near,
+        hint=_written_out(where, value) if kind in ("dict_type", "model_type") else None,
     )
+
+
+def _written_out(key: Key, value: Any) -> str | None:
+    """How a model, or its trunk, is written that somebody shortened to its name."""
+    names = [value] if isinstance(value, str) else value
+    if key == ("models",) and isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+        return f"write models: {{{', '.join(f'{unquoted(name)}: {{}}' for name in names)}}}"
+    if len(key) == 2 and key[0] == "models" and value is None:
+        return f"write {unquoted(key[1])}: {{}}"
+    if len(key) == 3 and (key[0], key[2]) == ("models", "trunk") and isinstance(value, str):
+        return f"write trunk: {{backbone: {unquoted(value)}}}"
+    return None
 
 
 def _sentence(item: Any) -> str:

@@ -179,6 +179,20 @@ def test_a_class_in_several_folders_is_refused(
                 assert all(f"{name}/c0'" in sentence for name in names if name)
 
 
+@pytest.mark.parametrize("names", [("train", "val"), ("Training", "test"), ("validation", "train")])
+def test_parts_without_classes_are_no_classes(
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data", names)
+    Path("t.yaml").write_text("name: t\nclasses: {imagefolder: data}\nunplaced: root\nmodels: {PHL: {}}\n")
+    first, second = sorted(names)
+    said = f"'{first}' and '{second}' are parts, not classes, and have no folders in them"
+    assert said in message(lambda: load_taxonomy("t.yaml"))
+    assert said in message(lambda: init("data"))
+    assert not Path("data.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("layout", "classes"),
     [

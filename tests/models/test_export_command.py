@@ -54,7 +54,12 @@ def test_safetensors_and_its_ending(hiergen: Callable, model: str, weights: Path
     ran = hiergen("export", model, "--weights", weights, "-o", out)
     assert ran.code == 0, ran.err
     assert out.read_bytes() == weights.read_bytes()
-    assert "the weights are random" in hiergen("export", model, "--format", "safetensors", "-o", tmp_path / "sub").out
+    words = ("export", model, "--format", "safetensors", "-o", tmp_path / "sub")
+    ran = hiergen(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "no weights for N2HL; expected --weights FILE.safetensors; --untrained exports random ones" in ran.err
+    assert not (tmp_path / "sub").exists()
+    assert "the weights are random: nothing was trained" in hiergen(*words, "--untrained").out
     assert (tmp_path / "sub" / "toy_n2hl.safetensors").is_file()
 
 

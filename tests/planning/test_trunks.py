@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 
 from hiergen.errors import PlanError
 from hiergen.planning import backbones as trunks
-from hiergen.planning.backbones import default_stage, facts, find_stage, shipped
+from hiergen.planning.backbones import _timms_names, default_stage, facts, find_stage, shipped
 from hiergen.planning.from_taxonomy import plan_if_known, plan_models
 from hiergen.taxonomy.load import load_taxonomy
 
@@ -107,3 +108,14 @@ def test_the_table_has_every_tag() -> None:
     for backbone in [name for name in table if "." not in name]:
         for name in timm.list_models(backbone, include_tags=True):
             assert table[name] == f"{backbone}@{timm.get_pretrained_cfg(name).input_size[-1]}"
+
+
+def test_timms_names_are_read_from_its_files() -> None:
+    """Those that are too old too."""
+    from timm.models._registry import _deprecated_models
+
+    names = _timms_names()
+    assert {n for n in timm.list_models() if timm.model_entrypoint(n).__module__.startswith("timm.")} <= names
+    old = set(_deprecated_models)
+    assert old <= names
+    assert "resnet5o" not in names

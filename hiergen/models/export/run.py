@@ -17,7 +17,7 @@ from hiergen.models.export.programs import (
     to_torchscript,
 )
 from hiergen.models.export.source import to_plain
-from hiergen.models.load import ModelRef, find_model, load_network
+from hiergen.models.load import ModelRef, check_weights, find_model, load_network
 from hiergen.models.weightsfile import read_weights
 from hiergen.nn.generalist import Form as NetworkForm
 from hiergen.nn.network import HierarchicalNetwork
@@ -38,9 +38,10 @@ def export(
     data: str | None = None,
     root: str | Path | None = None,
     network_form: NetworkForm | None = None,
+    untrained: bool = False,
     **form: Any,
 ) -> Exported:
-    """Export a network or a cutout by its name, with these weights or a cutout's own; else with random ones.
+    """Export a network or a cutout by its name, with these weights or a cutout's own; `untrained` with random ones.
 
     `format` may be left out where the path's ending says it; without a path the file is called as the model, in this
     folder. `network_form` is the form of a network with a generalist (default: that of its weights); `form` holds the
@@ -66,6 +67,7 @@ def export(
     if data is not None and not int8:
         raise HiergenError("--data calibrates int8", expected="--int8 with --data")
     reference = find_model(model)
+    check_weights(reference, weights, untrained, hint="--untrained exports random ones")
     source = Path(weights) if weights is not None else reference.weights
     target = _target(reference, f"{exporter.suffix}.{exporter.ending or kind}", target)
     if source is not None and target.exists() and source.exists() and target.samefile(source):
