@@ -27,7 +27,7 @@ from hiergen.cli.app import (
     app,
     console,
 )
-from hiergen.console.terminal import one_line
+from hiergen.console.terminal import one_line, say
 from hiergen.errors import HiergenError, listed, unquoted
 
 if TYPE_CHECKING:
@@ -228,6 +228,12 @@ def evaluate(
         bool, typer.Option("--skip-broken", help="Leave out broken images, and count them.")
     ] = False,
     untrained: Untrained = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="A folder for metrics.json, a line for each image, and confusions of classes."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Metrics of a trained network on labelled images: top-1, by level, by group, mistakes' severity, calibration."""
@@ -249,6 +255,7 @@ def evaluate(
         root=root,
         skip_broken=skip_broken,
         untrained=untrained,
+        out=out,
         console=console(stderr=True),
     )
     if done.broken:
@@ -257,3 +264,5 @@ def evaluate(
         print(json.dumps(done.metrics.to_dict(), indent=2))
         return
     console().print(metrics_table(done.metrics))
+    if out is not None:
+        say(console(), f"→ {out}: {', '.join(sorted(path.name for path in out.iterdir()))}", style="bold")

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 CLASSES, CURVES, CONFUSION = "classes.csv", "curves", "confusion"
 ARCHITECTURE, TREE = "architecture.svg", "tree.svg"
-_MOST = 40  # groups or classes of a heatmap
+_MOST = 40  # groups of a heatmap
+_MOST_CLASSES = 60
 _PAIRS = 20  # most confused ones
 _TRIED = 5  # names for the example of a cutout
 
@@ -117,20 +118,27 @@ def draw_pictures(folder: Path, metrics: Metrics, history: Sequence[dict[str, fl
         title = f"Level {level.level}: {len(labels)} groups, {metrics.images:,} images"
         draw_confusion(metrics.confusion(level.level).tolist(), labels, *_both(folder, name), title=title)
         yield f"{name}.png"
-    if heatmaps:
-        return
-    names = _told_apart(
-        [score.name for score in metrics.classes], [f"{score.name} {score.id}" for score in metrics.classes]
-    )
+    scores = metrics.classes
+    names = _told_apart([score.name for score in scores], [f"{score.name} {score.id}" for score in scores])
     title = f"{len(names):,} classes, {metrics.images:,} images"
-    if len(names) <= _MOST:
-        counts = confusion(metrics.targets, metrics.predictions, len(names)).tolist()
-        draw_confusion(counts, names, *_both(folder, CONFUSION), title=title)
+    name = f"{CONFUSION}-classes" if heatmaps else CONFUSION
+    if len(names) <= _MOST_CLASSES:
+        order = _by_group(metrics)
+        counts = confusion(metrics.targets, metrics.predictions, len(names))[order][:, order].tolist()
+        draw_confusion(counts, [names[c] for c in order], *_both(folder, name), title=title)
+    elif heatmaps:
+        return
     else:
         worst = worst_pairs(metrics.targets, metrics.predictions, _PAIRS)
         pairs = [(names[i], names[j], wrong, metrics.classes[i].images) for i, j, wrong in worst]
-        draw_pairs(pairs, *_both(folder, CONFUSION), title=f"Most frequent mistakes: {title}")
-    yield f"{CONFUSION}.png"
+        draw_pairs(pairs, *_both(folder, name), title=f"Most frequent mistakes: {title}")
+    yield f"{name}.png"
+
+
+def _by_group(metrics: Metrics) -> list[int]:
+    """Classes, those of one group side by side."""
+    levels = [level.of_class.tolist() for level in metrics.hierarchy.levels[:-1]]
+    return sorted(range(len(metrics.classes)), key=lambda c: [of[c] for of in levels])
 
 
 def draw_history(history: Sequence[dict[str, float]], *paths: Path) -> None:

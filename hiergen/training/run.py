@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import broadcast_object_list
+from torch import Tensor
 
 from hiergen.console.progress import ProgressBar
 from hiergen.console.terminal import notebook_console, say
@@ -284,11 +285,19 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a network on images, and what was left out."""
+    """Metrics of a network on images, and what was left out.
+
+    `places` are the images that `metrics.targets` and `metrics.predictions` are of, `probabilities` `(N,)` those of the
+    predicted classes, `accepted` `(N,)` what the network's threshold says of them (None: it has none). Of several
+    processes `places` is (): they have their parts of the images.
+    """
 
     metrics: Metrics
     images: int
     broken: tuple[str, ...]
+    places: tuple[str, ...] = ()
+    probabilities: Tensor | None = None
+    accepted: Tensor | None = None
 
 
 def evaluate(
@@ -307,17 +316,22 @@ def evaluate(
     root: str | Path | None = None,
     skip_broken: bool = False,
     untrained: bool = False,
+    out: str | Path | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """Metrics of a trained network on labelled images, as `hiergen eval` prints them.
 
     `classes` are terms as `--classes` takes them, or "present": only these compete. Distances are measured on the tree
-    of `taxonomy` (default: the network's nesting). Raises HiergenError as `load_trained`, `labelled_images` and
+    of `taxonomy` (default: the network's nesting). `out` is a folder, new or of an earlier evaluation, for what
+    `write_evaluation` writes. Raises HiergenError as `load_trained`, `labelled_images` and
     `evaluate_network` do, and for a part, rule or precision that is not there.
     """
     from hiergen.data.sources import labelled_images
+    from hiergen.training.evaluation_files import check_evaluation_folder, write_evaluation
     from hiergen.training.hierarchy import Hierarchy
 
+    if out is not None:
+        check_evaluation_folder(Path(out))
     for name, value, choices in (
         ("--split", split, ("validation", "train")),
         ("--decision", decision, tuple(RULES)),
@@ -327,7 +341,7 @@ def evaluate(
             raise HiergenError(f"{name} {value!r} is not known", expected=f"one of {', '.join(choices)}")
     network = load_trained(model, weights, untrained=untrained)
     images = labelled_images(network, data, classes, split=split, root=root)
-    return evaluate_network(
+    done = evaluate_network(
         network,
         images,
         classes=sorted(set(images.targets)) if classes else None,
@@ -340,6 +354,9 @@ def evaluate(
         skip_broken=skip_broken,
         console=console,
     )
+    if out is not None and (missing := write_evaluation(Path(out), done)):
+        say(console, missing, style="yellow")
+    return done
 
 
 def evaluate_network(
@@ -379,8 +396,19 @@ def evaluate_network(
         logits, targets = predict(Learner(network, form=network.form).eval(), feed, batch_size, parallel, shown)
     tree = hierarchy if hierarchy is not None else Hierarchy.of(network)
     labels = list(network.nesting.labels)
+    every = map(images.place, range(len(images))) if parallel.world == 1 else ()
+    places = [place for place in every if place not in feed.broken]
     if classes is not None:
+        places = [place for place, target in zip(places, targets.tolist(), strict=False) if target in classes]
         logits, targets, tree = scores.restrict(logits, targets, tree, classes)
         labels = [labels[i] for i in classes]
     metrics = scores.evaluate(logits, targets, tree, labels=labels, decision=decision)
-    return Evaluation(metrics, len(targets), tuple(sorted(feed.broken)))
+    rejection = getattr(network, "rejection", None)
+    return Evaluation(
+        metrics,
+        len(targets),
+        tuple(sorted(feed.broken)),
+        tuple(places),
+        logits.double().softmax(1).gather(1, metrics.predictions[:, None])[:, 0],
+        None if rejection is None else rejection.accepts(logits),
+    )

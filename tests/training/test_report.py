@@ -65,6 +65,7 @@ DATA = {
 FILES = {
     *("metrics.json", "classes.csv", "card.md", "architecture.svg", "tree.svg"),
     *("curves.png", "curves.svg", "confusion.png", "confusion.svg"),
+    *("confusion-classes.png", "confusion-classes.svg"),
 }
 
 
@@ -186,7 +187,7 @@ def test_names_do_no_harm_in_the_card(whole: Path) -> None:
     assert "hiergen eval" not in plain  # the fences are found
     assert "<" not in plain.replace("<br>", "")
     assert "http://" not in plain
-    assert "](" not in re.sub(r"!\[\w+\.(?:png|svg)\]\(\w+\.(?:png|svg)\)", "", plain).replace("\\](", "")
+    assert "](" not in re.sub(r"!\[[\w-]+\.(?:png|svg)\]\([\w-]+\.(?:png|svg)\)", "", plain).replace("\\](", "")
     for name in CLASSES:
         assert escaped(name) in plain
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in plain
@@ -288,7 +289,9 @@ def test_without_matplotlib_a_line_says_so(tmp_path: Path, source: Path, monkeyp
     monkeypatch.setattr("hiergen.views.plots.import_module", missing)
     _, shown = written(tmp_path, source)
     assert "no curves and confusions: pictures need matplotlib; pip install 'hiergen[viz]'" in shown
-    assert {p.name for p in tmp_path.iterdir()} == {n for n in FILES if n.split(".")[0] not in ("curves", "confusion")}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        n for n in FILES if n.split(".")[0] not in ("curves", "confusion", "confusion-classes")
+    }
     assert re.findall(r"!\[(.*?)\]", (tmp_path / "card.md").read_text("utf-8")) == ["architecture.svg", "tree.svg"]
 
 
@@ -313,13 +316,13 @@ def test_the_next_commands_run(tmp_path: Path, source: Path, hiergen: Callable[.
     save_weights(network_of(source), folder / "best.safetensors")
     _, shown = written(folder, source)
     commands = [shlex.split(line) for line in shown.splitlines() if line.startswith("  hiergen")]
-    assert [command[1] for command in commands] == ["eval", "cutout"]
-    assert commands[0][2:] == [
+    assert [command[1] for command in commands] == ["predict", "eval", "cutout"]
+    assert commands[1][2:] == [
         f"{source}:N2HL",
         *("--weights", str(folder / "best.safetensors")),
         *("--data", "my|data/val"),
     ]
-    ran = hiergen(*commands[1][1:])
+    ran = hiergen(*commands[2][1:])
     assert ran.code == 0, ran.err
     assert (folder / "cutout" / "model.safetensors").is_file()
     assert "66.67 %" in shown
@@ -359,9 +362,22 @@ def test_several_levels_have_a_picture_each(tmp_path: Path) -> None:
     nested = {f"g{i}": {f"h{i}{j}": {f"c{i}{j}": "c"} for j in range(2)} for i in range(3)}
     tree = tree_of(nested, [f"c{i}{j}" for i in range(3) for j in range(2)])
     names = list(draw_pictures(tmp_path, metrics_of(tree, [(0, 1), (2, 2)]), []))
-    assert names == ["confusion.png", "confusion-level2.png"]
+    assert names == ["confusion.png", "confusion-level2.png", "confusion-classes.png"]
     assert "g1  (1)" in texts(tmp_path / "confusion.svg")
     assert "h10  (1)" in texts(tmp_path / "confusion-level2.svg")
+
+
+def test_classes_of_a_group_stand_side_by_side(tmp_path: Path) -> None:
+    """Up to 60 of them, whatever their order."""
+    tree = tree_of({"even": {"a": "a0", "c": "c2"}, "odd": {"b": "b1", "d": "d3"}}, list("abcd"))
+    list(draw_pictures(tmp_path, metrics_of(tree, [(0, 0), (1, 3), (2, 2), (3, 3)]), []))
+    shown = texts(tmp_path / "confusion-classes.svg")
+    assert [text for text in shown if text in {"a0", "b1", "c2", "d3"}] == ["a0", "c2", "b1", "d3"]
+    for classes, there in ((60, True), (61, False)):
+        many = tree_of({f"g{j}": {f"c{i}": f"c{i}" for i in range(j, classes, 2)} for j in (0, 1)},
+                       [f"c{i}" for i in range(classes)])  # fmt: skip
+        names = list(draw_pictures(tmp_path, metrics_of(many, [(0, 1)]), []))
+        assert ("confusion-classes.png" in names) == there
 
 
 def test_worst_pairs_against_a_loop() -> None:
