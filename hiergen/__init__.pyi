@@ -14,6 +14,7 @@ from .models.convert import convert
 from .models.cutout import cutout
 from .models.export.run import export
 from .models.graft import graft, shrink
+from .models.hub import from_pretrained, push_to_hub, save_pretrained
 from .models.load import load_network
 from .models.network import network
 from .models.predict import Predictions, predict
@@ -78,6 +79,7 @@ __all__ = [
     "explore",
     "export",
     "export_tree",
+    "from_pretrained",
     "graft",
     "grow",
     "import_tree",
@@ -89,8 +91,10 @@ __all__ = [
     "network",
     "plan_models",
     "predict",
+    "push_to_hub",
     "resume",
     "sample_nesting",
+    "save_pretrained",
     "save_weights",
     "schema",
     "search",

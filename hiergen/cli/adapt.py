@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -52,4 +53,5 @@ def adapt(
     )
     console().print(done.table())
     if done.rows:
-        say(console(), f"→ {done.folder}: hiergen.load_network({done.rows[0].folder!r}) in Python loads a cutout")
+        say(console(), f"→ {done.folder}", style="bold")
+        say(console(), f"next: hiergen predict {shlex.quote(str(done.rows[0].folder))} IMAGES recognises with a cutout")

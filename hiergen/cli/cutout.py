@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def cutout(
-    model: Annotated[str, typer.Argument(help="FILE.py:NAME, a timm name, or a cutout's folder to cut again.")],
+    model: Annotated[str, typer.Argument(help="FILE.py:NAME, a timm name, or the folder of a training or a cutout.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for model.py and model.safetensors.")],
     weights: Annotated[Path | None, typer.Option(help="The full network's weights, safetensors.")] = None,
     classes: Annotated[
@@ -129,9 +129,11 @@ def _change(before: int, after: int) -> str:
 def export(
     model: Annotated[
         str,
-        typer.Argument(help="FILE:MODEL, a timm name, or a cutout's folder; or a taxonomy file, for its tree."),
+        typer.Argument(
+            help="FILE:MODEL, a timm name, a cutout's or a training's folder; or a taxonomy file, for its tree."
+        ),
     ],
-    weights: Annotated[Path | None, typer.Option(help="The weights, safetensors (default: a cutout's own).")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The weights, safetensors (default: the folder's own).")] = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Export random weights.")] = False,
     format: Annotated[
         str | None,

@@ -74,7 +74,7 @@ def find_model(reference: str | Path) -> ModelRef:
 
 
 def load_network(model: str | Path | ModelRef, weights: str | Path | None = None) -> HierarchicalNetwork:
-    """The network in eval mode, with these weights, or those of a cutout's folder; else with random ones.
+    """The network in eval mode, with these weights, or those of a cutout's or a training's folder; else random ones.
 
     Raises HiergenError as `find_model` and `hiergen.models.weights.load_weights` do.
     """

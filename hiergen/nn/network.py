@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -194,6 +195,25 @@ class HierarchicalNetwork(TimmContract):
 
         return predict(self, images, classes=classes, top=top, batch_size=batch_size)
 
+    def save_pretrained(self, folder: str | PathLike[str], **options: Any) -> None:
+        """Write weights, plan, classes, transform and a card into a folder, as `hiergen.save_pretrained` does."""
+        _of_package("save_pretrained")(self, folder, **options)
+
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Send the same to Hugging Face's hub, as `hiergen.push_to_hub` does; the address."""
+        return _of_package("push_to_hub")(self, repository, **options)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_pretrained(cls, source: str | PathLike[str], **options: Any) -> Self:
+        """The network of such a folder or repository, as `hiergen.from_pretrained` gives it; of a generated class, that
+        class with its weights.
+
+        >>> network.save_pretrained("pets")
+        >>> HierarchicalNetwork.from_pretrained("pets").classes == network.classes
+        True
+        """
+        return _of_package("from_pretrained")(source, cls=cls, **options)  # type: ignore[no-any-return]
+
     def cutout(self, classes: ClassSelection) -> HierarchicalNetwork:
         """The sub-network of these classes, with copies of their weights (Eq. 3): its logits are this network's, in the
         form that it has.
@@ -343,6 +363,16 @@ class HierarchicalNetwork(TimmContract):
         for level in self.levels:
             level.lowering = "auto" if lowering == "auto" else _lowering(lowering)
         return self
+
+
+def _of_package(name: str) -> Callable[..., Any]:
+    """A function of the package, which knows networks. Raises HiergenError in a file that stands alone."""
+    try:
+        import hiergen
+
+        return getattr(hiergen, name)  # type: ignore[no-any-return]
+    except ImportError:
+        raise HiergenError(f"{name} needs hiergen itself", hint="pip install hiergen") from None
 
 
 def _listed(classes: Any) -> Any:

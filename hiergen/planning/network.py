@@ -26,6 +26,7 @@ def network_of(plan: Plan) -> HierarchicalNetwork:
     network = HierarchicalNetwork()
     network.nesting, network.classes = plan.nesting, plan.classes  # type: ignore[misc]
     trunk = plan.trunk
+    network.input_size = trunk.input_size  # type: ignore[misc]
     network.trunk = Trunk(trunk.backbone, until=trunk.until, input_size=trunk.input_size, tokens=trunk.tokens)
     for j, level in enumerate(plan.levels, 1):
         recipes = [recipe_of(stage) for stage in level.stages]
@@ -34,7 +35,8 @@ def network_of(plan: Plan) -> HierarchicalNetwork:
     for name, branch in (("generalist", plan.generalist), ("flat", plan.flat)):
         if branch is not None:
             recipes = [recipe_of(stage) for stage in branch.stages]
-            network.add_module(name, Generalist(recipes, len(plan.classes), groups=branch.groups))
+            answers = {"columns": branch.columns, "homes": branch.homes}  # of a cutout
+            network.add_module(name, Generalist(recipes, branch.classes, groups=branch.groups, **answers))
     return network.eval()
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -22,8 +22,9 @@ import timm
 import torch
 
 from hiergen._version import __version__
-from hiergen.errors import printable
+from hiergen.console.markdown import Markdown, escaped, fenced, table
 from hiergen.files import writable
+from hiergen.models.hub import front_matter
 from hiergen.models.weights import taxonomy_hash
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.pictures import image_mode
@@ -45,12 +46,11 @@ _SECONDS = 8.0  # that measuring may take on a CPU
 _MACS = 2e9  # of both networks, above which a CPU is not even tried
 _TURNS = 7
 _LOADING = """\
-from hiergen.models.load import load_network
-from hiergen.data.augment import eval_transform
+import hiergen
 
-network = load_network({model}, {weights!r})
-transform = eval_transform(network)  # PIL image in mode {mode} -> {size}
-logits = network(transform(image)[None])  # (1, classes), in the order of network.classes"""
+network = hiergen.load_network({model}, {weights!r})
+print(network.predict(image))  # a file, or a PIL image in mode {mode}
+logits = network(network.preprocess(image)[None])  # {size} -> (1, classes), in the order of network.classes"""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def card_text(facts: CardFacts) -> str:
     tables = [summary_table(metrics)]
     tables += [group_table(metrics, _LISTED)] if any(level.groups for level in metrics.levels) else []
     tables += [class_table(metrics)] if metrics.mistakes else []
-    text = _template().render(
+    head = front_matter(type(network).__name__, **_result(facts))
+    text = head + _template().render(
         vars(facts),
         name=type(network).__name__,
         branches=" → ".join(f"{level.branches:,}" for level in network.levels),
@@ -110,6 +111,21 @@ def card_text(facts: CardFacts) -> str:
         lacking=sum(score.images == 0 for score in metrics.classes),
     )
     return writable(text)
+
+
+def _result(facts: CardFacts) -> dict[str, Any]:
+    """The figure of merit as Hugging Face lists it."""
+    from huggingface_hub import EvalResult
+
+    name = Path(facts.request.val or facts.request.data).name or "images"
+    top1 = EvalResult(
+        task_type="image-classification",
+        dataset_type="imagefolder",
+        dataset_name=f"{name} (validation, {facts.metrics.images:,} images)",
+        metric_type="accuracy",
+        metric_value=round(facts.metrics.top1, 4),
+    )
+    return {"eval_results": [top1]}
 
 
 def best_epoch(history: History) -> int | None:
@@ -202,42 +218,6 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
-
-
-class Markdown(str):
-    """Text that is Markdown already."""
-
-    __slots__ = ()
-
-
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-
-
-def escaped(text: object) -> str:
-    """A text as one line that is shown as it is; what is not printable as its escape.
-
-    >>> escaped("<script>|*x*")
-    '&lt;script&gt;\\\\|\\\\*x\\\\*'
-    """
-    plain = printable(str(text))
-    plain = re.sub(r"[\\`*_\[\]|~$]", lambda mark: f"\\{mark[0]}", plain)
-    plain = re.sub(r"[&<>]", lambda mark: _ENTITIES[mark[0]], plain)
-    # GitHub makes links of these
-    return plain.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
-
-
-def fenced(text: str, language: str = "") -> list[str]:
-    """Lines of a code block that nothing in the text can close."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return [f"{fence}{language}", *text.rstrip("\n").split("\n"), fence]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
-    """Lines of a table of cells that are Markdown already; the columns `right` are aligned to the right."""
-    numbers = set(right)
-    rule = ["---:" if i in numbers else "---" for i in range(len(head))]
-    return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]
 
 
 def from_rich(shown: Table) -> list[str]:

@@ -290,6 +290,10 @@ CASES: dict[str, Case] = {
     "cutout --force": Case(
         ("cutout", "t.py:N2HL", "--weights", "w.safetensors", "--classes", "cold", "-o", "cut", "--force"), _cutout
     ),
+    "predict": Case(
+        ("predict", "t.py:N2HL", "images", "--weights", "w.safetensors", "-o", "p.csv", "--workers", "1"),
+        _then(with_images, _old("p.csv", "old")),
+    ),
     "convert": Case(("convert", "c.pth", "-o", "c.safetensors"), _pickle),
     "schema": Case(("schema", "--out", "s.json"), lambda work: None),
     "tune": Case(("tune", "t.py:N2HL"), built, code=_TUNE, cold=True, extra=r"^/home/\.cache/hiergen/timm"),

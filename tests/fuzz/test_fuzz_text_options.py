@@ -44,6 +44,7 @@ USUAL: dict[str, list[str]] = {
     "export": ["t.yaml", "-o", "o.json"],
     "train": ["m.py", "--data", "none"],
     "eval": ["m.py", "--data", "d", "--untrained"],
+    "predict": ["m.py", "d", "--untrained"],
     "attend": ["m.py", "--data", "d", "--untrained", "--gain", "tabby=2"],
     "coarse-first": ["m.py", "--data", "d", "--untrained", "--thresholds", "0.5"],
     "tune": ["none.py"],

@@ -21,8 +21,10 @@ import yaml
 from rich.console import Console
 
 from hiergen.codegen.build import build
+from hiergen.console.markdown import escaped, fenced
 from hiergen.costs import cost
 from hiergen.errors import HiergenError, OutputError
+from hiergen.files import writable
 from hiergen.lookup.choose import find_terms
 from hiergen.models.load import find_model
 from hiergen.models.weights import save_weights
@@ -30,7 +32,7 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training import model_card, report
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.metrics import Metrics, evaluate
-from hiergen.training.model_card import best_epoch, escaped, fenced, measured_cost, recipe_changes, writable
+from hiergen.training.model_card import best_epoch, measured_cost, recipe_changes
 from hiergen.training.recipe import load_recipe
 from hiergen.training.report import cutout_example, draw_pictures, worst_pairs, write_report
 from hiergen.training.runfolder import Request
