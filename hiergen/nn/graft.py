@@ -147,7 +147,7 @@ def assemble(parts: Sequence[ClassPart], *, like: HierarchicalNetwork) -> Hierar
         if number == nesting.depth and level.parents is not None:
             parents = nesting.parents(number) if len(branches) == len(parts) else (0,) * len(branches)
         rows = [(source.levels[number - 1], branch) for source, branch in branches]
-        new = _stacked(level, level.branches, rows, memo)
+        new = _put_together(level, level.branches, rows, memo)
         new.branches = len(branches)
         new.parents = None if level.parents is None else parents
     shared = len(sources[-1]) < len(parts)
@@ -285,7 +285,7 @@ def _same_rows(a: tuple[Mapping[str, Tensor], int, int], b: tuple[Mapping[str, T
     return True
 
 
-def _stacked(module: Siblings, count: int, rows: Sequence[tuple[Siblings, int]], memo: Memo) -> Siblings:
+def _put_together(module: Siblings, count: int, rows: Sequence[tuple[Siblings, int]], memo: Memo) -> Siblings:
     """A copy whose row i is a row of another module of the same shapes."""
     theirs = [dict(tensors_of(other)) for other, _ in rows]
     for name, tensor in tensors_of(module):
