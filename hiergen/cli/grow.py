@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -197,4 +198,4 @@ def _say_written(written: Written) -> None:
         f"→ {folder}: {', '.join(sorted(p.name for p in written.folder.iterdir() if p.is_file()))}",
         style="bold",
     )
-    say(printer, f"next: hiergen.load_network({folder!r}) in Python")
+    say(printer, f"next: hiergen predict {shlex.quote(folder)} IMAGES; in Python hiergen.load_network({folder!r})")
