@@ -35,7 +35,9 @@ from .taxonomy.checks import CHECKS, Finding
 from .taxonomy.load import Taxonomy, load_taxonomy
 from .taxonomy.nesting import Nesting
 from .taxonomy.wordnet.nouns import WordNet
+from .training.embedding import embed
 from .training.grow import grow
+from .training.rejecting import reject
 from .training.run import evaluate, resume, train
 from .training.specialise import specialise
 from .views.draw.draw import draw
@@ -75,6 +77,7 @@ __all__ = [
     "cue",
     "cutout",
     "draw",
+    "embed",
     "evaluate",
     "explore",
     "export",
@@ -92,6 +95,7 @@ __all__ = [
     "plan_models",
     "predict",
     "push_to_hub",
+    "reject",
     "resume",
     "sample_nesting",
     "save_pretrained",

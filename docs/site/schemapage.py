@@ -50,7 +50,7 @@ def taxonomy_page() -> str:
 
 def recipe_page() -> str:
     """All objects of a recipe."""
-    order = ["TrunkUse", "Augment", "Loss", "Distillation", "Optimizer", "Schedule"]
+    order = ["TrunkUse", "Augment", "Loss", "Distillation", "Reject", "Optimizer", "Schedule"]
     return _page(RECIPE, recipe_schema(), "The file", order, recipe.__dict__)
 
 

@@ -47,7 +47,7 @@ __all__ = [
 PANELS = {
     "Make": ("init", "import", "senses", "validate", "show", "build"),
     "Train": ("train", "adapt", "eval"),
-    "Use": ("predict", "cutout", "export", "convert"),
+    "Use": ("predict", "cutout", "reject", "embed", "export", "convert"),
     "Change": ("grow", "specialise", "graft", "shrink"),
     "Look": ("cost", "draw", "explore"),
     "Nestings": ("count-partitions", "suggest", "search", "ask"),

@@ -161,7 +161,10 @@ def _watched(stream: TextIO, wrapper: io.TextIOWrapper | None, name: str | None)
 
 
 MODEL_FORMS = "FILE.py:NAME, TAXONOMY:NAME, a timm name, or a cutout's or a training's folder"
-DATA_FORMS = "A folder of one folder per class, a .tar of one, digits, torch/NAME, hfds/NAME, wds/SHARDS."
+DATA_FORMS = (
+    "A folder of one folder per class, a .tar of one, a .csv of files and labels, digits, torch/NAME, hfds/NAME, "
+    "wds/SHARDS."
+)
 Model = Annotated[str, typer.Argument(help=f"{MODEL_FORMS}.")]
 Weights = Annotated[Path | None, typer.Option(help="The network's weights, safetensors.")]
 Data = Annotated[str, typer.Option(help=DATA_FORMS)]

@@ -214,6 +214,9 @@ def evaluate(
             help="Only these classes compete (ids, names, groups, …; repeatable); 'present': those with images."
         ),
     ] = None,
+    others: Annotated[
+        str | None, typer.Option(help="Images of other classes, likewise: how well they are told from own ones.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Which part of the data: validation or train.")] = "validation",
     taxonomy: Annotated[
         Path | None, typer.Option(help="Measure distances on this taxonomy file's tree, not on the network's nesting.")
@@ -237,7 +240,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Metrics of a trained network on labelled images: top-1, by level, by group, mistakes' severity, calibration."""
-    from hiergen.training.metrics_table import metrics_table
+    from hiergen.training.labelmetrics import LabelMetrics
+    from hiergen.training.metrics_table import label_table, metrics_table, rejection_table
     from hiergen.training.run import evaluate as job
 
     done = job(
@@ -245,6 +249,7 @@ def evaluate(
         data,
         weights=weights,
         classes=classes,
+        others=others,
         taxonomy=taxonomy,
         split=cast("Split", split),
         decision=decision,
@@ -261,8 +266,105 @@ def evaluate(
     if done.broken:
         print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
     if as_json:
-        print(json.dumps(done.metrics.to_dict(), indent=2))
+        print(json.dumps(done.to_dict(), indent=2))
         return
-    console().print(metrics_table(done.metrics))
+    metrics = done.metrics
+    console().print(label_table(metrics) if isinstance(metrics, LabelMetrics) else metrics_table(metrics))
+    if done.rejection is not None:
+        console().print("", rejection_table(done.rejection), sep="\n")
     if out is not None:
         say(console(), f"→ {out}: {', '.join(sorted(path.name for path in out.iterdir()))}", style="bold")
+
+
+@app.command()
+def embed(
+    model: Model,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .npz file: embeddings (N, D), and images (N,).")],
+    weights: Weights = None,
+    level: Annotated[
+        int | None, typer.Option(help="0: of the trunk; 1 …: of a level (default: what the logits are read from).")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which part of the data: validation or train.")] = "validation",
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    device: Device = None,
+    root: Annotated[Path | None, typer.Option(help="Where torch/NAME data sets lie.")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out broken images, and count them.")
+    ] = False,
+    untrained: Untrained = False,
+) -> None:
+    """Embeddings of images, whatever they show, to search or cluster by: one vector each, in a file for numpy."""
+    from hiergen.training.embedding import embed as job
+    from hiergen.training.run import check_split
+
+    check_split(split)
+    done = job(
+        model,
+        data,
+        out,
+        weights=weights,
+        level=level,
+        split=cast("Split", split),
+        untrained=untrained,
+        batch_size=batch_size or BATCH_SIZE,
+        workers=workers,
+        device=device,
+        root=root,
+        skip_broken=skip_broken,
+        console=console(stderr=True),
+    )
+    if done.broken:
+        print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
+    say(console(), f"→ {done.path}: {done.images:,} images, {done.length:,} numbers each")
+
+
+@app.command()
+def reject(
+    model: Model,
+    data: Data,
+    weights: Weights = None,
+    others: Annotated[
+        str | None,
+        typer.Option(help="Images of other classes (default: those of --data that are none of the network's)."),
+    ] = None,
+    kept: Annotated[float, typer.Option(help="Share of the own images that the threshold accepts.")] = 0.95,
+    split: Annotated[str, typer.Option(help="Which part of the data: validation or train.")] = "validation",
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    device: Device = None,
+    root: Annotated[Path | None, typer.Option(help="Where torch/NAME data sets lie.")] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out broken images, and count them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """None of these: fit the threshold below which an image shows no class of a network or cutout, on held-out images,
+    and write it into its weights."""
+    from hiergen.training.metrics_table import rejection_table
+    from hiergen.training.rejecting import reject as job
+
+    done = job(
+        model,
+        data,
+        weights=weights,
+        others=others,
+        kept=kept,
+        split=cast("Split", split),
+        batch_size=batch_size or BATCH_SIZE,
+        workers=workers,
+        device=device,
+        root=root,
+        skip_broken=skip_broken,
+        console=console(stderr=True),
+    )
+    if done.broken:
+        print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
+    if as_json:
+        print(json.dumps(done.to_dict(), indent=2))
+        return
+    console().print(rejection_table(done.score))
+    if not done.score.others:
+        say(console(), "no images of other classes: --others DATA measures how many are let through")
+    say(console(), f"→ {done.path}: threshold and temperature in its metadata, tensors as they were")

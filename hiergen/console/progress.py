@@ -1,10 +1,12 @@
 """Progress of what takes long: a bar for what is counted, a spinner for what is not; both by rich.
 
-They are drawn on a terminal, and in a notebook that has ipywidgets; in a pipe or a log nothing is.
+They are drawn on a terminal, and in a notebook that has ipywidgets; in a pipe or a log what takes longer than half a
+minute says so in a line, and again each time when twice as much has passed.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -12,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_FIRST = 30.0  # seconds until a log says how long it will take
 
 
 def draws(console: Console) -> bool:
@@ -28,12 +33,17 @@ class ProgressBar:
     def __init__(self, console: Console | None, text: str) -> None:
         self.console, self.text = console, text
         self._bar: Any = None
+        self._began: tuple[float, int] | None = None  # when, and what was done before
+        self._due = _FIRST
 
     def __enter__(self) -> Self:
         return self
 
     def __call__(self, done: int, total: int, *, text: str | None = None, note: str = "") -> None:
-        if self.console is None or not draws(self.console) or (self._bar is None and done >= total):
+        if self.console is None or (self._bar is None and done >= total):
+            return
+        if not draws(self.console):
+            self._log(self.console, done, total, text or self.text)
             return
         if self._bar is None:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -54,10 +64,33 @@ class ProgressBar:
             task.id, completed=done, pace=task.speed or 0.0, description=text or self.text, note=note and f", {note}"
         )
 
+    def _log(self, console: Console, done: int, total: int, text: str) -> None:
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now, done
+        began, before = self._began
+        if now - began >= self._due and done > before:
+            left = (now - began) * (total - done) / (done - before)
+            self._due = 2 * (now - began)
+            line = f"{text}: {done:,} of {total:,} images, about {duration(left)} left"
+            console.print(line, markup=False, soft_wrap=True)
+
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def duration(seconds: float) -> str:
+    """ "50 s", "12 min", "3 h 20 min", of what need not be exact.
+
+    >>> duration(12_000)
+    '3 h 20 min'
+    """
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager

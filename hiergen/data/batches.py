@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hiergen.data.features import FeatureSet
+from hiergen.data.images import LabelSets
 from hiergen.data.samples import EpochOrder, Samples, in_order, loader, seed_of
 
 Batch: TypeAlias = tuple[Tensor, ...]  # what is read, its targets, and in training what a teacher says of it
@@ -26,6 +27,16 @@ class Feed(Protocol):
 
     maps: bool
     broken: set[str]
+
+    @property
+    def targets(self) -> Tensor:
+        """The target of each image, `(N,)`."""
+        ...
+
+    @property
+    def labels(self) -> LabelSets | None:
+        """What targets mean that are no class."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -50,6 +61,14 @@ class ImageFeed:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def targets(self) -> Tensor:
+        return torch.tensor(self.samples.images.targets)
+
+    @property
+    def labels(self) -> LabelSets | None:
+        return self.samples.images.labels
 
     def epoch(self, order: EpochOrder) -> Iterator[Batch]:
         return self._given(order)
@@ -88,7 +107,7 @@ class MapFeed:
     def epoch(self, order: EpochOrder) -> Iterator[Batch]:
         mirrored: Tensor | None = None
         for number, keys in enumerate(order, order.start):
-            epoch, chosen = keys[0][0], torch.tensor([index for _, index in keys])
+            epoch, chosen = order.epoch, torch.tensor([index for _, index in keys])
             x = self.features.maps(epoch % self.features.views, self._rows[chosen])
             if self.flip:
                 if mirrored is None:  # by image, not by batch: the same for any number of processes
@@ -107,16 +126,21 @@ class MapFeed:
         """The maps of these usable images as they are, `(B, C, H, W)`."""
         return self.features.maps(0, self._rows[chosen])
 
+    @property
+    def labels(self) -> LabelSets | None:
+        return self.features.labels
+
     def mixed(self, batch_size: int, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """So many batches (default: all) of images in random order, as they are: a batch has images of many classes."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed))
+        """So many batches (default: all) of images in random order, as they are: a batch has images of many classes.
+        Images known to a group only are left out."""
+        order = self._mixed()
         for chosen in torch.split(order, batch_size)[:count]:
-            if len(chosen) > 1 or len(self) == 1:
+            if len(chosen) > 1 or len(order) == 1:
                 yield self.features.maps(0, self._rows[chosen]), self._targets[chosen]
 
     def balanced(self, batch_size: int, images: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The first so many images of each class, in random order, as they are."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed))
+        order = self._mixed()
         seen: Counter[int] = Counter()
         chosen = []
         for index in order.tolist():
@@ -125,6 +149,10 @@ class MapFeed:
                 chosen.append(index)
         for some in torch.split(torch.tensor(chosen), batch_size):
             yield self.features.maps(0, self._rows[some]), self._targets[some]
+
+    def _mixed(self) -> Tensor:
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed))
+        return order if self.labels is None else order[self._targets[order] < self.labels.classes]
 
     @torch.inference_mode()
     def answers(

@@ -43,7 +43,7 @@ class FeatureSet:
 
     def __init__(self, cache: FeatureCache, images: ImageSet, views: int) -> None:
         self._cache = cache
-        self.targets, self.views = tuple(images.targets), views
+        self.targets, self.labels, self.views = tuple(images.targets), images.labels, views
         self.shape = (cache.features.shape[1], cache.features.shape[2], cache.features.shape[3])
         self._unusable = (cache.state == BROKEN).reshape(views, -1).any(0)
         self.usable = torch.from_numpy(np.flatnonzero(~self._unusable))

@@ -14,7 +14,7 @@ from hiergen.taxonomy.imagefolder import Found, ImagePlace, Unread, files_below,
 from hiergen.taxonomy.roots import PARTS, TESTS, Inside, Parts, find_parts, folder_parts, is_junk
 
 DIGITS = "digits"
-FORMS = "digits, a folder, a .tar, torch/NAME, hfds/NAME or wds/SHARDS"
+FORMS = "digits, a folder, a .tar, a .csv, torch/NAME, hfds/NAME or wds/SHARDS"
 
 
 def open_folder(root: Path, request: ImageRequest) -> LabelledImages:

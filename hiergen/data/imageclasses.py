@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from hiergen.data.images import (
     LabelledImages,
+    LabelSets,
     PictureRows,
     RowImages,
     Transform,
@@ -28,8 +29,22 @@ from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.roots import Split
 from hiergen.taxonomy.synsets import is_wnid, looks_like_synset
 
-Wanted: TypeAlias = "Sequence[int] | str | None"
 PRESENT = "present"
+NO_CLASS = -1  # the target of an image that shows none of the classes
+
+
+@dataclass(frozen=True)
+class Others:
+    """Images of none of these classes (indices of logits; None: of none of the network's, (): all images)."""
+
+    classes: tuple[int, ...] | None = None
+
+
+class NoOthersError(HiergenError):
+    """Data that have images of the chosen classes only."""
+
+
+Wanted: TypeAlias = "Sequence[int] | str | Others | None"
 
 
 def homes_of(
@@ -40,16 +55,22 @@ def homes_of(
     place: str,
     noun: str = "folder",
     some: bool = False,
-) -> tuple[dict[str, int], tuple[str, ...], str]:
-    """Name → index of its class, for the names of all images (in any order, repeated), the names left out, and what is
-    to be said of classes without images.
+    groups: bool = False,
+) -> tuple[dict[str, int], tuple[str, ...], str, LabelSets | None]:
+    """Name → index of its class, for the names of all images (in any order, repeated), the names left out, what is to
+    be said of classes without images, and the sets of classes that indices beyond the classes' are.
 
-    `classes` is what `open_data` takes. Raises HiergenError as `match` does, and for a class without images, or (with
-    `some`) if all are without.
+    With `groups`, a name that is no class but a group of the network stands for images of one of the group's classes,
+    nobody knows which. `classes` is what `open_data` takes. Raises HiergenError as `match` does, and for a class
+    without images, or (with `some`) if all are without.
     """
     names = sorted(set(named))
-    indices = match(names, network.nesting, place=place, strict=classes is None, noun=noun)
+    vague = _groups(names, network.nesting, place, noun) if groups or isinstance(classes, Others) else {}
+    alone = [name for name in names if name not in vague]
+    indices = match(alone, network.nesting, place=place, strict=classes is None, noun=noun)
     there, missing = set(indices.values()), list[int]()
+    if isinstance(classes, Others):
+        return *_others(names, {**indices, **dict.fromkeys(vague, NO_CLASS)}, classes, place, noun), "", None
     if classes == PRESENT:
         wanted = there
     else:
@@ -60,8 +81,40 @@ def homes_of(
     if not wanted:
         raise HiergenError(f"no {noun} is a class of the network", place=place, got=listed(names))
     homes = {name: index for name, index in indices.items() if index in wanted}
+    vague = {name: members for name, members in vague.items() if wanted.issuperset(members)}
+    sets = tuple(sorted({*vague.values()}))
+    homes |= {name: network.num_classes + sets.index(members) for name, members in vague.items()}
     note = f"{len(missing)} of {len(wanted)} classes have no images ({listed(network.classes[i] for i in missing)})"
-    return homes, tuple(name for name in names if name not in homes), note if missing else ""
+    left_out = tuple(name for name in names if name not in homes)
+    return homes, left_out, note if missing else "", LabelSets(network.num_classes, sets) if sets else None
+
+
+def _others(
+    names: Sequence[str], indices: Mapping[str, int], wanted: Others, place: str, noun: str
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    if wanted.classes == ():
+        return dict.fromkeys(names, NO_CLASS), ()
+    own = {name for name, index in indices.items() if wanted.classes is None or index in {*wanted.classes, NO_CLASS}}
+    homes = {name: NO_CLASS for name in names if name not in own}
+    if not homes:
+        raise NoOthersError(f"every {noun} is one of the classes", place=place, expected="images of other classes")
+    return homes, tuple(sorted(own))
+
+
+def _groups(names: Sequence[str], nesting: Nesting, place: str, noun: str) -> dict[str, tuple[int, ...]]:
+    """The classes of those names that are a group's and no class's. Raises HiergenError for one of two groups."""
+    known = {_key(name) for name in (*nesting.classes, *nesting.labels)}
+    groups: dict[str, set[tuple[int, ...]]] = {}
+    for level in range(1, nesting.depth):
+        for branch, group in enumerate(nesting.names(level)):
+            groups.setdefault(_key(group), set()).add(nesting.members(level, branch))
+    for group, members in nesting.groups:
+        groups.setdefault(_key(group), set()).add(tuple(sorted(members)))
+    found = {name: groups[_key(name)] for name in names if _key(name) in groups.keys() - known}
+    for name, several in found.items():
+        if len(several) > 1:
+            raise HiergenError(f"{noun} {quoted(name)} may be any of {len(several)} groups", place=place)
+    return {name: next(iter(several)) for name, several in found.items()}
 
 
 def match(
@@ -182,6 +235,7 @@ class ImageRequest:
     transform: Transform | None = None
     root: Path | None = None
     download: bool = False
+    groups: bool = False
 
 
 def label_images(
@@ -192,19 +246,20 @@ def label_images(
     Raises HiergenError as `open_data` does.
     """
     names = (name for _, name in images)
-    homes, left_out, missing = homes_of(
+    homes, left_out, missing, labels = homes_of(
         names,
         request.network,
         classes=request.classes,
         place=place,
         noun=noun,
         some=request.split == "validation",
+        groups=request.groups,
     )
     kept = [(where, homes[name]) for where, name in images if name in homes]
-    if noun == "folder":
+    if noun == "folder" and not isinstance(request.classes, Others):
         _check_parents([(where.folder, name) for where, name in images if name in homes], place)
     deep = depth_note(where.read for where, _ in kept[:: max(len(kept) // 16, 1)])
-    note = "; ".join(filter(None, (note, missing, deep)))
+    note = "; ".join(filter(None, (note, missing, _group_note(kept, labels), deep)))
     return LabelledImages(
         places=tuple(where for where, _ in kept),
         targets=tuple(target for _, target in kept),
@@ -212,7 +267,15 @@ def label_images(
         left_out=left_out,
         note=note,
         mode=image_mode(request.network),
+        labels=labels,
     )
+
+
+def _group_note(kept: Sequence[tuple[object, int]], labels: LabelSets | None) -> str:
+    if labels is None:
+        return ""
+    count = sum(target >= labels.classes for _, target in kept)
+    return f"{count:,} images are known to one of {len(labels.sets)} group{'s' * (len(labels.sets) > 1)} only"
 
 
 def _check_parents(images: Iterable[tuple[str, str]], place: str) -> None:
@@ -244,18 +307,19 @@ def label_rows(
     note: str = "",
 ) -> RowImages:
     """Rows of a source (default: all of them) with the name of the class of each. Raises HiergenError likewise."""
-    homes, left_out, missing = homes_of(
+    homes, left_out, missing, labels = homes_of(
         names,
         request.network,
         classes=request.classes,
         place=place,
         noun="class",
         some=request.split == "validation",
+        groups=request.groups,
     )
     numbers = range(len(names)) if rows is None else rows
     kept = [(row, homes[name]) for row, name in zip(numbers, names, strict=True) if name in homes]
     deep = depth_note(partial(source.picture, row) for row, _ in kept[:: max(len(kept) // 16, 1)])
-    note = "; ".join(filter(None, (note, missing, deep)))
+    note = "; ".join(filter(None, (note, missing, _group_note(kept, labels), deep)))
     return RowImages(
         source=source,
         rows=tuple(row for row, _ in kept),
@@ -264,4 +328,5 @@ def label_rows(
         left_out=left_out,
         note=note,
         mode=image_mode(request.network),
+        labels=labels,
     )

@@ -34,17 +34,36 @@ _AHEAD = 2  # batches read ahead
 _LOOKED_AT = 16  # images of a data set, for what is to be said of their pixels
 
 
+@dataclass(frozen=True)
+class LabelSets:
+    """What targets mean that are no class: `classes + i` is the set of classes `sets[i]`, all of which an image shows
+    (`several`: images with several labels, or none), or one of which, nobody knows which (images known to a group)."""
+
+    classes: int
+    sets: tuple[tuple[int, ...], ...]
+    several: bool = False
+
+    def table(self) -> Tensor:
+        """bool `(classes + sets, classes)`: the classes of each target."""
+        table = torch.eye(self.classes + len(self.sets), self.classes, dtype=torch.bool)
+        for row, members in enumerate(self.sets, self.classes):
+            table[row, list(members)] = True
+        return table
+
+
 class ImageSet(Dataset[tuple[Tensor, int]], ABC):
     """Images with their classes. Item i is `transform(picture(i))`, `(channels, H, W)`, and `targets[i]`.
 
-    `targets` are indices of the network's logits, `left_out` the folders or classes that are not read, and `note` is
-    what a user should be told about how the images were labelled ("" mostly). `in_memory`: reading takes no file.
+    `targets` are indices of the network's logits, or as `labels` say sets of them, `left_out` the folders or classes
+    that are not read, and `note` is what a user should be told about how the images were labelled ("" mostly).
+    `in_memory`: reading takes no file.
     """
 
     targets: tuple[int, ...]
     transform: Transform
     left_out: tuple[str, ...]
     note: str
+    labels: LabelSets | None = None
     in_memory: bool = False
 
     @abstractmethod
@@ -74,7 +93,8 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
 
     def split(self, share: float, *, seed: int = 0) -> tuple[Self, Self]:
         """Two parts, the second with about `share` of each class's images; see `split`."""
-        first, second = split(self.targets, share, seed=seed)
+        classes = None if self.labels is None else self.labels.classes
+        first, second = split(self.targets, share, seed=seed, classes=classes)
         return self.subset(first), self.subset(second)
 
     def __len__(self) -> int:
@@ -94,6 +114,7 @@ class LabelledImages(ImageSet):
     left_out: tuple[str, ...] = ()
     note: str = ""
     mode: str = "RGB"
+    labels: LabelSets | None = None
 
     def picture(self, index: int) -> Image.Image:
         place = self.places[index]
@@ -113,10 +134,9 @@ class LabelledImages(ImageSet):
         files = sorted({place.file.absolute() for place in self.places})
         top = os.path.commonpath([file.parent for file in files]) if files else ""
         facts = {file: (os.path.relpath(file, top), *_size_and_time(file)) for file in files}
-        return digest(
-            (*facts[place.file.absolute()], place.inside, place.offset, place.size, target)
-            for place, target in zip(self.places, self.targets, strict=True)
-        )
+        known = ((*facts[place.file.absolute()], place.inside, place.offset, place.size) for place in self.places)
+        facts_of_all = ((*fact, target) for fact, target in zip(known, self.targets, strict=True))
+        return digest([*facts_of_all, *([] if self.labels is None else [self.labels])])
 
     def subset(self, indices: Iterable[int]) -> Self:
         chosen = list(indices)
@@ -157,6 +177,7 @@ class RowImages(ImageSet):
     left_out: tuple[str, ...] = ()
     note: str = ""
     mode: str = "RGB"
+    labels: LabelSets | None = None
 
     @property
     def in_memory(self) -> bool:  # type: ignore[override]
@@ -172,7 +193,8 @@ class RowImages(ImageSet):
         return self.source.place(self.rows[index])
 
     def fingerprint(self) -> str:
-        return digest([self.source.fingerprint(), *zip(self.rows, self.targets, strict=True)])
+        more = [] if self.labels is None else [self.labels]
+        return digest([self.source.fingerprint(), *zip(self.rows, self.targets, strict=True), *more])
 
     def subset(self, indices: Iterable[int]) -> Self:
         chosen = list(indices)
@@ -184,16 +206,19 @@ def eval_transform(network: HierarchicalNetwork) -> Transform:
     return network.preprocess
 
 
-def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[int], list[int]]:
+def split(
+    targets: Sequence[int], share: float, *, seed: int = 0, classes: int | None = None
+) -> tuple[list[int], list[int]]:
     """Ascending indices of two parts of a data set; the second has `share` of each class's images, to rounding.
 
     The same targets, share and seed give the same parts. A class keeps one image or more on each side; HiergenError
-    where it has one only, and for a share outside 0 … 1.
+    where it has one only, and for a share outside 0 … 1. Targets from `classes` on are no class: a single image of one
+    is of the first part.
     """
     if not 0 < share < 1:
         raise HiergenError("the share to hold out cannot be", expected="a number between 0 and 1", got=f"{share:g}")
     counts = Counter(targets)
-    if lonely := [label for label, count in sorted(counts.items()) if count < 2]:
+    if lonely := [label for label, n in sorted(counts.items()) if n < 2 and (classes is None or label < classes)]:
         raise HiergenError(
             f"{len(lonely)} class{'es have' if len(lonely) > 1 else ' has'} a single image, which cannot be split",
             expected="2 images or more of each class",
@@ -201,7 +226,7 @@ def split(targets: Sequence[int], share: float, *, seed: int = 0) -> tuple[list[
         )
     shuffled = list(range(len(targets)))
     random.Random(seed).shuffle(shuffled)
-    left = {label: min(max(round(share * count), 1), count - 1) for label, count in counts.items()}
+    left = {label: min(max(round(share * count), 1), count - 1) for label, count in counts.items()}  # of one image: 0
     second: list[int] = []
     for index in shuffled:
         if left[targets[index]]:

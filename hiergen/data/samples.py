@@ -23,6 +23,7 @@ from hiergen.errors import HiergenError, unquoted
 Key: TypeAlias = tuple[int, int]  # round (epoch or view), index
 Loaded: TypeAlias = tuple[Tensor, Tensor, list[str]]
 _MOST_WORKERS = 8
+ROUNDS = 1 << 24  # epochs are fewer: rounds from there on are those of an image that comes again within an epoch
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -70,6 +71,9 @@ class EpochOrder:
     An incomplete last batch is dropped, unless it is the only one. `start` batches are left out (a resumed epoch).
     Parts of a batch differ by one image at most where `world` does not divide it. With `shuffled=False`: all images in
     their order, an incomplete last batch too, but no empty parts of one.
+
+    With `labels`, one for each image, as many images are drawn, of each label equally often but for one: all of a
+    label's images before one of them comes again, which is then of another round, and so augmented otherwise.
     """
 
     def __init__(
@@ -83,11 +87,12 @@ class EpochOrder:
         world: int = 1,
         start: int = 0,
         shuffled: bool = True,
+        labels: np.ndarray | None = None,
     ) -> None:
         assert batch_size > 0
         assert 0 <= rank < world
         self.count, self.batch_size, self.seed, self.epoch = count, batch_size, seed, epoch
-        self.rank, self.world, self.start, self.shuffled = rank, world, start, shuffled
+        self.rank, self.world, self.start, self.shuffled, self.labels = rank, world, start, shuffled, labels
 
     @property
     def batches(self) -> int:
@@ -99,14 +104,29 @@ class EpochOrder:
         return sum(len(part) > 0 for part in self._parts())
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order: list[int] | range = range(self.count)
-        if self.shuffled:
-            # numpy promises the same stream from a PCG64 for ever; its own `permutation` may change
-            keys = np.random.PCG64(seed_of(self.seed, self.epoch)).random_raw(self.count)
-            order = np.argsort(keys, kind="stable").tolist()
+        order = self._permutation(self.count) if self.shuffled else range(self.count)
+        drawn = None if self.labels is None else self._balanced(self.labels)
         for part in self._parts():
             if part or self.shuffled:
-                yield [(self.epoch, order[i]) for i in part]
+                yield [(self.epoch, order[i]) if drawn is None else drawn[order[i]] for i in part]
+
+    def _permutation(self, count: int, *parts: int) -> list[int]:
+        # numpy promises the same stream from a PCG64 for ever; its own `permutation` may change
+        keys = np.random.PCG64(seed_of(self.seed, self.epoch, *parts)).random_raw(count)
+        return np.argsort(keys, kind="stable").tolist()  # type: ignore[no-any-return]
+
+    def _balanced(self, labels: np.ndarray) -> list[Key]:
+        order: list[Key] = []
+        present = np.unique(labels)
+        each, more = divmod(self.count, len(present))
+        for place, number in enumerate(self._permutation(len(present), 4)):  # who gets one more differs by epoch
+            images = np.flatnonzero(labels == present[number])
+            for draw in range(each + (place < more)):
+                again, i = divmod(draw, len(images))
+                if not i:
+                    mixed = self._permutation(len(images), 5, int(number), again)
+                order.append((self.epoch + again * ROUNDS, int(images[mixed[i]])))
+        return order
 
     def _parts(self) -> Iterator[range]:
         for batch in range(self.start, self.batches):

@@ -43,6 +43,7 @@ def identity(network: HierarchicalNetwork, model: str | None = None) -> dict[str
         "classes": json.dumps(list(network.classes)),
         **({} if network.form == "specialists" else {"form": network.form}),
         **({"choice": json.dumps(dict(network.choice))} if network.choice else {}),
+        **({"rejection": json.dumps(asdict(network.rejection))} if network.rejection else {}),
     }
 
 
@@ -70,7 +71,7 @@ def save_weights(
 
 
 def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
-    """Copy a file's weights into the network, and take its form; before an error nothing is copied.
+    """Copy a file's weights into the network, and take its form, choice and rejection; nothing before an error.
 
     The file is one of `save_weights`, or plain safetensors (as timm writes them) with the same names and shapes.
     Floating point numbers of another precision are cast to the network's, integers likewise; one is never taken for
@@ -101,6 +102,7 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
     network.form = cast("Form", file.metadata.get("form", "specialists"))
     network.load_state_dict(dict(file.tensors))
     network.choice = json.loads(file.metadata.get("choice", "{}"))
+    network.rejection = file.rejection
     return file
 
 

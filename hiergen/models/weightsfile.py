@@ -20,6 +20,7 @@ from hiergen._version import __version__
 from hiergen.errors import HiergenError, nearest, unquoted
 from hiergen.files import check_replaceable, put, reason, staging, writing
 from hiergen.nn.generalist import FORMS
+from hiergen.nn.rejection import Rejection
 
 FORMAT = "hiergen"
 _WANTED = ("format", "hiergen_version", "model", "taxonomy_sha256", "classes")
@@ -58,6 +59,12 @@ class WeightsFile:
             return None
         fields = json.loads(self.metadata["cutout"])
         return CutoutProvenance(**{**fields, "kept": tuple(fields["kept"])})
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Which images show none of the classes."""
+        text = self.metadata.get("rejection")
+        return None if text is None else Rejection.of(json.loads(text))
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
@@ -175,6 +182,10 @@ def _bad_metadata(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) ->
         choice = json.loads(metadata.get("choice", "{}"))
         if not isinstance(choice, dict) or not {metadata.get("form", FORMS[0]), *choice.values()} <= set(FORMS):
             return f"its metadata's form or choice is none of {', '.join(FORMS)}"
+        if "rejection" in metadata:
+            Rejection.of(json.loads(metadata["rejection"]))
+    except HiergenError as error:
+        return f"in its metadata, {error}"
     except (ValueError, TypeError, KeyError, RecursionError):
         return "its metadata cannot be read"
     return None

@@ -117,7 +117,17 @@ def copied_onto(
 
 
 # a network's own, or made anew: what `torch.compile` made of a call holds the network
-_OF_ONE = {"nesting", "classes", "selector", "choice", "_active", "_form", "_modules", "_compiled_call_impl"}
+_OF_ONE = {
+    "nesting",
+    "classes",
+    "selector",
+    "choice",
+    "rejection",
+    "_active",
+    "_form",
+    "_modules",
+    "_compiled_call_impl",
+}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 

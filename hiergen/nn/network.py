@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hiergen.nn.pictures import Picture
     from hiergen.nn.plain import PlainNetwork
     from hiergen.nn.predict import Recognition
+    from hiergen.nn.rejection import Rejection
     from hiergen.nn.serve import Server
 
 
@@ -44,6 +45,7 @@ class HierarchicalNetwork(TimmContract):
     _active: tuple[int, ...] | None = None
     _form: Form = "specialists"
     choice: Mapping[str, Form] = MappingProxyType({})  # group → what its cutout is, by the end of a training
+    rejection: Rejection | None = None  # which images show none of its classes, in the form that it has
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -108,9 +110,25 @@ class HierarchicalNetwork(TimmContract):
             return logits if (chosen := self._chosen(None)) is None else logits[:, list(chosen)]
         return self._logits(pooled, self._route(None))
 
-    def _maps(self, x: Tensor, taken: Route | None, *, pool: bool) -> Tensor:
-        """From the trunk's maps to those of the last level, or their means."""
-        levels, steering = self.levels, self._gains
+    def embed(self, x: Tensor, level: int | None = None) -> Tensor:
+        """Embeddings of images `(B, D)`, to search or cluster by: maps, averaged over their pixels, side by side.
+
+        `level` 0: the trunk's, D its channels; 1 … k: of all branches of that level, of which classes below one group
+        share what the group's gives. Default: what the logits are read from, timm's `forward_head(…, pre_logits=True)`:
+        of the forms "generalist" and "flat" their one branch's, else the last level's (of many classes, long).
+        Raises HiergenError for a level that is not there.
+        """
+        if level is None:
+            return self.forward_head(self.forward_features(x), pre_logits=True).flatten(1)
+        if isinstance(level, bool) or not 0 <= level <= len(self.levels):
+            raise HiergenError(f"there is no level {level}", expected=f"0 (the trunk) … {len(self.levels)}")
+        if (gains := self._gains) is not None:
+            gains.check_batch(x.shape[0])
+        return self._maps(self.trunk(x), self._route(None), pool=False, depth=level).mean((-2, -1)).flatten(1)
+
+    def _maps(self, x: Tensor, taken: Route | None, *, pool: bool, depth: int | None = None) -> Tensor:
+        """From the trunk's maps to those of the last level, or their means; or of level `depth`, 0 the trunk."""
+        levels, steering = self.levels[:depth], self._gains
         for j, level in enumerate(levels):
             branches, maps = (None, None) if taken is None else taken.levels[j]
             gains, after = steering.of_level(j) if steering else (None, None)
@@ -168,6 +186,8 @@ class HierarchicalNetwork(TimmContract):
             raise HiergenError("no such form", expected=", ".join(FORMS), got=quoted(str(form)))
         if form != "specialists":
             generalist_of(self, form)
+        if form != self._form:
+            self.rejection = None  # it was fitted to the other form's logits
         self._form = form
 
     def predict(

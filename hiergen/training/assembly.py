@@ -33,7 +33,7 @@ from hiergen.training.checkpoint import load_checkpoint
 from hiergen.training.flatnetwork import FlatNetwork, flat_tail
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.initial import InitReport, estimate_norms, fetched, init_branches, start_heads
-from hiergen.training.loop import Training, normed
+from hiergen.training.loop import Training, check_labels, class_weights, normed
 from hiergen.training.losses import make_loss
 from hiergen.training.optim import make_optimizer
 from hiergen.training.parallel import Parallel
@@ -160,7 +160,7 @@ class Job:
 
     def _images(self) -> tuple[ImageSet, ImageSet, str]:
         request, network = self.request, self.network
-        options: dict[str, Any] = {"root": request.root}
+        options: dict[str, Any] = {"root": request.root, "groups": True, "several": True}
         if request.only_known:
             options["classes"] = list(range(network.num_classes))
         with image_hints():
@@ -198,6 +198,8 @@ class Job:
         """What the loop would refuse, before the trunk's maps are computed for hours."""
         loss = self.recipe.loss
         make_loss(loss.name, Hierarchy.of(self.network), **loss.options)
+        check_labels(self.images.labels, self.recipe, taught=self.request.teacher is not None, flat=self.request.flat)
+        class_weights(self.network, self.recipe, torch.tensor(self.images.targets), self.images.labels)
         make_optimizer(self.network, self.recipe)
         train_transform(self.network, self.recipe.augment)
 
@@ -309,7 +311,8 @@ class Job:
         with ProgressBar(self.console, "the teacher's logits") as report:
             feed.taught = feed.answers(tail, self.recipe.batch_size, report, device)
         validation.taught = validation.answers(tail, self.recipe.batch_size, lambda *_: None, device)
-        right = (validation.taught[0].argmax(1) == validation.targets).float().mean()
+        known = validation.targets < network.num_classes
+        right = (validation.taught[0].argmax(1) == validation.targets)[known].float().mean()
         self.say(f"teacher: {unquoted(file)}, right on {right:.1%} of the validation images")
         return None
 

@@ -14,7 +14,9 @@ from hiergen.training.recipe import Distillation
 class GroupLoss(nn.Module):
     """Cross-entropy over the classes that an image's groups have, and a teacher's word on each of these groups.
 
-    `homes` is each class's group. Of the groups that run on an image its own counts as much as the others together:
+    `homes` is each class's group, `weights` what an image's cross-entropy is multiplied by, by target. `table` bool
+    `(targets, C)`: the classes of each target, where some images are known to be of one of several. Of the groups that
+    run on an image its own counts as much as the others together:
 
         CE + kl · T² · (KL_own + mean of KL_other) + l1 · mean |z - t|
 
@@ -24,10 +26,22 @@ class GroupLoss(nn.Module):
 
     home: Tensor
     member: Tensor
+    class_weights: Tensor | None
+    table: Tensor | None
 
-    def __init__(self, homes: Sequence[int], distillation: Distillation, *, smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        homes: Sequence[int],
+        distillation: Distillation,
+        *,
+        smoothing: float = 0.0,
+        weights: Tensor | None = None,
+        table: Tensor | None = None,
+    ) -> None:
         super().__init__()
+        self.register_buffer("table", table, persistent=False)
         self.settings, self.smoothing = distillation, smoothing
+        self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("home", torch.tensor(homes), persistent=False)
         self.register_buffer("member", F.one_hot(self.home).float(), persistent=False)
 
@@ -48,10 +62,16 @@ class GroupLoss(nn.Module):
 
     def _cross_entropy(self, z: Tensor, ran: Tensor, targets: Tensor) -> Tensor:
         logs = F.log_softmax(z, 1)
-        loss = -logs.gather(1, targets[:, None])[:, 0]
+        if self.table is None:
+            loss = -logs.gather(1, targets[:, None])[:, 0]
+        else:
+            loss = -logs.masked_fill(~self.table[targets], -torch.inf).logsumexp(1)
         if self.smoothing:
             spread = -logs.masked_fill(~ran, 0.0).sum(1) / ran.sum(1)
-            loss = (1 - self.smoothing) * loss + self.smoothing * spread
+            smooth = (1 - self.smoothing) * loss + self.smoothing * spread
+            loss = torch.where(targets < z.shape[1], smooth, loss)  # what is known to a group only is vague already
+        if self.class_weights is not None:
+            loss = loss * self.class_weights[targets]
         return loss.mean()
 
     def _divergence(self, z: Tensor, t: Tensor, ran: Tensor, targets: Tensor) -> Tensor:
@@ -59,7 +79,10 @@ class GroupLoss(nn.Module):
         ours, theirs = self._log_softmax(z / temperature), self._log_softmax(t / temperature)
         by_group = (theirs.exp() * (theirs - ours)) @ self.member
         runs = (ran.float() @ self.member > 0).float()
-        own = F.one_hot(self.home[targets], self.member.shape[1]).float()
+        if self.table is None:
+            own = F.one_hot(self.home[targets], self.member.shape[1]).float()
+        else:
+            own = (self.table[targets].float() @ self.member > 0).float()
         others = runs - own
         weight = own + others / others.sum(1, keepdim=True).clamp(min=1)
         return temperature**2 * (weight * by_group).sum(1).mean()

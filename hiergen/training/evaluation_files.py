@@ -47,12 +47,14 @@ def write_evaluation(folder: Path, done: Evaluation) -> str:
     for old in folder.glob("confusion*"):  # an earlier one's may be of other levels
         with writing(old):
             old.unlink()
-    write_text(folder / METRICS, metrics_json(done.metrics))
-    write_text(folder / CLASSES, classes_csv(done.metrics))
+    metrics = done.metrics
+    assert isinstance(metrics, Metrics)  # none are written of several labels
+    write_text(folder / METRICS, metrics_json(metrics))
+    write_text(folder / CLASSES, classes_csv(metrics))
     write_text(folder / IMAGES, images_csv(done))
-    write_text(folder / CONFUSIONS, confusion_csv(done.metrics))
+    write_text(folder / CONFUSIONS, confusion_csv(metrics))
     try:
-        list(draw_pictures(folder, done.metrics, ()))
+        list(draw_pictures(folder, metrics, ()))
     except HiergenError as error:
         if error.hint is None or "hiergen[viz]" not in error.hint:
             raise
@@ -62,7 +64,9 @@ def write_evaluation(folder: Path, done: Evaluation) -> str:
 
 def images_csv(done: Evaluation) -> str:
     """See `write_evaluation`."""
-    metrics, levels = done.metrics, done.metrics.hierarchy.levels[:-1]
+    metrics = done.metrics
+    assert isinstance(metrics, Metrics)
+    levels = metrics.hierarchy.levels[:-1]
     assert done.probabilities is not None
     head = ["file", "true", "predicted", "probability", "right", "true_id", "predicted_id"]
     head += [f"level{j}_{which}" for j in range(1, len(levels) + 1) for which in ("true", "predicted")]

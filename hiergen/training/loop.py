@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from hiergen.data.augment import mixer
 from hiergen.data.batches import Batch, Feed
+from hiergen.data.images import LabelSets
 from hiergen.data.samples import EpochOrder, seed_of
-from hiergen.errors import HiergenError, OutputError
+from hiergen.errors import HiergenError, OutputError, quoted
 from hiergen.files import sweep
 from hiergen.models.load import TRAINED_WEIGHTS
 from hiergen.models.weights import load_weights, save_weights
@@ -33,12 +34,14 @@ from hiergen.training.choosing import Choice, choose_forms
 from hiergen.training.distill import GroupLoss, draw_groups
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.hierarchy import Hierarchy
-from hiergen.training.losses import make_loss
+from hiergen.training.labelmetrics import LabelMetrics, evaluate_labels
+from hiergen.training.losses import SetLoss, make_loss
 from hiergen.training.metrics import Metrics, evaluate
 from hiergen.training.optim import make_optimizer, make_schedule
 from hiergen.training.parallel import LostPeerError, Parallel, keep_freed_memory, peers
 from hiergen.training.progress import TrainingLog
 from hiergen.training.recipe import Recipe
+from hiergen.training.rejecting import fit_rejection
 from hiergen.training.stopping import Stopping
 from hiergen.training.training_module import Learner, LearnerForm, predict, seed_all
 
@@ -103,21 +106,35 @@ class Training:
         )
         learner.to(parallel.device)
         self.network, self.learner = network, learner
+        network.rejection = None  # weights that change leave it behind
         self.batch = self._whole_batch(len(feed))
         self.updates_per_epoch = len(feed) // (self.batch // recipe.accumulate) // recipe.accumulate
         self.hierarchy = Hierarchy.of(network)
-        self.loss = make_loss(
+        weights = class_weights(network, recipe, feed.targets, feed.labels)
+        loss = make_loss(
             recipe.loss.name,
             self.hierarchy,
             # mixed targets are smoothed where they are made
             smoothing=0.0 if recipe.augment.mixes else recipe.loss.smoothing,
+            weights=weights,
             **recipe.loss.options,
-        ).to(parallel.device)
+        )
+        self.labels = check_labels(feed.labels, recipe, taught=teacher is not None)
+        self.several = self.labels is not None and self.labels.several
+        self.table = None if self.labels is None else self.labels.table().to(parallel.device)
+        if self.labels is not None and not self.labels.several:
+            sets = self.labels.table()[network.num_classes :]
+            if weights is not None:  # of a group: the mean of its classes'
+                weights = torch.cat([weights, (sets * weights).sum(1) / sets.sum(1)])
+            loss = SetLoss(loss, sets, weights=None if weights is None else weights[network.num_classes :])
+        self.loss = loss.to(parallel.device)
         self.teacher = teacher
         self.homes = torch.tensor(finest_homes(network) if network.levels else [0], device=parallel.device)
         groups = {"specialists": self.homes.tolist(), "generalist": [0] * network.num_classes}
         self.group_losses = {
-            form: GroupLoss(homes, recipe.distillation, smoothing=recipe.loss.smoothing).to(parallel.device)
+            form: GroupLoss(
+                homes, recipe.distillation, smoothing=recipe.loss.smoothing, weights=weights, table=self.table
+            ).to(parallel.device)
             for form, homes in groups.items()
         }
         self.mix = mixer(recipe.augment, network.num_classes, recipe.loss.smoothing)
@@ -128,7 +145,7 @@ class Training:
         self.schedule = make_schedule(self.optimizer, recipe, self.updates_per_epoch)
         self._kept = False  # whether a checkpoint is there
 
-    def run(self, *, resume: bool = False) -> Metrics:
+    def run(self, *, resume: bool = False) -> Metrics | LabelMetrics:
         """Train to the end; the metrics of the best weights on the validation images.
 
         Raises HiergenError: StoppedError after a signal (everything is saved); a loss that is not finite or explodes
@@ -168,6 +185,7 @@ class Training:
             rank=parallel.rank,
             world=parallel.world,
             start=start * parts,
+            labels=self.feed.targets.numpy() if self.recipe.balanced else None,
         )
         self.model.train()
         began = saved = time.monotonic()
@@ -203,6 +221,8 @@ class Training:
         total = 0.0
         for number, batch in enumerate(batches, 1):
             x, y, *more = (part.to(parallel.device, non_blocking=True) for part in batch)
+            if self.table is not None and self.several:
+                y = self.table[y]
             if self.mix is not None:
                 x, y = self.mix(x, y)
             taught = self._taught(x) if self.teacher is not None else more[0] if more else None
@@ -257,7 +277,7 @@ class Training:
         }
         progress.history.append(row)
         progress.loss_sum, progress.loss_count = 0.0, 0
-        score = metrics.top1
+        score = metrics.score
         better = progress.best is None or score > progress.best
         if better:
             progress.best, progress.best_epoch = score, epoch
@@ -267,13 +287,17 @@ class Training:
 
     # validation
 
-    def validate(self) -> Metrics:
+    def validate(self) -> Metrics | LabelMetrics:
         """Metrics on the validation images: of the averaged weights where there are any."""
         return self._metrics(*predict(self._scored(), self.validation, self.batch, self.parallel))
 
-    def _metrics(self, logits: Tensor, targets: Tensor) -> Metrics:
-        labels = self.network.nesting.labels
-        return evaluate(logits, targets, self.hierarchy, labels=labels, decision=self.recipe.decision)
+    def _metrics(self, logits: Tensor, targets: Tensor) -> Metrics | LabelMetrics:
+        names, held = self.network.nesting.labels, self.validation.labels
+        if self.labels is not None and self.several:
+            held = held or replace(self.labels, sets=())
+            return evaluate_labels(logits, held.table()[targets], self.network.classes, names)
+        options: dict[str, Any] = {"labels": names, "decision": self.recipe.decision}
+        return evaluate(logits, targets, self.hierarchy, sets=held, **options)
 
     def _scored(self) -> Learner:
         if self.average is not None:
@@ -285,7 +309,7 @@ class Training:
             self.parallel.agree(self.learner)
         return self.learner
 
-    def _final(self) -> Metrics:
+    def _final(self) -> Metrics | LabelMetrics:
         """Of the best weights, which the network has from now on."""
         self.parallel.wait()
         if self.parallel.sharded:
@@ -297,11 +321,12 @@ class Training:
             load_weights(self.average.module, self.folder / BEST)
         return self.validate()
 
-    def choose(self) -> tuple[Choice, Metrics] | None:
+    def choose(self) -> tuple[Choice, Metrics | LabelMetrics] | None:
         """Of a network with a generalist: the form that answers and that of each group's cutout, by the validation
         images, kept with the best weights; and that form's metrics."""
         network, has_flat = self.network, self.network._modules.get("flat") is not None
-        if network._modules.get("generalist") is None or self.parallel.sharded:
+        # what is chosen by is the one class of each image
+        if network._modules.get("generalist") is None or self.parallel.sharded or self.several:
             return None
         network.to(self.parallel.device)
         forms: list[Form] = ["generalist", *(("flat",) if has_flat else ())]
@@ -310,10 +335,27 @@ class Training:
         for form in forms:
             logits[form], targets = self._predicted(form)
         taught = getattr(self.validation, "taught", None)
-        choice = choose_forms(network, logits, targets, None if taught is None else taught[0].float())
+        known = targets < network.num_classes
+        logits = {form: some[known] for form, some in logits.items()}
+        choice = choose_forms(network, logits, targets[known], None if taught is None else taught[0][known].float())
         if self.parallel.main:
-            self._export(dict(network.state_dict()), better=True)
+            self._export(dict(network.state_dict()), LAST, BEST)
         return choice, self._metrics(*self._predicted(network.form))
+
+    def reject(self, kept: float) -> str:
+        """Fit the rejection of the best weights on the validation images, keep it with them, and say what it is."""
+        network = self.network
+        learner = cast(Learner, self.model) if self.parallel.sharded else Learner(network, form=network.form)
+        logits, targets = predict(learner, self.validation, self.batch, self.parallel)
+        known = targets < network.num_classes
+        found = fit_rejection(logits[known], targets[known], kept)
+        network.rejection = found
+        if self.parallel.main:
+            self._export(dict(read_weights(self.folder / BEST).tensors), BEST)
+        return (
+            f"none of these: an image whose {found.score} is below {found.threshold:.3g} shows no class ({kept:.0%} of "
+            f"the validation images reach it); temperature {found.temperature:.3g}"
+        )
 
     def _predicted(self, form: Form) -> tuple[Tensor, Tensor]:
         network, before = self.network, self.network.form
@@ -347,15 +389,15 @@ class Training:
             )
             self._kept = True
             if weights:
-                self._export(average or weights_now, better=better)
+                self._export(average or weights_now, *((LAST, BEST) if better else (LAST,)))
         except OutputError as error:
             kept = f"what was saved before is whole; make room, then {self._how_to_go_on()}"
             error.hint = kept if self._kept else "make room and start again"
             raise
 
-    def _export(self, state: dict[str, Tensor], *, better: bool) -> None:
+    def _export(self, state: dict[str, Tensor], *files: str) -> None:
         name = self.facts.get("name") or type(self.network).__name__
-        for file in (LAST, BEST) if better else (LAST,):
+        for file in files:
             save_weights(self.network, self.folder / file, model=name, state=state)
 
     def _weights(self) -> dict[str, Tensor]:
@@ -397,7 +439,8 @@ class Training:
             sweep(self.folder / CHECKPOINT)  # after the last epoch it is not written again
         epoch, rest = divmod(self.progress.step, self.updates_per_epoch)
         if epoch and not rest and parallel.main:
-            self._export(checkpoint.average or checkpoint.network, better=self.progress.best_epoch == epoch)
+            files = (LAST, BEST) if self.progress.best_epoch == epoch else (LAST,)
+            self._export(checkpoint.average or checkpoint.network, *files)
 
     # what may go wrong
 
@@ -475,6 +518,52 @@ def normed(images: int) -> Iterator[None]:
             expected="2 images or more for each process and part of an update",
             hint="a larger --batch-size, or --set freeze_norms=true",
         ) from None
+
+
+def check_labels(labels: LabelSets | None, recipe: Recipe, *, taught: bool, flat: bool = False) -> LabelSets | None:
+    """What targets mean that are no class. Raises HiergenError where a recipe wants the class of every image."""
+    if labels is None:
+        return None
+    what = "images with several labels" if labels.several else "images known to a group only"
+    for there, key in (
+        (recipe.augment.mixes, "mixup and cutmix"),
+        (recipe.negatives is not None, "'negatives'"),
+        (labels.several and taught, "a teacher"),
+        (labels.several and flat, "--flat"),
+        (labels.several and recipe.branches == "scored", "'branches: scored'"),
+        (labels.several and recipe.balanced, "'balanced'"),
+        (labels.several and recipe.reject is not None, "'reject'"),
+    ):
+        if there:
+            hint = "--set flat_epochs=0 --set branches=backbone" if key in ("--flat", "'branches: scored'") else None
+            raise HiergenError(f"{key} cannot be with {what}", expected="the class of every image", hint=hint)
+    if labels.several != (recipe.loss.name == "bce"):
+        wanted = "--set loss.name=bce" if labels.several else "--set loss.name=cross-entropy"
+        raise HiergenError(f"the loss {quoted(recipe.loss.name)} cannot be with {what}", hint=wanted)
+    return labels
+
+
+def class_weights(
+    network: HierarchicalNetwork, recipe: Recipe, targets: Tensor, labels: LabelSets | None = None
+) -> Tensor | None:
+    """What each class's loss is multiplied by, `(classes,)`, from the training images' targets `(N,)`. Raises
+    HiergenError for a class that is not there."""
+    wanted, count = recipe.loss.class_weights, network.num_classes
+    if wanted is None:
+        return None
+    if wanted == "auto":
+        if labels is not None and labels.several:
+            images = labels.table()[targets].sum(0)
+        else:
+            targets = targets[targets < count]  # of the others the class is not known
+            images = torch.bincount(targets, minlength=count)
+        if recipe.loss.name == "bce":
+            return (len(targets) - images) / images.clamp(min=1)
+        return len(targets) / (count * images.clamp(min=1))
+    weights = torch.ones(count)
+    for term, weight in wanted.items():
+        weights[list(network.selector.classes([term]))] = weight
+    return weights
 
 
 def set_form(network: HierarchicalNetwork, recipe: Recipe) -> LearnerForm:

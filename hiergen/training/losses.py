@@ -24,8 +24,12 @@ from hiergen.taxonomy.modelspec import NotNegative, Positive
 from hiergen.training.hierarchy import Hierarchy, TreeFold
 
 
-def make_loss(name: str, hierarchy: Hierarchy, *, smoothing: float = 0.0, **options: Any) -> nn.Module:
+def make_loss(
+    name: str, hierarchy: Hierarchy, *, smoothing: float = 0.0, weights: Tensor | None = None, **options: Any
+) -> nn.Module:
     """The loss of that name, `(logits, targets) -> ()`, with options that `LOSSES` has for it.
+
+    With `weights` `(C,)` an image's loss is multiplied by the weight of its class (of "bce", what a class says yes to).
 
     Raises HiergenError for an unknown name and values that cannot be, TypeError for an option of another loss.
 
@@ -36,45 +40,81 @@ def make_loss(name: str, hierarchy: Hierarchy, *, smoothing: float = 0.0, **opti
         raise HiergenError(
             f"no loss is called {quoted(name)}", expected=f"one of {', '.join(LOSSES)}", nearest=nearest(name, LOSSES)
         )
-    return LOSSES[name].make(hierarchy, smoothing=_number("smoothing", smoothing, below=1.0), **options)
+    loss = LOSSES[name].make(hierarchy, smoothing=_number("smoothing", smoothing, below=1.0), **options)
+    if weights is not None:
+        loss.register_buffer("class_weights", weights.float(), persistent=False)
+    return loss
 
 
-class CrossEntropy(nn.Module):
-    """-Σ_c t_c ln p_c: torch's own."""
+class _Loss(nn.Module):
+    """`class_weights` `(C,)`, where there are any, are what an image's loss is multiplied by."""
 
-    def __init__(self, _: Hierarchy, *, smoothing: float = 0.0) -> None:
+    class_weights: Tensor | None
+
+    def __init__(self, *, smoothing: float = 0.0) -> None:
         super().__init__()
         self.smoothing = smoothing
+        self.register_buffer("class_weights", None, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Logits `(B, C)`, targets `(B,)` or `(B, C)` → `()`."""
         with torch.autocast(logits.device.type, enabled=False):
-            exact = _exact(logits)
-            aims = targets if targets.ndim == 1 else targets.to(exact.dtype)
-            return F.cross_entropy(exact, aims, label_smoothing=self.smoothing)
+            return self._mean(_exact(logits), targets)
+
+    def _mean(self, logits: Tensor, targets: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _aims(self, logits: Tensor, targets: Tensor, *, weighted: bool = True) -> Tensor:
+        """Targets `(B, C)`, weighted and smoothed."""
+        count = logits.shape[1]
+        aims = (F.one_hot(targets, count) if targets.ndim == 1 else targets).to(logits.dtype)
+        if weighted and self.class_weights is not None:
+            aims = aims * self.class_weights.to(aims.dtype)
+        if self.smoothing:
+            aims = (1 - self.smoothing) * aims + self.smoothing / count * aims.sum(1, keepdim=True)
+        return aims
 
 
-class _TreeLoss(nn.Module):
+class CrossEntropy(_Loss):
+    """-Σ_c t_c ln p_c: torch's own."""
+
+    def __init__(self, _: Hierarchy, *, smoothing: float = 0.0) -> None:
+        super().__init__(smoothing=smoothing)
+
+    def _mean(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.class_weights is not None:
+            return -(self._aims(logits, targets) * F.log_softmax(logits, 1)).sum(1).mean()
+        aims = targets if targets.ndim == 1 else targets.to(logits.dtype)
+        return F.cross_entropy(logits, aims, label_smoothing=self.smoothing)
+
+
+class BinaryCrossEntropy(_Loss):
+    """-Σ_c (t_c ln σ(z_c) + (1 - t_c) ln(1 - σ(z_c))): a question of its own for each class, so that an image may have
+    several or none. `class_weights` multiply the first part, as torch's `pos_weight`."""
+
+    def __init__(self, _: Hierarchy, *, smoothing: float = 0.0) -> None:
+        super().__init__(smoothing=smoothing)
+
+    def _mean(self, logits: Tensor, targets: Tensor) -> Tensor:
+        weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+        aims = self._aims(logits, targets, weighted=False)
+        parts = F.binary_cross_entropy_with_logits(logits, aims, pos_weight=weights, reduction="none")
+        return parts.sum(1).mean()
+
+
+class _TreeLoss(_Loss):
     """A weighted sum over the tree's nodes: -mean_b Σ_v weight_v · …, the weights `(nodes,)`."""
 
     weight: Tensor
 
     def __init__(self, hierarchy: Hierarchy, weight: Tensor, *, smoothing: float) -> None:
-        super().__init__()
-        self.smoothing = smoothing
+        super().__init__(smoothing=smoothing)
         self.fold = TreeFold(hierarchy)
         self.register_buffer("weight", weight.float(), persistent=False)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits `(B, C)`, targets `(B,)` or `(B, C)` → `()`."""
-        with torch.autocast(logits.device.type, enabled=False):
-            exact = _exact(logits)
-            aims = F.one_hot(targets, exact.shape[1]) if targets.ndim == 1 else targets
-            aims = aims.to(exact.dtype)
-            if self.smoothing:
-                aims = (1 - self.smoothing) * aims + self.smoothing / exact.shape[1]
-            terms = self._terms(F.log_softmax(exact, 1), aims)
-            return -(self.weight.to(exact.dtype) * terms).sum(1).mean()
+    def _mean(self, exact: Tensor, targets: Tensor) -> Tensor:
+        terms = self._terms(F.log_softmax(exact, 1), self._aims(exact, targets))
+        return -(self.weight.to(exact.dtype) * terms).sum(1).mean()
 
     def _terms(self, logs: Tensor, aims: Tensor) -> Tensor:
         raise NotImplementedError
@@ -155,6 +195,36 @@ class SoftLabels(_TreeLoss):
         return self.fold.sum(aims / self.total.to(aims.dtype)) * self.fold.sum(logs)
 
 
+class SetLoss(nn.Module):
+    """A loss of images some of which are known to be of one of several classes, a group's: of these -ln Σ p_c over the
+    group's classes, of the others `loss`. `sets` bool `(S, C)`: the classes of target C + i.
+
+    With `weights` `(S,)` a group's loss is multiplied by its own.
+    """
+
+    sets: Tensor
+    weights: Tensor
+
+    def __init__(self, loss: nn.Module, sets: Tensor, *, weights: Tensor | None = None) -> None:
+        super().__init__()
+        self.loss = loss
+        self.register_buffer("sets", sets, persistent=False)
+        self.register_buffer("weights", torch.ones(len(sets)) if weights is None else weights, persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Logits `(B, C)`, targets `(B,)` of 0 … C + S - 1 → `()`."""
+        vague = targets >= logits.shape[1]
+        total = logits.new_zeros((), dtype=torch.promote_types(logits.dtype, torch.float32))
+        if not vague.all():
+            total = total + self.loss(logits[~vague], targets[~vague]) * (~vague).sum()
+        if vague.any():
+            group = targets[vague] - logits.shape[1]
+            with torch.autocast(logits.device.type, enabled=False):
+                inside = F.log_softmax(_exact(logits[vague]), 1).masked_fill(~self.sets[group], -torch.inf)
+                total = total - (self.weights[group] * inside.logsumexp(1)).sum()
+        return total / len(targets)
+
+
 def _exact(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
@@ -179,6 +249,7 @@ class LossKind(NamedTuple):
 # all that a recipe, its JSON schema, the checks and the docs know of losses
 LOSSES: dict[str, LossKind] = {
     "cross-entropy": LossKind(CrossEntropy, "over all classes"),
+    "bce": LossKind(BinaryCrossEntropy, "over each class by itself, yes or no, as images with several labels need it"),
     "hxe": LossKind(
         HierarchicalCrossEntropy,
         "over the steps from each group to its members",

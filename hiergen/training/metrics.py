@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hiergen.data.images import LabelSets
 from hiergen.errors import HiergenError
 from hiergen.training.decision import RULES, check_rule, check_scores, ranking
 from hiergen.training.hierarchy import Hierarchy, TreeLevel, blocks, checked
@@ -145,6 +146,7 @@ class Metrics:
     `top[k]`: the true class is among the best k. `class_accuracy`: mean of the classes' accuracies. `lca_height`: mean
     height of the lowest common ancestor of the predicted and the true class; `severity`: the same over the mistakes;
     `distance[k]`: over the best k classes. `hp`, `hr`, `hf`: hierarchical precision, recall and F1. `nll` in nats.
+    Of `group_images` more only a group is known; `group_accuracy`: share of them whose predicted class is in it.
     `levels` is () where classes lie at unequal depths. k beyond the number of classes means all of them.
     """
 
@@ -165,9 +167,16 @@ class Metrics:
     levels: tuple[LevelScore, ...]
     classes: tuple[ClassScore, ...]
     tree_height: int
+    group_images: int
+    group_accuracy: float | None
     targets: Tensor = field(repr=False, compare=False)
     predictions: Tensor = field(repr=False, compare=False)
     hierarchy: Hierarchy = field(repr=False, compare=False)
+
+    @property
+    def score(self) -> float:
+        """What the best epoch is chosen by."""
+        return self.top1
 
     @property
     def top1(self) -> float:
@@ -201,6 +210,7 @@ class Metrics:
             "nll": self.nll,
             "ece": self.ece,
             "ece_bins": self.bins,
+            **({"group_images": self.group_images, "group_accuracy": self.group_accuracy} if self.group_images else {}),
             "groups": [{"level": level.level, **group.to_dict()} for level in self.levels for group in level.groups],
             "classes": [score.to_dict() for score in self.classes],
         }
@@ -215,6 +225,7 @@ class Metrics:
             "val_hf": self.hf,
             "val_nll": self.nll,
             "val_ece": self.ece,
+            **({"val_group": self.group_accuracy} if self.group_images else {}),
         }
 
 
@@ -224,6 +235,7 @@ def evaluate(
     hierarchy: Hierarchy,
     *,
     labels: Sequence[str] | None = None,
+    sets: LabelSets | None = None,
     decision: str = "argmax",
     topk: Sequence[int] = (1, 5),
     distance_at: Sequence[int] = (1, 5, 20),
@@ -232,7 +244,8 @@ def evaluate(
     """Metrics of logits `(N, C)` for targets `(N,)`; `labels` are names of the classes (default: the hierarchy's).
 
     `decision` is the rule that ranks the classes (see `RULES`); NLL is that of the softmax, and ECE compares the
-    softmax of the predicted class with its accuracy. A logit of -inf is a class that does not compete. Computed on the
+    softmax of the predicted class with its accuracy. Images whose target is one of `sets`, known to a group only, count
+    in `group_accuracy` alone. A logit of -inf is a class that does not compete. Computed on the
     CPU in float64, in blocks of rows.
     Raises HiergenError for no images, shapes that do not fit, targets out of range, and logits that are NaN or +inf.
 
@@ -242,6 +255,12 @@ def evaluate(
     """
     check_rule(decision)
     logits, targets = logits.detach().cpu(), targets.detach().cpu()
+    group_images, group_accuracy = 0, None
+    if sets is not None and (vague := targets >= sets.classes).any():
+        inside = sets.table()[targets[vague]]
+        best = ranking(RULES[decision].make(hierarchy)(logits[vague]), 1)
+        group_images, group_accuracy = len(best), float(inside.gather(1, best).double().mean())
+        logits, targets = logits[~vague], targets[~vague]
     _check(logits, targets, hierarchy)
     targets = targets.long()
     for name, values in (("topk", topk), ("distance_at", distance_at), ("bins", (bins,))):
@@ -276,11 +295,13 @@ def evaluate(
         hr=hr,
         hf=hf,
         nll=nll if nll < torch.inf else None,
-        ece=_ece(confidence, hits[:, 0], bins),
+        ece=calibration_error(confidence, hits[:, 0], bins),
         bins=bins,
         levels=_levels(targets, predictions, hierarchy),
         classes=scores,
         tree_height=hierarchy.height,
+        group_images=group_images,
+        group_accuracy=group_accuracy,
         targets=targets,
         predictions=predictions,
         hierarchy=hierarchy,
@@ -346,8 +367,10 @@ def _hierarchical_f1(predictions: Tensor, targets: Tensor, hierarchy: Hierarchy)
     return precision, recall, 2 * precision * recall / (precision + recall) if both else 0.0
 
 
-def _ece(confidence: Tensor, hits: Tensor, bins: int) -> float:
-    """Bins of equal width, open below and closed above; a confidence of 0 is in the first one."""
+def calibration_error(confidence: Tensor, hits: Tensor, bins: int) -> float:
+    """Expected calibration error, from the probability of the predicted class and whether it is right, `(N,)` each.
+
+    Bins of equal width, open below and closed above; a confidence of 0 is in the first one."""
     edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype)[1:-1]
     place = torch.bucketize(confidence, edges)
     gaps = torch.zeros(bins, dtype=confidence.dtype).index_add(0, place, confidence - hits.to(confidence.dtype))

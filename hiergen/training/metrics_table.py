@@ -7,7 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hiergen.console.terminal import plain_table
+from hiergen.training.labelmetrics import LabelMetrics
 from hiergen.training.metrics import Metrics
+from hiergen.training.rejecting import RejectionScore
 
 _WORST = 10
 _GROUPS = 40
@@ -33,6 +35,9 @@ def summary_table(metrics: Metrics) -> Table:
         (f"level {level.level}", _percent(level.accuracy), f"the right one of {len(level.groups)} groups")
         for level in metrics.levels[:-1]
     ]
+    if metrics.group_images:
+        more = f"of {metrics.group_images:,} images more, of which no more than a group is known"
+        rows.append(("in their group", _percent(metrics.group_accuracy), more))
     rows += [
         ("LCA height", _plain(metrics.lca_height), "levels up to the common group, mean over all images"),
         (
@@ -52,6 +57,32 @@ def summary_table(metrics: Metrics) -> Table:
         ("ECE", _percent(metrics.ece), f"confidence against accuracy, {metrics.bins} bins"),
     ]
     for name, value, meaning in rows:
+        table.add_row(name, value, Text(meaning, style="dim"))
+    return table
+
+
+def label_table(metrics: LabelMetrics) -> RenderableType:
+    """Of images with several labels: one line for each figure, and the classes with the least average precision."""
+    table = _table("metric", "value", "")
+    for name, value, meaning in (
+        ("mAP", metrics.map, f"mean average precision of the classes, {metrics.images:,} images"),
+        ("F1", metrics.f1, "mean of the classes, a probability of 0.5 says yes"),
+        ("F1, micro", metrics.f1_micro, "of all answers together"),
+        ("exact", metrics.exact, "images all of whose answers are right"),
+    ):
+        table.add_row(name, _percent(value), Text(meaning, style="dim"))
+    classes = _table("worst classes", "images", "average precision", "precision", "recall", "F1")
+    seen = [score for score in metrics.classes if score.images]
+    for score in sorted(seen, key=lambda score: score.average_precision or 0.0)[:_WORST]:
+        shares = (score.average_precision, score.precision, score.recall, score.f1)
+        classes.add_row(Text(score.name), f"{score.images:,}", *map(_percent, shares))
+    return Group(table, "", classes)
+
+
+def rejection_table(score: RejectionScore) -> Table:
+    """One line for each figure, and what it means."""
+    table = _table("none of these", "value", "")
+    for name, value, meaning in score.rows():
         table.add_row(name, value, Text(meaning, style="dim"))
     return table
 

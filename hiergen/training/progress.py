@@ -57,9 +57,10 @@ class TrainingLog:
             values = {name.replace("_", "/", 1): value for name, value in row.items() if name.startswith("val_")}
             self._curves.add(int(row["step"]), {name: value for name, value in values.items() if value is not None})
         if self.console is not None:
+            measure, value = ("top-1", row["val_top1"]) if "val_top1" in row else ("mAP", row["val_map"])
             text = (
                 f"epoch {int(row['epoch']):>{len(str(self.epochs))}}/{self.epochs}"
-                f"  loss {row['train_loss']:.3f}  top-1 {100 * row['val_top1']:.2f} %"
+                f"  loss {row['train_loss']:.3f}  {measure} {100 * value:.2f} %"
                 f"  {row['images_per_s']:,.0f} images/s{'  best so far' if better else ''}"
             )
             say(self.console, text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model, model_validator
@@ -38,6 +38,14 @@ class AnyLoss(Model):
         json_schema_extra={"enum": list(LOSSES)},
     )
     smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="Label smoothing.", examples=[0.1])
+
+    class_weights: Literal["auto"] | dict[str, Positive] | None = Field(
+        default=None,
+        description="What an image's loss is multiplied by, by class, group or WordNet term (1 where none is given); "
+        "`auto`: as many times as a class has fewer training images than the mean class. Of `bce`: of a class's yes; "
+        "`auto`: images without the class by images with it.",
+        examples=["auto", {"tench": 2}],
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -139,6 +147,16 @@ class Distillation(Model):
     l1: NotNegative = Field(default=0.1, description="Weight of what the raw logits differ by.")
 
 
+class Reject(Model):
+    """None of these: at the end, a threshold on the best weights' logits, from the validation images."""
+
+    model_config = ConfigDict(title="rejection")
+
+    kept: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.95, description="Share of the validation images that it accepts."
+    )
+
+
 SPECIALISTS_FROM = 400  # images a class; see docs/evidence.md
 
 
@@ -199,6 +217,17 @@ class Recipe(Model):
     distillation: Distillation = Field(
         default=Distillation(), description="How much a teacher's word counts.", examples=[{"temperature": 4}]
     )
+    balanced: bool = Field(
+        default=False,
+        description="An epoch draws every class equally often, in as many images as there are: of rare classes an "
+        "image comes again, augmented otherwise, of frequent ones some stay out.",
+    )
+    reject: Reject | None = Field(
+        default=None,
+        description="Fit a threshold for images of none of the classes, and a temperature, which weights and exports "
+        "keep; `hiergen reject` does it later, and for cutouts.",
+        examples=[{"kept": 0.95}],
+    )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.0, description="Of a class's pooled features.")
     trunk: TrunkUse = Field(default=TrunkUse(), description="What becomes of it.", examples=[{"mode": "frozen"}])
     augment: Augment = Field(
@@ -236,6 +265,8 @@ class Recipe(Model):
             raise ValueError("'negatives' choose groups by an image's class, which mixup and cutmix blur")
         if self.negatives is not None and self.loss.name != "cross-entropy":
             raise ValueError("'negatives' go with cross-entropy only")
+        if self.balanced and self.loss.class_weights is not None:
+            raise ValueError("'balanced' and 'loss.class_weights' both make up for rare classes: expected one of them")
         if self.augment.mixes and self.batch_size // self.accumulate % 2:
             raise ValueError("mixup and cutmix mix pairs: expected an even 'batch_size'")
         return self
@@ -286,7 +317,8 @@ def allowed(key: Key) -> list[str]:
     for part in key:
         field = None if model is None else model.model_fields.get(str(part))
         kind = None if field is None else field.annotation
-        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+        kinds = (kind, *get_args(kind))  # of "Reject | None" both
+        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
     return list(model.model_fields) if model is not None else []
 
 

@@ -28,10 +28,13 @@ from hiergen.taxonomy.roots import Split
 from hiergen.training.assembly import Job
 from hiergen.training.decision import RULES
 from hiergen.training.flatnetwork import FLAT, FlatNetwork
-from hiergen.training.loop import CHECKPOINT
+from hiergen.training.labelmetrics import LabelMetrics, evaluate_labels
+from hiergen.training.loop import BEST, CHECKPOINT
 from hiergen.training.metrics import Metrics
+from hiergen.training.metrics_table import label_table
 from hiergen.training.parallel import Parallel, peers
 from hiergen.training.recipe import Recipe, load_recipe
+from hiergen.training.rejecting import RejectionScore, score_rejection
 from hiergen.training.runfolder import (
     CHOICE,
     METRICS,
@@ -55,7 +58,7 @@ class Trained:
     """A finished training: its folder, and the metrics of its best weights on the validation images."""
 
     folder: Path
-    metrics: Metrics
+    metrics: Metrics | LabelMetrics
     network: HierarchicalNetwork
     history: tuple[dict[str, float], ...]
 
@@ -253,11 +256,18 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
                 job.say(line)
             if job.console is not None:
                 job.console.print(choice.table())
-        if parallel.main and isinstance(training.network, FlatNetwork):
+        if job.recipe.reject is not None:
+            job.say(training.reject(job.recipe.reject.kept))
+        if parallel.main and isinstance(training.network, FlatNetwork) and isinstance(metrics, Metrics):
             training.network.write_flat(folder / FLAT)
             write_text(folder / METRICS, json.dumps(metrics.to_dict(), indent=2) + "\n")
             job.say(f"top-1 {metrics.top1:.1%} of {metrics.images:,} validation images; timm's names: {folder / FLAT}")
-        elif parallel.main:
+        elif parallel.main and isinstance(metrics, LabelMetrics):
+            write_text(folder / METRICS, json.dumps(metrics.to_dict(), indent=2) + "\n")
+            if job.console is not None:
+                job.console.print(label_table(metrics))
+            job.say(f"in {folder}: {BEST}, {METRICS}; cards and pictures are of images with one label")
+        elif parallel.main and isinstance(metrics, Metrics):
             from hiergen.training.report import write_report
 
             write_report(
@@ -292,12 +302,18 @@ class Evaluation:
     processes `places` is (): they have their parts of the images.
     """
 
-    metrics: Metrics
+    metrics: Metrics | LabelMetrics
     images: int
     broken: tuple[str, ...]
+    rejection: RejectionScore | None = None
     places: tuple[str, ...] = ()
     probabilities: Tensor | None = None
     accepted: Tensor | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: the metrics, and `rejection` where it was measured."""
+        more = {} if self.rejection is None else {"rejection": self.rejection.to_dict()}
+        return {**self.metrics.to_dict(), **more}
 
 
 def evaluate(
@@ -306,6 +322,7 @@ def evaluate(
     *,
     weights: str | Path | None = None,
     classes: str | Sequence[str] | None = None,
+    others: str | None = None,
     taxonomy: str | Path | None = None,
     split: Split = "validation",
     decision: str = "argmax",
@@ -321,30 +338,35 @@ def evaluate(
 ) -> Evaluation:
     """Metrics of a trained network on labelled images, as `hiergen eval` prints them.
 
-    `classes` are terms as `--classes` takes them, or "present": only these compete. Distances are measured on the tree
-    of `taxonomy` (default: the network's nesting). `out` is a folder, new or of an earlier evaluation, for what
-    `write_evaluation` writes. Raises HiergenError as `load_trained`, `labelled_images` and
-    `evaluate_network` do, and for a part, rule or precision that is not there.
+    `classes` are terms as `--classes` takes them, or "present": only these compete. `others` are images of other
+    classes, as `data` is given: how well they are told apart. Distances are measured on the tree of `taxonomy`
+    (default: the network's nesting). `out` is a folder, new or of an earlier evaluation, for what `write_evaluation`
+    writes. Raises HiergenError as `load_trained`, `labelled_images` and `evaluate_network` do, and for a part, rule or
+    precision that is not there.
     """
-    from hiergen.data.sources import labelled_images
+    from hiergen.data.sources import labelled_images, other_images
     from hiergen.training.evaluation_files import check_evaluation_folder, write_evaluation
     from hiergen.training.hierarchy import Hierarchy
 
+    check_split(split)
     if out is not None:
         check_evaluation_folder(Path(out))
     for name, value, choices in (
-        ("--split", split, ("validation", "train")),
         ("--decision", decision, tuple(RULES)),
         ("--precision", precision, ("float32", "bfloat16", "float16")),
     ):
         if value not in choices:
             raise HiergenError(f"{name} {value!r} is not known", expected=f"one of {', '.join(choices)}")
     network = load_trained(model, weights, untrained=untrained)
-    images = labelled_images(network, data, classes, split=split, root=root)
+    images = labelled_images(network, data, classes, split=split, root=root, groups=classes is None)
+    if out is not None and images.labels is not None and images.labels.several:
+        raise HiergenError("-o (out) is of images with one label each", hint="--json prints the metrics of several")
+    chosen = sorted(set(images.targets)) if classes else None
     done = evaluate_network(
         network,
         images,
-        classes=sorted(set(images.targets)) if classes else None,
+        classes=chosen,
+        others=None if others is None else other_images(network, others, chosen, split=split, root=root),
         hierarchy=Hierarchy.of_taxonomy(taxonomy, network.classes) if taxonomy is not None else None,
         decision=decision,
         batch_size=batch_size,
@@ -364,6 +386,7 @@ def evaluate_network(
     images: ImageSet,
     *,
     classes: Sequence[int] | None = None,
+    others: ImageSet | None = None,
     hierarchy: Any = None,
     decision: str = "argmax",
     batch_size: int = 64,
@@ -375,12 +398,63 @@ def evaluate_network(
 ) -> Evaluation:
     """Metrics of a network on labelled images; with `classes` (indices of logits), only these compete.
 
-    `hierarchy` is what distances are measured on (default: the network's own nesting). Raises HiergenError for a broken
-    image, unless `skip_broken`.
+    With `others`, images of none of these classes, or where the network has a rejection: `rejection` too. `hierarchy`
+    is what distances are measured on (default: the network's own nesting). Raises HiergenError for a broken image,
+    unless `skip_broken`.
     """
     from hiergen.training import metrics as scores
     from hiergen.training.hierarchy import Hierarchy
 
+    run: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "precision": precision, "device": device}
+    run |= {"skip_broken": skip_broken, "console": console}
+    logits, targets, broken = predicted(network, images, **run)
+    strange: Tensor | None = None
+    if others is not None:
+        strange, _, more = predicted(network, others, **run)
+        broken |= more
+    if images.labels is not None and images.labels.several:
+        if classes is not None or others is not None:
+            raise HiergenError("--classes and --others are of images with one label each")
+        labelled = evaluate_labels(logits, images.labels.table()[targets], network.classes, network.nesting.labels)
+        return Evaluation(labelled, len(targets), tuple(sorted(broken)))
+    tree = hierarchy if hierarchy is not None else Hierarchy.of(network)
+    labels = list(network.nesting.labels)
+    rejection = network.rejection
+    every = map(images.place, range(len(images))) if Parallel(precision, device).world == 1 else ()
+    places = [place for place in every if place not in broken]
+    if classes is not None:
+        rejection = None  # it is of all logits
+        places = [place for place, target in zip(places, targets.tolist(), strict=False) if target in classes]
+        logits, targets, tree = scores.restrict(logits, targets, tree, classes)
+        labels = [labels[i] for i in classes]
+        strange = None if strange is None else strange[:, list(classes)]
+    metrics = scores.evaluate(logits, targets, tree, labels=labels, sets=images.labels, decision=decision)
+    own = targets < len(tree)
+    wanted = rejection is not None or strange is not None
+    score = score_rejection(logits[own], targets[own], strange, rejection, bins=metrics.bins) if wanted else None
+    return Evaluation(
+        metrics,
+        len(targets),
+        tuple(sorted(broken)),
+        score,
+        tuple(place for place, known in zip(places, own.tolist(), strict=False) if known),
+        logits[own].double().softmax(1).gather(1, metrics.predictions[:, None])[:, 0],
+        None if rejection is None else rejection.accepts(logits[own]),
+    )
+
+
+def predicted(
+    network: HierarchicalNetwork,
+    images: ImageSet,
+    *,
+    batch_size: int = 64,
+    workers: int | None = None,
+    precision: str = "float32",
+    device: str | None = None,
+    skip_broken: bool = False,
+    console: Console | None = None,
+) -> tuple[Tensor, Tensor, set[str]]:
+    """Logits `(N, classes)` of images in their order, targets `(N,)`, and the images left out, as they are broken."""
     parallel = Parallel(precision, device)
     network.to(parallel.device)
     count = default_workers(images) if workers is None else workers
@@ -394,21 +468,10 @@ def evaluate_network(
             report(done, len(images))
 
         logits, targets = predict(Learner(network, form=network.form).eval(), feed, batch_size, parallel, shown)
-    tree = hierarchy if hierarchy is not None else Hierarchy.of(network)
-    labels = list(network.nesting.labels)
-    every = map(images.place, range(len(images))) if parallel.world == 1 else ()
-    places = [place for place in every if place not in feed.broken]
-    if classes is not None:
-        places = [place for place, target in zip(places, targets.tolist(), strict=False) if target in classes]
-        logits, targets, tree = scores.restrict(logits, targets, tree, classes)
-        labels = [labels[i] for i in classes]
-    metrics = scores.evaluate(logits, targets, tree, labels=labels, decision=decision)
-    rejection = getattr(network, "rejection", None)
-    return Evaluation(
-        metrics,
-        len(targets),
-        tuple(sorted(feed.broken)),
-        tuple(places),
-        logits.double().softmax(1).gather(1, metrics.predictions[:, None])[:, 0],
-        None if rejection is None else rejection.accepts(logits),
-    )
+    return logits, targets, feed.broken
+
+
+def check_split(split: str) -> None:
+    """Raises HiergenError for a part of data that is none."""
+    if split not in ("validation", "train"):
+        raise HiergenError(f"--split {split!r} is not known", expected="one of validation, train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from hiergen.data.images import ImageSet, LabelledImages
-from hiergen.data.samples import Broken, EpochOrder, Samples, default_workers, in_order, loader, seeded
+from hiergen.data.samples import ROUNDS, Broken, EpochOrder, Samples, default_workers, in_order, loader, seeded
 from hiergen.errors import HiergenError
 from hiergen.taxonomy.imagefolder import ImagePlace
 
@@ -186,3 +187,34 @@ def test_workers_by_default(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
         assert default_workers(images) == expected
     assert default_workers(Held((), (), drawn)) == 0
+
+
+def test_balanced_epochs_draw_every_class_equally_often() -> None:
+    labels = np.array([0] * 3 + [7] * 50 + [2] * 12)  # not in order 0, 1, 2, and some missing
+    extra = Counter[int]()
+    for epoch in range(60):
+        order = EpochOrder(65, 8, seed=3, epoch=epoch, labels=labels)
+        keys = [key for batch in order for key in batch]
+        assert len(keys) == 64  # the last batch is dropped, as ever
+        whole = [key for batch in EpochOrder(65, 65, seed=3, epoch=epoch, labels=labels) for key in batch]
+        assert whole[:64] == keys
+        drawn = Counter(int(labels[i]) for _, i in whole)
+        assert sorted(drawn.values()) == [21, 22, 22]
+        extra.update(label for label, count in drawn.items() if count == 22)
+        for label in (0, 7, 2):
+            times = Counter(i for _, i in whole if labels[i] == label)
+            have = int((labels == label).sum())
+            assert max(times.values()) - min(times[i] for i in np.flatnonzero(labels == label).tolist()) <= 1
+            assert len(times) == min(have, drawn[label])
+        assert len(set(whole)) == 65  # an image that comes again is of another round, and so augmented otherwise
+        assert {key[0] % ROUNDS for key in whole} == {epoch}
+    assert min(extra.values()) > 20  # who gets one more is drawn
+
+
+def test_balanced_epochs_are_the_same_for_any_number_of_processes() -> None:
+    labels = np.array([0] * 5 + [1] * 15)
+    whole = list(EpochOrder(20, 6, seed=1, epoch=4, labels=labels))
+    parts = [list(EpochOrder(20, 6, seed=1, epoch=4, labels=labels, rank=r, world=2)) for r in range(2)]
+    assert [a + b for a, b in zip(*parts, strict=True)] == whole
+    assert list(EpochOrder(20, 6, seed=1, epoch=4, labels=labels, start=2)) == whole[2:]
+    assert whole != list(EpochOrder(20, 6, seed=1, epoch=5, labels=labels))

@@ -45,6 +45,8 @@ USUAL: dict[str, list[str]] = {
     "train": ["m.py", "--data", "none"],
     "eval": ["m.py", "--data", "d", "--untrained"],
     "predict": ["m.py", "d", "--untrained"],
+    "reject": ["m.py", "--data", "d", "--weights", "w.safetensors"],
+    "embed": ["m.py", "--data", "d", "--untrained", "-o", "o.npz"],
     "attend": ["m.py", "--data", "d", "--untrained", "--gain", "tabby=2"],
     "coarse-first": ["m.py", "--data", "d", "--untrained", "--thresholds", "0.5"],
     "tune": ["none.py"],

@@ -15,6 +15,7 @@ from tests.training.slow_trees import HAND, HAND_CLASSES, SlowTree, hand, pair, 
 
 OPTIONS = {
     "cross-entropy": {},
+    "bce": {},
     "levels": {"level_weights": [0.5, 2, 1]},
     "hxe": {"alpha": 0.4},
     "soft-labels": {"beta": 4},
@@ -44,14 +45,21 @@ def slow_class_loss(name: str, slow: SlowTree, p: list[float], c: int) -> float:
     return -sum(n / sum(near) * math.log(q) for n, q in zip(near, p, strict=True))
 
 
-def slow_loss(name: str, slow: SlowTree, logits: Tensor, targets: Tensor, smoothing: float) -> float:
+def slow_loss(
+    name: str, slow: SlowTree, logits: Tensor, targets: Tensor, smoothing: float, weights: list[float] | None = None
+) -> float:
     total = 0.0
     for row, target in zip(logits, targets, strict=True):
         p = softmax(row)
+        hard = [float(target[c]) if target.ndim else float(int(target) == c) for c in range(len(p))]
+        by_class = [h * (weights[c] if weights else 1) for c, h in enumerate(hard)]
         for c in range(len(p)):
-            hard = float(target[c]) if target.ndim else float(int(target) == c)
-            mixed = (1 - smoothing) * hard + smoothing / len(p)
-            total += mixed * slow_class_loss(name, slow, p, c)
+            mixed = (1 - smoothing) * by_class[c] + smoothing / len(p) * sum(by_class)
+            if name == "bce":
+                yes, aim = 1 / (1 + math.exp(-row[c])), (1 - smoothing) * hard[c] + smoothing / len(p)
+                total -= aim * math.log(yes) * (weights[c] if weights else 1) + (1 - aim) * math.log(1 - yes)
+            else:
+                total += mixed * slow_class_loss(name, slow, p, c)
     return total / len(logits)
 
 
@@ -67,6 +75,10 @@ def test_formulas(name: str, smoothing: float, soft: bool, seed: int) -> None:
     loss = make_loss(name, tree, smoothing=smoothing, **OPTIONS[name])
     value = float(loss(logits, targets))
     assert value == pytest.approx(slow_loss(name, slow, logits, targets, smoothing), rel=1e-6)
+    weights = [0.5 + (5 * c % 13) / 7 for c in range(13)]
+    loss = make_loss(name, tree, smoothing=smoothing, weights=torch.tensor(weights), **OPTIONS[name])
+    value = float(loss(logits, targets))
+    assert value == pytest.approx(slow_loss(name, slow, logits, targets, smoothing, weights), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -50,6 +50,18 @@ def test_in_a_pipe_nothing_does(tmp_path: Path) -> None:
     assert out.getvalue() == "epoch 1/1  loss 0.500  top-1 25.00 %  7 images/s  best so far\n"
 
 
+def test_in_a_log_what_takes_long_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, clock = io.StringIO(), [100.0]
+    monkeypatch.setattr("hiergen.console.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    with ProgressBar(Console(file=out, width=120), "features") as bar:
+        for done in range(10_000, 100_001, 1000):  # 10,000 were there before; 1,000 a second, and a break
+            clock[0] += 1.0 if done != 50_000 else 9_000.0
+            bar(done, 100_000)
+    first, second = out.getvalue().splitlines()
+    assert first == "features: 40,000 of 100,000 images, about 60 s left"
+    assert second == "features: 50,000 of 100,000 images, about 3 h 8 min left"  # 9,029 s for 40,000
+
+
 @pytest.mark.parametrize("widgets", [False, True])
 def test_in_a_notebook(widgets: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for each epoch is displayed there, and a bar where ipywidgets is."""

@@ -243,7 +243,7 @@ def describe(network: HierarchicalNetwork, provenance: CutoutProvenance | None =
     of the logits), `names` (likewise), `taxonomy` (group → … → class id → name), `taxonomy_sha256`, `input_size`
     (channels, height, width in px), and as far as the backbone says `mean`, `std` (of pixels scaled to 0 … 1),
     `interpolation`, `crop_pct`, `crop_mode`; of a
-    cutout `cutout`.
+    cutout `cutout`; where it was fitted `rejection` (see `Rejection`; its threshold is one of logits).
     """
     cfg = network.pretrained_cfg
     values = {
@@ -253,6 +253,7 @@ def describe(network: HierarchicalNetwork, provenance: CutoutProvenance | None =
         "input_size": list(cfg["input_size"]),
         **{key: cfg[key] for key in _IMAGE if cfg.get(key) is not None},
         **({"cutout": asdict(provenance)} if provenance is not None else {}),
+        **({"rejection": asdict(network.rejection)} if network.rejection is not None else {}),
     }
     texts = {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=dict)

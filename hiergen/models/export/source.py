@@ -165,6 +165,9 @@ def write_source(network: HierarchicalNetwork, plain: PlainNetwork) -> str:
     values += [f"INPUT_SIZE = {tuple(network.trunk.input_size)!r}"]
     values += [f"{key.upper()} = {tuple(cfg[key])!r}" for key in ("mean", "std") if cfg.get(key) is not None]
     values[-1] += "  # of pixels scaled to 0 … 1" if len(values) > 2 else ""
+    if (rejection := network.rejection) is not None:
+        values += [f"THRESHOLD = {rejection.threshold!r}  # an image whose largest logit is below it shows no class"]
+        values += [f"TEMPERATURE = {rejection.temperature!r}  # divide logits by it before a softmax"]
     imports = [
         "import json",
         *(["from collections.abc import Callable, Sequence"] if "Sequence[" in used or "Callable[" in used else []),
