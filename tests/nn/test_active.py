@@ -379,7 +379,8 @@ def test_class_sets_by_sample_may_be_arrays(tiny: HierarchicalNetwork) -> None:
         np.array([[True, False, True, False, False], [False, True, False, False, False]]),
     ):
         assert torch.equal(tiny(x, classes=sets), want)
-    assert torch.equal(tiny(x, classes=[np.int64(0), np.array(2)]), tiny(x)[:, [0, 2]])
+    # other kernels may round otherwise
+    torch.testing.assert_close(tiny(x, classes=[np.int64(0), np.array(2)]), tiny(x)[:, [0, 2]])
     none = tiny(x, classes=[np.array([], dtype=int), [1]])
     assert bool(none[0].isinf().all())
 

@@ -15,6 +15,7 @@ import torch
 from hiergen.models.load import load_network
 from hiergen.models.weights import save_weights
 from hiergen.nn import HierarchicalNetwork
+from hiergen.nn.rejection import Rejection
 from hiergen.training.run import evaluate, evaluate_network
 from tests.helpers import message
 from tests.training.own_images import CLASSES, FOLDERS, GROUPS
@@ -100,12 +101,11 @@ def test_a_threshold_is_a_column(network: HierarchicalNetwork) -> None:
     from hiergen.data.sources import labelled_images
     from hiergen.training.evaluation_files import images_csv
 
-    class Threshold:
-        def accepts(self, logits: torch.Tensor) -> torch.Tensor:
-            return logits.argmax(1) == 0
-
-    network.__dict__["rejection"] = Threshold()
     images = labelled_images(network, "other")
+    logits = torch.stack([network(images[i][0][None])[0] for i in range(len(images))]).detach()
+    order = logits.max(1).values.sort().values
+    network.rejection = Rejection(float(order[len(order) // 2 - 1 :][:2].mean()))  # between two, where nothing rounds
     lines = list(csv.DictReader(images_csv(evaluate_network(network, images, workers=0)).splitlines()))
-    assert {(line["predicted_id"] == CLASSES[0], line["accepted"]) for line in lines} <= {(True, "1"), (False, "0")}
-    assert {line["accepted"] for line in lines}
+    want = (logits.max(1).values >= network.rejection.threshold).int().tolist()
+    assert [int(line["accepted"]) for line in lines] == want
+    assert len(set(want)) == 2
