@@ -294,7 +294,7 @@ def test_zooming_keeps_the_picture_in_view(page: Page) -> None:
             assert max(left, top) < 1e-6, (view, node)
             assert min(right, bottom) > 1 - 1e-6, (view, node)
         page.js("document.querySelector('.canvas').dispatchEvent(new KeyboardEvent('keydown', {key: '+'}))")
-        assert page.js("return d3.zoomTransform(document.querySelector('.canvas')).k") > 2, view
+        assert page.js("return d3.zoomTransform(document.querySelector('.canvas')).k") > 1.5, view
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
@@ -373,6 +373,19 @@ def test_a_thousand_classes_only_rows_in_view_are_drawn(chromium: Browser, folde
     page.quiet()
 
 
+MODEL = "{trunk: {backbone: resnet50, until: layer3}, branches: [[{width: 16, out: 24}], [{width: 8, out: 12}]]}"
+# px of height that rows with controls take
+CONTROLS = (
+    "const rows = ['.top', '.pane-head', '#bar'].map(q => document.querySelector(q).getBoundingClientRect());"
+    "return rows.reduce((sum, r) => sum + r.height, 0)"
+)
+
+
+def _saved(page: Page) -> str:
+    change = 100 * (page.figures("cutout")["macs"] / page.figures("full")["macs"] - 1)
+    return f"{change:.1f} %".replace("-", "−")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_has_no_sideways_scroll(chromium: Browser, awkward: Path, scheme: str) -> None:
     metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
@@ -385,6 +398,9 @@ def test_a_phone_has_no_sideways_scroll(chromium: Browser, awkward: Path, scheme
         for view in ("tree", "icicle", "sunburst"):
             page.js(f"document.querySelector('[data-view={view}]').click(); Explore.flush()")
             assert page.js("return document.documentElement.scrollWidth") <= 390, view
+            assert page.js(CONTROLS) <= 0.15 * 844, view
+        assert page.text("#bar") == f"2 classes · {_saved(page)} MACs"
+        assert page.js("scrollTo(0, 400); return document.getElementById('bar').getBoundingClientRect().bottom") == 844
         shade = page.js("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert (max(shade) < 60) is (scheme == "dark")
         page.quiet()
@@ -432,4 +448,49 @@ def test_results_are_told_by_node(chromium: Browser, folder: Path) -> None:
     page = Page(chromium, explore([str(folder / "awkward.yaml")], done.path, results=folder / "metrics.json").path)
     page.set("#colour", "accuracy", "change")
     assert page.text(".legend").startswith("80 %100 %")
+    page.quiet()
+
+
+def test_a_question_mark_shows_the_keys(page: Page) -> None:
+    page.press("?")
+    assert page.js("return document.activeElement.closest('dialog').id") == "keys"
+    for name in ("Home", "Space", "two parents", "guessed"):
+        assert name in page.text("#keys")
+    page.press("?")
+    assert not page.js("return document.getElementById('keys').open")
+    page.press("/", "?")  # typed into a field it is a letter
+    assert page.js("return document.getElementById('search').value") == "?"
+    assert not page.js("return document.getElementById('keys').open")
+    page.press("\ue00c")
+
+
+def test_side_by_side_begins_with_what_can_be_compared(page: Page) -> None:
+    for name in ("PHL", "N3HL"):
+        page.model(name)
+        page.js("document.getElementById('compare').click(); Explore.flush()")
+        shown = page.js("return Explore.state.models.map(m => Explore.models[m].name)")
+        assert sorted(shown) == ["N2HL", "N3HL"]
+        assert "of 11 classes moved" in page.text("#moved")
+        page.js("document.getElementById('compare').click(); Explore.flush()")
+
+
+def test_badges_tell_guesses_and_conflicts_apart(chromium: Browser, folder: Path) -> None:
+    names = "crane, heron, gull, tabby, 'pen, enclosure', domestic cat, eagle"
+    groups = "{groups: {mixed: [crane, tabby]}}, wordnet"
+    text = f"name: birds\nclasses: [{names}]\nsources: [{groups}]\nmodels:\n  N2HL: {MODEL}\n"
+    (folder / "birds.yaml").write_text(text)
+    loaded = load_taxonomy(folder / "birds.yaml")
+    doubtful = [c.name for c in loaded.classes if c.guess and c.guess.is_doubtful]
+    assert doubtful
+    assert "overlap" in {c.kind for c in loaded.conflicts}
+    page = Page(chromium, explore([str(folder / "birds.yaml")], folder / "birds.html").path)
+    code = "return [...document.querySelectorAll('#tree-0 .row')].filter(r => r.querySelector(arguments[0]))"
+    for _ in range(2):
+        page.js("document.querySelectorAll('#tree-0 .row[aria-expanded=false] .twist').forEach(t => t.click())")
+    assert sorted(page.js(f"{code}.map(r => r.querySelector('.name').textContent)", ".guessed")) == sorted(doubtful)
+    assert page.js(f"{code}.length", ".conflict") >= 1
+    page.js("Explore.raw.sources[0].conflicts.forEach(c => { c.kind = 'hypernym'; }); Explore.changed('models')")
+    assert page.js(f"{code}.length", ".conflict") == 0
+    assert page.js(f"{code}.length", ".quiet") >= 1
+    assert "Two parents in WordNet" in page.text("#notes")
     page.quiet()

@@ -50,7 +50,7 @@
       return {
         of: (node) => (node ? paint(t(values[node])) : missing),
         scale: [Explore.format.amount(low), Explore.format.amount(high), (x) => paint(0.12 + 0.88 * x)],
-        what: mode === "params" ? "params of the branches below, log scale" : "MACs of the branches below, log scale",
+        what: `colour: ${mode === "params" ? "params" : "MACs"} of a branch with all below it, on a log scale`,
       };
     }
     const results = Explore.results(nest);
@@ -59,7 +59,7 @@
       return {
         of: (node) => ((v) => (v === null ? missing : paint((v - results.least) / (1 - results.least))))(results.accuracy(node)),
         scale: [`${Math.round(100 * results.least)} %`, "100 %", paint],
-        what: "top-1 of its images",
+        what: "colour: share of its images that are recognised (top-1)",
       };
     }
     if (mode === "severity" && results?.bySeverity) {
@@ -68,7 +68,7 @@
       return {
         of: (node) => ((v) => (v === null ? missing : paint(1 - (v - 1) / Math.max(top - 1, 1e-9))))(results.severity(node)),
         scale: ["1 level", `${top} levels`, (x) => paint(1 - x)],
-        what: "mean height of its mistakes",
+        what: "colour: how far up the tree its mistakes reach, on average",
       };
     }
     const fade = dark() ? "#15171b" : "#ffffff";
@@ -77,7 +77,7 @@
       const at = (level) => paint(nest.depth === 1 ? 0.6 : 0.3 + (0.6 * (nest.depth - level)) / (nest.depth - 1));
       const legend = [];
       for (let j = 1; j <= nest.depth; j++) legend.push([at(j), j === nest.depth ? "classes" : `level ${j}`]);
-      return { of: (node) => (node ? at(nest.level[node]) : missing), legend };
+      return { of: (node) => (node ? at(nest.level[node]) : missing), legend, what: "colour: how deep in the tree" };
     }
     // each group of the first level that really splits has a hue; deeper nodes are paler, siblings slightly apart
     const split = nest.children[0].length > 2 || nest.depth < 3 ? 1 : 2;
@@ -95,7 +95,10 @@
         return shades.get(key);
       },
       legend: [],
-      what: `hues by group of level ${split}, eight in turn`,
+      what:
+        split === nest.depth
+          ? "colour: tells neighbours apart; eight in turn"
+          : `colour: one for each group of level ${split}, eight in turn; paler is deeper`,
     };
   };
 

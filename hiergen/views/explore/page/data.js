@@ -151,6 +151,19 @@ globalThis.Explore = {};
     return { flags, levels, total: flags.reduce((a, b) => a + b, 0) };
   };
 
+  // Badges of nodes and what they mean. WordNet gives many a noun two parents: either is right, and nothing is at odds.
+  Explore.marks = {
+    conflict: ["conflict", "two sources disagree here; the stronger one was followed"],
+    parents: ["two parents", "WordNet has two parents for this noun; one was followed"],
+    guessed: ["guessed", "the name has more than one meaning, and this one was chosen; its details say which"],
+    single: ["single", "a group with a single child: its branch tells nothing apart"],
+    pass: ["pass", "a class whose path is too short goes through here"],
+    moved: ["moved", "in another group in the other nesting"],
+  };
+  Explore.conflictMark = (conflict) => (conflict.kind === "hypernym" ? "parents" : "conflict");
+  Explore.mark = (kind, text = Explore.marks[kind][0]) =>
+    Explore.make("span", { class: `mark ${kind === "parents" || kind === "pass" ? "quiet" : kind}`, title: Explore.marks[kind][1] }, text);
+
   // A tiny DOM builder: text is text.
   Explore.make = function (tag, attributes = {}, ...children) {
     const element = document.createElement(tag);

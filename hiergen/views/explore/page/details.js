@@ -30,6 +30,7 @@
       rows(list, "trunk", `${plan.backbone} to ${plan.until}: ${figure(own.params, own.macs)}`, make("br"), make("small", {}, `${format.shape(plan.input)} px → ${format.shape(plan.trunk.shape)}`));
       rows(list, "branches", figure(below.params, below.macs));
       rows(list, "network", figure(total.params, total.macs));
+      rows(list, "levels", [...nest.levels.map((level) => level.name.length), Explore.count].map(format.whole).join(" → "));
       return;
     }
     const level = plan.single && nest.isClass(node) ? null : plan.levels[nest.level[node] - 1];
@@ -121,18 +122,20 @@
     rows(list, "put there by", nest.origin(node));
     if (nest.isClass(node)) {
       rows(list, "merged tree", merged(node - nest.firstClass));
-      rows(list, "its sense", raw.classes.notes?.[node - nest.firstClass]);
+      const sense = raw.classes.notes?.[node - nest.firstClass];
+      if (sense) rows(list, Explore.mark("guessed"), sense);
     }
     for (const i of nest.conflicts.get(node) ?? []) {
-      rows(list, make("span", { class: "mark conflict" }, "conflict"), raw.sources[nest.source].conflicts[i].text);
+      const conflict = raw.sources[nest.source].conflicts[i];
+      rows(list, Explore.mark(Explore.conflictMark(conflict)), conflict.text);
     }
-    if (nest.single(node)) rows(list, make("span", { class: "mark single" }, "single"), "A group with a single child: its branch tells nothing apart.");
+    if (nest.single(node)) rows(list, Explore.mark("single"), "A group with a single child: its branch tells nothing apart.");
     card.replaceChildren(
       node ? path(nest, node) : "",
       make("h2", { id: "details-title" }, nest.name(node)),
       make("p", { class: "kind" }, kindOf(nest, node), ...facts.flatMap((fact) => [" · ", make("code", {}, fact)])),
       gloss ? make("p", { class: "gloss" }, gloss, nest.isClass(node) && raw.classes.inexact.includes(node - nest.firstClass) ? " (of its head word)" : "") : "",
-      make("div", { class: "actions" }, make("button", { type: "button", id: "keep", onclick: () => Explore.toggle(nest, node) }), slider(nest, node)),
+      make("div", { class: "actions" }, make("button", { type: "button", id: "keep", class: "outlined", onclick: () => Explore.toggle(nest, node) }), slider(nest, node)),
       list,
     );
     update(nest, node);

@@ -10,10 +10,11 @@
     constructor(pane) {
       this.pane = pane;
       this.canvas = make("canvas", { class: "canvas", tabindex: 0, role: "img" });
+      this.heads = make("div", { class: "heads", "aria-hidden": "true" });
       this.legend = make("div", { class: "legend" });
       this.hint = make("span", { class: "hint" });
       this.out = make("button", { type: "button", class: "quiet", onclick: () => this.zoomTo(0) }, "Whole tree");
-      this.element = make("div", { class: "diagram" }, this.canvas, make("div", { class: "under" }, this.legend, this.hint, this.out));
+      this.element = make("div", { class: "diagram" }, this.heads, this.canvas, make("div", { class: "under" }, this.legend, this.hint, this.out));
       this.transform = d3.zoomIdentity;
       this.zoom = d3
         .zoom()
@@ -47,7 +48,9 @@
       const moves = Explore.movesNow();
       this.moved = moves ? Explore.sums(nest, moves.flags) : null;
       this.#layout();
+      this.needs = null;
       this.#drawLegend();
+      this.heads.hidden = state.view === "sunburst";
       this.count();
       this.#resize();
       // a place in one picture is no place in another
@@ -107,6 +110,8 @@
         this.canvas.height = Math.round(this.height * ratio);
       }
       this.ratio = ratio;
+      this.needs ??= this.#measure();
+      this.#drawHeads();
       this.zoom.extent([[0, 0], [this.width, this.height]]).translateExtent([[0, 0], [this.width, this.height]]);
       this.#schedule();
     }
@@ -123,11 +128,11 @@
     #style() {
       const css = getComputedStyle(document.documentElement);
       const get = (name) => css.getPropertyValue(name).trim();
-      return { paper: get("--card"), ink: get("--ink"), soft: get("--soft"), accent: get("--accent"), moved: get("--moved"), font: get("--font") };
+      return { paper: get("--paper"), ink: get("--ink"), accent: get("--accent"), moved: get("--moved"), font: get("--font") };
     }
 
     #paint() {
-      if (!this.width || !this.inside) return;
+      if (!this.width || !this.inside || !this.needs) return;
       const context = this.canvas.getContext("2d");
       context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
       context.clearRect(0, 0, this.width, this.height);
@@ -157,16 +162,50 @@
 
     // icicle
 
+    // px that nine in ten names of each level take
+    #measure() {
+      const nest = this.nest, context = this.canvas.getContext("2d"), font = this.#style().font;
+      const needs = [];
+      for (let level = 1; level <= nest.depth; level++) {
+        const past = level === nest.depth ? nest.size : nest.offset[level + 1];
+        const step = Math.ceil((past - nest.offset[level]) / 400); // of very many names some will do
+        context.font = `${level === nest.depth ? 400 : 600} 12.5px ${font}`;
+        const wide = [];
+        for (let node = nest.offset[level]; node < past; node += step) wide.push(context.measureText(nest.name(node)).width);
+        wide.sort((a, b) => a - b);
+        needs.push(Math.min(wide[Math.floor(0.9 * (wide.length - 1))], 190));
+      }
+      return needs;
+    }
+
+    // The root is narrow, every other level gets what its names need, and classes what is left.
     #columns() {
-      // the root is narrow, classes get what their names need
-      const nest = this.nest, inner = nest.depth - 1;
-      const root = Math.min(34, this.width * 0.08);
-      const last = inner ? Math.max((this.width - root) / (inner + 1), Math.min(150, this.width * 0.4)) : this.width - root;
-      const each = inner ? (this.width - root - last) / inner : 0;
+      const root = Math.min(34, this.width * 0.08), room = this.width - root;
+      const wants = this.needs.map((need) => need + 16);
+      const sum = wants.reduce((a, b) => a + b, 0);
+      const share = sum > room ? room / sum : 1;
       const edges = [0, root];
-      for (let j = 1; j <= inner; j++) edges.push(root + each * j);
+      for (const want of wants.slice(0, -1)) edges.push(edges.at(-1) + want * share);
       edges.push(this.width);
       return edges;
+    }
+
+    #drawHeads() {
+      const edges = this.#columns(), nest = this.nest;
+      this.heads.replaceChildren(...edges.slice(1, -1).map((edge, i) => {
+        const head = make("span", {}, format.levels(nest, i + 1));
+        head.style.left = `${edge}px`;
+        head.style.width = `${edges[i + 2] - edge}px`;
+        return head;
+      }));
+    }
+
+    // Classes too thin for a name each have their names side by side in turns: → how many in a row.
+    #abreast(wide) {
+      const tall = (this.height * this.transform.k) / Explore.count;
+      if (this.size || tall >= 11 || tall < 2.5) return 1;
+      const fit = Math.ceil(11 / tall);
+      return wide / fit >= 52 ? fit : 1;
     }
 
     #icicle(context, style) {
@@ -177,13 +216,14 @@
         const x0 = edges[level], wide = edges[level + 1] - x0;
         let painted = -Infinity;
         const members = level === nest.depth ? nest.order : null;
+        const abreast = members ? this.#abreast(wide) : 1, waiting = [];
         for (let i = first; i < past; i++) {
           const node = members ? nest.firstClass + members[i - first] : i;
           const y0 = this.from[node] * this.height * k + y, y1 = this.to[node] * this.height * k + y;
           if (y1 < 0 || y0 > this.height) continue;
           if (y1 - painted < 0.7) continue; // too thin to be seen: its neighbour stands for it
           painted = y1;
-          const tall = Math.max(y1 - y0, 0.7), gap = tall > 3 ? 1 : tall > 1.4 ? 0.4 : 0;
+          const tall = Math.max(y1 - y0, 0.7), gap = abreast > 1 ? 0 : tall > 3 ? 1 : tall > 1.4 ? 0.4 : 0;
           context.globalAlpha = this.#alpha(node);
           context.fillStyle = this.colours.of(node);
           context.fillRect(x0, y0, wide - 1, tall - gap);
@@ -194,8 +234,13 @@
           }
           const edge = this.#edge(node, style);
           if (edge) edged.push([edge, x0, y0, wide - 1, tall - gap]);
-          if (tall >= 11) this.#label(context, node, x0, Math.max(y0, 0), wide, Math.min(y1, this.height) - Math.max(y0, 0), style);
+          if (abreast > 1) {
+            const each = wide / abreast, middle = (y0 + y1) / 2, half = 5.8;
+            const top = Math.min(Math.max(middle, half), this.height - half) - half;
+            waiting.push([node, x0 + each * ((i - first) % abreast), top, each, 2 * half]);
+          } else if (tall >= 11) this.#label(context, node, x0, Math.max(y0, 0), wide, Math.min(y1, this.height) - Math.max(y0, 0), style);
         }
+        for (const [node, x, top, each, tall] of waiting) this.#label(context, node, x, top, each, tall, style);
       }
       for (const [[colour, line], x, top, wide, tall] of edged) {
         context.strokeStyle = colour;
@@ -207,9 +252,10 @@
     #label(context, node, x, y, wide, tall, style) {
       const size = Math.min(12.5, Math.max(9, tall * 0.8));
       if (wide < 26 && node) return;
-      context.font = `${node && !this.nest.isClass(node) ? 600 : 400} ${size}px ${style.font}`;
+      const font = (px) => (context.font = `${node && !this.nest.isClass(node) ? 600 : 400} ${px}px ${style.font}`);
+      font(size);
       context.textBaseline = "middle";
-      context.fillStyle = this.#alpha(node) < 1 ? style.soft : this.#inkOn(this.colours.of(node));
+      context.fillStyle = this.#inkOn(node, style);
       if (node === 0) {
         context.save();
         context.translate(x + wide / 2, y + tall / 2);
@@ -223,7 +269,7 @@
         return;
       }
       const at = this.#hasMoved(node) ? 6 : 0;
-      context.fillText(this.#fitted(context, this.nest.name(node), wide - 12 - at), x + 6 + at, y + Math.min(tall / 2, tall - 4));
+      this.#write(context, font, size, this.nest.name(node), wide - 12 - at, tall, x + 6 + at, y + Math.min(tall / 2, tall - 4));
     }
 
     #fitted(context, text, wide) {
@@ -237,19 +283,55 @@
       return low > 3 ? `${text.slice(0, low).trimEnd()}…` : "";
     }
 
-    #inkOn(colour) {
+    // Whole words on at most so many lines.
+    #wrapped(context, text, wide, most) {
+      const lines = [];
+      let rest = text.split(" ");
+      while (rest.length && lines.length < most) {
+        let take = rest.length;
+        if (lines.length < most - 1) while (take > 1 && context.measureText(rest.slice(0, take).join(" ")).width > wide) take--;
+        lines.push(this.#fitted(context, rest.slice(0, take).join(" "), wide));
+        rest = rest.slice(take);
+      }
+      return lines;
+    }
+
+    // A name in a box: on several lines where it is tall, and smaller where that saves it from being cut.
+    #write(context, font, size, name, wide, tall, x, y) {
+      let lines, step;
+      for (const px of [size, 0.9 * size, 0.8 * size]) {
+        font(px);
+        step = 1.15 * px;
+        lines = this.#wrapped(context, name, wide, Math.max(1, Math.floor(tall / step)));
+        if (lines.every((line) => line && !line.endsWith("…"))) break;
+      }
+      lines.forEach((line, i) => context.fillText(line, x, y + (i - (lines.length - 1) / 2) * step));
+    }
+
+    // Black or white, whichever is at least 4.5 : 1 on a node's colour.
+    #inkOn(node, style) {
+      const colour = this.colours.of(node), alpha = this.#alpha(node), key = `${colour}|${alpha}|${style.paper}`;
       this.inks ??= new Map();
-      if (!this.inks.has(colour)) this.inks.set(colour, d3.lab(colour).l > 58 ? "#14181d" : "#ffffff");
-      return this.inks.get(colour);
+      if (!this.inks.has(key)) this.inks.set(key, d3.lab(d3.interpolateRgb(style.paper, colour)(alpha)).l > 49.5 ? "#000000" : "#ffffff");
+      return this.inks.get(key);
     }
 
     // sunburst
 
+    // The hole is small. A ring whose names fit along it is narrow, one whose names stand across it as wide as they are.
     #radii() {
-      const most = Math.min(this.width, this.height) / 2 - 4;
-      const hole = most * 0.11, levels = this.nest.depth;
+      const most = Math.min(this.width, this.height) / 2 - 4, nest = this.nest;
+      const hole = most * 0.07, wants = [];
+      let radius = hole;
+      this.needs.forEach((need, i) => {
+        const count = (i + 1 === nest.depth ? nest.size : nest.offset[i + 2]) - nest.offset[i + 1];
+        wants.push((TAU * (radius + 14)) / count > need + 8 ? 44 : need + 12);
+        radius += wants.at(-1);
+      });
+      const share = (most - hole) / wants.reduce((a, b) => a + b, 0);
       const radii = [0, hole];
-      for (let j = 1; j <= levels; j++) radii.push(hole + ((most - hole) * j) / levels);
+      for (const want of wants) radii.push(radii.at(-1) + want * share);
+      radii[radii.length - 1] = most;
       return radii;
     }
 
@@ -301,21 +383,42 @@
     }
 
     #arcLabel(context, node, inner, outer, a0, a1, k, style) {
-      const middle = (inner + outer) / 2;
-      const tall = (a1 - a0) * middle * k, wide = (outer - inner) * k;
-      if (node === 0 || tall < 10 || wide < 30) return;
-      const size = Math.min(11.5, tall * 0.8) / k;
+      const middle = (inner + outer) / 2, angle = (a0 + a1) / 2 - Math.PI / 2;
+      const along = (a1 - a0) * middle, across = outer - inner; // px / k
+      if (node === 0 || Math.min(along, across) * k < 9) return;
+      const name = this.nest.name(node);
       context.save();
-      context.font = `${this.nest.isClass(node) ? 400 : 600} ${size}px ${style.font}`;
       context.textBaseline = "middle";
       context.textAlign = "center";
-      context.fillStyle = this.#alpha(node) < 1 ? style.soft : this.#inkOn(this.colours.of(node));
-      const angle = (a0 + a1) / 2 - Math.PI / 2;
-      context.rotate(angle);
-      context.translate(middle, 0);
-      if (Math.cos(angle) < 0) context.rotate(Math.PI);
-      context.fillText(this.#fitted(context, this.nest.name(node), outer - inner - 6 / k), 0, 0);
+      context.fillStyle = this.#inkOn(node, style);
+      const font = (size) => (context.font = `${this.nest.isClass(node) ? 400 : 600} ${size}px ${style.font}`);
+      font(11.5 / k);
+      if (context.measureText(name).width < along - 8 / k && across * k > 14) this.#bent(context, name, middle, angle);
+      else if (across * k >= 26) {
+        const size = Math.min(11.5 / k, (a1 - a0) * middle * 0.8);
+        context.rotate(angle);
+        context.translate(middle, 0);
+        if (Math.cos(angle) < 0) context.rotate(Math.PI);
+        this.#write(context, font, size, name, across - 6 / k, (a1 - a0) * inner, 0, 0);
+      }
       context.restore();
+    }
+
+    // Text along a circle, letter by letter, upright above and below.
+    #bent(context, text, radius, angle) {
+      const below = Math.sin(angle) > 0 ? -1 : 1;
+      let at = -context.measureText(text).width / 2;
+      for (const letter of text) {
+        const wide = context.measureText(letter).width;
+        const turn = angle + (below * (at + wide / 2)) / radius;
+        context.save();
+        context.rotate(turn);
+        context.translate(radius, 0);
+        context.rotate((below * Math.PI) / 2);
+        context.fillText(letter, 0, 0);
+        context.restore();
+        at += wide;
+      }
     }
 
     // pointer and keys
@@ -442,8 +545,8 @@
         this.legend.append(scale[0], bar, scale[1]);
       }
       if (what) this.legend.append(make("span", { class: "what" }, what));
-      const sized = this.size ? `size: ${this.size === "macs" ? "MACs" : "params"}, gaps are a branch's own` : "";
-      this.hint.textContent = sized;
+      const what_size = { macs: "MACs", params: "params" }[this.size];
+      this.hint.textContent = what_size ? `area: ${what_size}; what children leave bare is the branch's own, of the root the trunk` : "area: number of classes";
     }
   };
 })(globalThis.Explore);

@@ -21,6 +21,7 @@
     },
     ms: (n) => n.toFixed(n < 10 ? 2 : 1),
     classes: (n) => `${grouped(n)} class${n === 1 ? "" : "es"}`,
+    levels: (nest, level) => (level === nest.depth ? "classes" : `level ${level}`),
     shape: (s) => `${s[0]} × ${s[1]} × ${s[2]}`,
   };
 })(globalThis.Explore);

@@ -19,7 +19,7 @@
     } });
     const facts = make("span", { class: "facts" });
     const head = make("div", { class: "pane-head" }, make("label", { class: "field" }, make("span", {}, "Model"), models), facts);
-    const element = make("section", { class: "pane", "aria-label": `Nesting ${pane + 1}` }, head, make("div", { class: "pane-body" }, tree.element, diagram.element));
+    const element = make("section", { class: "pane", "aria-label": `Nesting ${pane + 1}` }, head, make("div", { class: "pane-body" }, tree.box, diagram.element));
     return { tree, diagram, models, facts, element };
   });
   const moved = make("div", { class: "moved-bar", id: "moved", role: "status" });
@@ -111,6 +111,24 @@
     }
   };
 
+  // what stays at a phone's lower edge
+
+  function drawBar() {
+    const n = state.total, costs = Explore.costsOf(0);
+    let text = `${format.classes(n)} chosen`;
+    if (n === 0) text = "No classes chosen: tap to keep them";
+    else if (n === Explore.count) text = `All ${format.classes(n)}: the full network`;
+    else if (costs.plan) {
+      const full = costs.full(), part = costs.cutout(state.chosen);
+      const timed = costs.ms("full", full) !== null;
+      const change = timed ? format.change(costs.ms("full", full), costs.ms("cutout", part)) : format.change(full.macs, part.macs);
+      text = `${format.classes(n)} · ${change} ${timed ? "ms" : "MACs"}`;
+    }
+    byId("bar-text").textContent = text;
+  }
+  Explore.on("chosen models layout", drawBar);
+  byId("bar-text").addEventListener("click", () => byId("cutout").scrollIntoView());
+
   // tools
 
   const views = [["tree", "Tree"], ["icicle", "Icicle"], ["sunburst", "Sunburst"]];
@@ -147,8 +165,7 @@
   byId("compare").hidden = raw.models.length < 2;
   byId("compare").addEventListener("click", () => {
     state.compare = !state.compare;
-    if (state.compare && state.models[0] === state.models[1]) state.models[1] = raw.start[1] ?? raw.models.findIndex((m) => m.nest !== Explore.model(0).nest);
-    if (state.models[1] < 0) state.models[1] = state.models[0];
+    if (state.compare && !Explore.movesNow()) state.models = Explore.comparable(state.models);
     if (!state.compare) state.focus = { pane: 0, node: state.focus.pane ? 0 : state.focus.node };
     state.onlyMoved = false;
     Explore.changed("models");
@@ -226,10 +243,14 @@
   });
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, select, textarea");
-    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/" && !byId("keys").open) {
       event.preventDefault();
       input.focus();
       input.select();
+    } else if (event.key === "?") {
+      event.preventDefault();
+      Explore.help();
     }
   });
 
@@ -239,7 +260,17 @@
   const typed = raw.sources.map((source) => source.typed).join("  ·  ");
   byId("subtitle").textContent = `${format.classes(Explore.count)} · ${typed}`;
   if (narrow.matches) state.view = "tree";
-  narrow.addEventListener("change", () => Explore.changed("layout"));
+  // a phone's colours and sizes stand beside the model, so that two rows hold all controls
+  const fields = [byId("colour").parentElement, byId("size-field")];
+  function place() {
+    if (narrow.matches) panes[0].models.closest(".pane-head").append(...fields);
+    else byId("views").after(...fields);
+  }
+  place();
+  narrow.addEventListener("change", () => {
+    place();
+    Explore.changed("layout");
+  });
   Explore.changed("models");
   Explore.flush();
   document.documentElement.dataset.ready = "true";

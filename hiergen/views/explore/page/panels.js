@@ -74,7 +74,10 @@
       const go = (node, text) => make("button", { type: "button", class: "link", onclick: () => Explore.goTo(pane, node) }, text);
       const homes = new Map();
       for (const [node, found] of nest.conflicts) for (const i of found) if (!homes.has(i)) homes.set(i, node);
-      parts.push(section(`Conflicts${name}`, source.conflicts.map((c, i) => (homes.has(i) ? go(homes.get(i), c.text) : c.text))));
+      for (const [kind, title] of [["conflict", "Sources disagree"], ["parents", "Two parents in WordNet"]]) {
+        parts.push(section(`${title}${name}`, source.conflicts.flatMap((c, i) => (Explore.conflictMark(c) !== kind ? [] : homes.has(i) ? [go(homes.get(i), c.text)] : [c.text]))));
+      }
+      if (!nest.source) parts.push(section(`Guessed meanings${name}`, Object.entries(Explore.raw.classes.notes ?? {}).map(([c, text]) => go(nest.firstClass + Number(c), `${Explore.raw.classes.name[c]}: ${text}`))));
       const single = [];
       for (let node = 1; node < nest.firstClass; node++) if (nest.single(node)) single.push(go(node, nest.path(node).join(" › ")));
       parts.push(section(`Groups with a single child${name}`, single));
@@ -88,9 +91,28 @@
   // about
 
   const licences = document.getElementById("licences").textContent;
-  const keys = "/ searches · arrows move · Enter or Space keeps · ← → fold · * opens siblings · + − zoom the picture, double-click zooms in";
+  const dialog = document.getElementById("keys");
+  const key = (text) => text.split(" ").map((one) => (one.length > 1 && one === one.toLowerCase() ? one : make("kbd", {}, one)));
+  const table = (rows) => make("table", {}, make("tbody", {}, ...rows.map(([head, text]) => make("tr", {}, make("th", { scope: "row" }, ...head.flatMap((part) => [part, " "])), make("td", {}, text)))));
+  dialog.append(
+    make("div", { class: "head" }, make("h2", { id: "keys-title" }, "Keys"), make("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Close")),
+    table([
+      ["/", "search; arrows choose, Enter goes there, Escape leaves"],
+      ["↑ ↓ Home End", "move; a letter goes to the next name that begins with it"],
+      ["→ ←", "open and fold, then to the first child and to the parent"],
+      ["*", "open all siblings"],
+      ["Enter or Space", "keep the node's classes in the cutout, or leave them out"],
+      ["+ −", "zoom the picture; so do wheel, drag, pinch and double-click"],
+      ["?", "this list"],
+    ].map(([keys, text]) => [key(keys), text])),
+    make("h2", {}, "Signs"),
+    table(Object.entries(Explore.marks).map(([kind, [, text]]) => [[Explore.mark(kind)], text])),
+  );
+  Explore.help = () => (dialog.open ? dialog.close() : dialog.showModal());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  document.getElementById("help").addEventListener("click", Explore.help);
   document.getElementById("about").append(
-    make("p", { class: "note" }, keys),
+    make("p", { class: "note" }, "? shows the keys and what the signs mean."),
     make("details", {}, make("summary", {}, `Made by hiergen ${Explore.raw.hiergen}, with d3`), make("pre", { tabindex: 0 }, licences)),
   );
 })(globalThis.Explore);

@@ -43,6 +43,22 @@
   Explore.movesNow = () =>
     state.compare ? Explore.moves(Explore.model(0).nest, Explore.model(1).nest) : null;
 
+  // Two models whose nestings can be laid side by side: the first as it is, where that has groups, and the one whose
+  // nesting is most like it in depth; the models as they are, where there are no two.
+  Explore.comparable = function ([first, second]) {
+    let best = null;
+    for (const [i, one] of raw.models.entries()) {
+      for (const [j, other] of raw.models.entries()) {
+        if (i === j || !Explore.moves(one.nest, other.nest)) continue;
+        const depth = (model) => Explore.nests[model.nest].depth;
+        const rank = [i === first, j === second, -Math.abs(depth(one) - depth(other)), depth(one), -i, -j].map(Number);
+        const at = best ? rank.findIndex((value, k) => value !== best.rank[k]) : 0;
+        if (at >= 0 && (!best || rank[at] > best.rank[at])) best = { rank, models: [i, j] };
+      }
+    }
+    return best ? best.models : [first, second];
+  };
+
   Explore.on = function (kinds, draw) {
     for (const kind of kinds.split(" ")) listeners.set(kind, [...(listeners.get(kind) ?? []), draw]);
   };

@@ -17,6 +17,8 @@
         { class: "tree", role: "tree", "aria-multiselectable": "true", id: `tree-${pane}`, onscroll: () => this.#window() },
         this.space,
       );
+      this.head = make("div", { class: "tree-head", "aria-hidden": "true" });
+      this.box = make("div", { class: "forest" }, this.head, this.element);
       this.element.addEventListener("click", (event) => this.#clicked(event));
       this.element.addEventListener("keydown", (event) => this.#key(event));
       this.element.addEventListener("pointerover", (event) => this.#hover(event));
@@ -64,6 +66,8 @@
       this.moved = moves ? Explore.sums(nest, moves.flags) : null;
       this.rowHeight = parseFloat(getComputedStyle(this.element).getPropertyValue("--row")) || 28;
       this.scale = this.#scale();
+      const total = { accuracy: "top-1", severity: "mistakes, levels", macs: "MACs, all below" }[state.colour] ?? (this.costs.plan ? "params, all below" : "");
+      this.head.replaceChildren(make("span", {}, "group or class"), make("span", { class: "kids" }, "classes"), make("span", { class: "total" }, total));
       this.#flatten();
       for (const row of this.rows.values()) row.remove();
       this.rows.clear();
@@ -141,11 +145,13 @@
       const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
       swatch.style.background = this.colours.of(node);
       const marks = make("span", { class: "marks" });
-      if (nest.conflicts.has(node)) marks.append(make("span", { class: "mark conflict", title: "sources disagree here" }, "conflict"));
-      if (nest.single(node)) marks.append(make("span", { class: "mark single", title: "a group with a single child" }, "single"));
-      if (nest.kind(node) === "pass") marks.append(make("span", { class: "mark quiet", title: "a class whose path is too short goes through here" }, "pass"));
+      const found = (nest.conflicts.get(node) ?? []).map((i) => Explore.conflictMark(Explore.raw.sources[nest.source].conflicts[i]));
+      for (const kind of new Set(found)) marks.append(Explore.mark(kind));
+      if (leaf && Explore.raw.classes.notes?.[node - nest.firstClass]) marks.append(Explore.mark("guessed"));
+      if (nest.single(node)) marks.append(Explore.mark("single"));
+      if (nest.kind(node) === "pass") marks.append(Explore.mark("pass"));
       const moved = this.moved ? this.moved(node) : 0;
-      if (moved) marks.append(make("span", { class: "mark moved", title: "in another group in the other nesting" }, leaf ? "moved" : `${moved} moved`));
+      if (moved) marks.append(Explore.mark("moved", leaf ? "moved" : `${moved} moved`));
       row.append(
         make("span", { class: "twist", "aria-hidden": "true" }),
         make("span", { class: "box", "aria-hidden": "true" }),
