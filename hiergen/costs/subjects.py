@@ -16,6 +16,7 @@ from hiergen.nn import HierarchicalNetwork
 from hiergen.nn.cutout import single
 from hiergen.nn.generalist import ONE_BRANCH
 from hiergen.nn.macs import branch_macs, count_macs, count_params
+from hiergen.nn.routing import generalist_of
 
 
 def at_rest(network: HierarchicalNetwork, device: torch.device) -> HierarchicalNetwork:
@@ -90,8 +91,10 @@ def network_parts(network: HierarchicalNetwork) -> tuple[Part, ...]:
         parts.append(Part(f"level{j}", level.branches, level.branches * one.params, level.branches * one.macs))
     parts.append(Part("head", head.classes, count_params(head), head.classes * head.in_channels))
     if network.form == "both":
-        *_, tail, rows = network_parts(single(network, range(network.num_classes)))
-        parts.append(Part("generalist", 1, tail.params + rows.params, tail.macs + rows.macs))
+        *_, tail, _ = network_parts(single(network, range(network.num_classes)))
+        rows = generalist_of(network).head  # a cutout answers with some, and runs all
+        macs = tail.macs + rows.classes * rows.in_channels
+        parts.append(Part("generalist", 1, count_params(generalist_of(network)), macs))
     return tuple(parts)
 
 

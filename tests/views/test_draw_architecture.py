@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from drawn import HOSTILE, SVG, assert_readable, nodes, parsed, small_plan, texts
 
+from hiergen.planning.blocks import generalist_plan
 from hiergen.planning.from_taxonomy import plan_if_known
-from hiergen.planning.plan import Plan
+from hiergen.planning.plan import Plan, StagePlan
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.views.draw.architecture import architecture_picture
-from hiergen.views.draw.network import subtree_costs
+from hiergen.views.draw.network import bars, subtree_costs
 from hiergen.views.draw.outline import Chosen
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +132,30 @@ def test_bars_are_to_scale() -> None:
         f"Grey: left out of the cutout of 3 classes. It has {short(params)} params "
         f"(−{100 - 100 * params / plan.params:.1f} %) and {short(macs)}MACs (−{100 - 100 * macs / plan.macs:.1f} %)."
     )
+
+
+def test_branches_for_all_classes_stand_below() -> None:
+    plain, kept = small_plan(NAMES, 4), Chosen(kept=frozenset([0, 1]))
+    stages = [StagePlan(block="bottleneck", in_channels=512, width=8, out=out, depth=1, stride=2) for out in (24, 96)]
+    tails = [generalist_plan([stage], 9, 3, plain.trunk) for stage in stages]
+    plan = plain.model_copy(update={"generalist": tails[0], "flat": tails[1]})
+    for chosen in (Chosen(), kept):
+        root = parsed(architecture_picture(plan, chosen))
+        assert_readable(root)
+        found = {n["name"]: n for n in nodes(root) if "shared" in n}
+        assert [n["shared"] for n in found.values()] == ["9", "9"]
+        for name, tail in zip(("generalist", "flat network's tail"), tails, strict=True):
+            assert f"{short(tail.params)} params, {short(tail.macs)}MACs" in found[name]["tip"]
+            (box,) = [g.find(f"{SVG}rect") for g in root.iter(f"{SVG}g") if g.attrib.get("data-name") == name]
+            assert box is not None
+            assert box.attrib["class"] == ("p4" if chosen.kept is None else "cutbox")
+    network, *forms, _ = bars(plan, Chosen(), {})
+    assert (sum(network.params), sum(network.macs)) == (plan.params, plan.macs)
+    trunk = plan.trunk
+    assert [(sum(b.params), sum(b.macs)) for b in forms] == [
+        (trunk.params + tail.params, trunk.macs + tail.macs) for tail in tails
+    ]
+    assert "data-shared" not in architecture_picture(plain)
 
 
 def test_path_of_one_class() -> None:

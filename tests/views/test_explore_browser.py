@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from hiergen.planning.backbones import facts
 from hiergen.planning.from_taxonomy import plan_if_known
 from hiergen.planning.plan import Plan
+from hiergen.taxonomy.checks import DOUBTFUL
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.views.explore import explore
 from tests.views.page_cases import AWKWARD, EVIL, OTHER, Browser, Page, browser, thousand
@@ -480,7 +481,7 @@ def test_badges_tell_guesses_and_conflicts_apart(chromium: Browser, folder: Path
     text = f"name: birds\nclasses: [{names}]\nsources: [{groups}]\nmodels:\n  N2HL: {MODEL}\n"
     (folder / "birds.yaml").write_text(text)
     loaded = load_taxonomy(folder / "birds.yaml")
-    doubtful = [c.name for c in loaded.classes if c.guess and c.guess.is_doubtful]
+    doubtful = [c.name for c in loaded.classes if c.guess and c.guess.doubt >= DOUBTFUL]
     assert doubtful
     assert "overlap" in {c.kind for c in loaded.conflicts}
     page = Page(chromium, explore([str(folder / "birds.yaml")], folder / "birds.html").path)

@@ -3,15 +3,17 @@ below where the params and MACs are, beside the flat backbone."""
 
 from __future__ import annotations
 
-from hiergen.planning.plan import Plan
-from hiergen.views.draw.canvas import Canvas, bend, number
+from hiergen.planning.plan import GeneralistPlan, Plan
+from hiergen.views.draw.canvas import Canvas, bend, number, width
 from hiergen.views.draw.colours import Theme, part, solid
 from hiergen.views.draw.columns import GAP, NAME, SIDE, columns, costs_height, draw_costs, draw_table
-from hiergen.views.draw.labels import branch_tip, costs_text, lines
-from hiergen.views.draw.network import Branch, branches, class_rows, subtree_costs
+from hiergen.views.draw.labels import branch_tip, costs_text, lines, many
+from hiergen.views.draw.network import Branch, block_text, branches, class_rows, for_all, subtree_costs
 from hiergen.views.draw.outline import NOTHING, Chosen
 
 SPLIT_LABEL = "split-point"
+_SHARED = 30.0  # px of the row of a branch for all classes
+_SHARED_HUE = 30.0
 _HUES = (250.0, 155.0, 300.0, 195.0, 340.0, 110.0)  # of levels; orange is for what is chosen
 
 
@@ -40,6 +42,8 @@ class _Architecture:
         self.table = columns(plan, self.levels, self.row, self.font)
         self.columns, self.right, self.body = self.table.places, self.table.right, self.table.bottom + 14
         self.bottom = self.body + len(self.rows) * self.row
+        self.shared = for_all(plan)
+        self.foot = self.bottom + (len(self.shared) * _SHARED + 8 if self.shared else 0)
 
     def _kinds(self) -> list[str]:
         return ["flat", "p0", *(f"p{j}" for j in range(1, len(self.levels) + 2))]
@@ -61,8 +65,10 @@ class _Architecture:
             for branch in level:
                 self._branch(branch)
         self._logits()
+        for i, (name, part_) in enumerate(self.shared):
+            self._for_all(name, part_, self.bottom + 8 + (i + 0.5) * _SHARED, middle)
         self._split_points(middle)
-        bottom = self.bottom + 34
+        bottom = self.foot + 34
         for line in labels[1:]:
             canvas.text(SIDE, bottom + 6, line, 10.5, "dim", room=self.right - 2 * SIDE)
             bottom += 16
@@ -77,6 +83,8 @@ class _Architecture:
         for j in range(1, len(self.levels) + 2):
             hue = _HUES[(j - 1) % len(_HUES)] if j <= len(self.levels) else 85.0
             fills |= {f".p{j}": part(hue), f".q{j}": solid(hue)}
+        if self.shared:
+            fills[f".p{len(self.levels) + 2}"] = part(_SHARED_HUE)
         return fills
 
     def _y(self, branch: Branch) -> float:
@@ -142,7 +150,7 @@ class _Architecture:
                 kind = {"hot": "hotdot", "cut": "cutdot"}.get(state, "dot")
                 self.canvas.dot(end + 12, y, 3.2 if self.row >= 5 else 1.6, kind)
             label = f"{SPLIT_LABEL} {j + 1}"
-            self.canvas.text(places[0][0][0] + GAP / 2, self.bottom + 18, label, 9, "dim", anchor="middle")
+            self.canvas.text(places[0][0][0] + GAP / 2, self.foot + 18, label, 9, "dim", anchor="middle")
 
     def _branch(self, branch: Branch) -> None:
         x, w = self.columns[1 + branch.level]
@@ -162,6 +170,30 @@ class _Architecture:
                 ink = "cuttext" if state == "cut" else ""
                 bold = state == "hot"
                 self.canvas.text(x + 8, y + size * 0.36, branch.name, size, ink, room=w - 16 - blocks, bold=bold)
+
+    def _for_all(self, name: str, shared: GeneralistPlan, y: float, middle: float) -> None:
+        """A branch for all classes, from the trunk past all levels; a cutout of specialists leaves it out."""
+        cut = self.chosen.kept is not None
+        trunk, wide = self.columns[1]
+        left, right, high = self.columns[2][0], sum(self.columns[-2]), _SHARED - 8
+        start = (trunk + wide + 12, middle)
+        self.canvas.path(f"M{number(start[0])} {number(middle)}{bend(start, (left, y))}", "cutline" if cut else "line")
+        costs = costs_text(shared.params, shared.macs)
+        blocks = " + ".join(block_text(stage) for stage in shared.stages)
+        logits = many(shared.classes, "logit")
+        tip = f"{name}, one branch for all classes: {blocks}; {logits}, {costs} with its classifier"
+        with self.canvas.node(name, tip, shared=shared.classes):
+            kind = "cutbox" if cut else f"p{len(self.levels) + 2}"
+            self.canvas.box(left, y - high / 2, right - left, high, kind, round_=4)
+            room, ink = right - left - 16, "cuttext" if cut else ""
+            text = f"{name} for all {many(shared.classes, 'class', 'classes')}"
+            self.canvas.text(left + 8, y + 4, text, self.font, ink, room=room, bold=True)
+            used = width(text, self.font, bold=True) + 14
+            if room - used > 90:
+                self.canvas.text(left + 8 + used, y + 4, costs, 9.5, ink or "dim", room=room - used)
+        x = self.columns[-1][0]
+        self.canvas.path(f"M{number(right)} {number(y)}H{number(x)}", "cutline" if cut else "line")
+        self.canvas.text(x + 4, y + 4, logits, 10, "cuttext" if cut else "dim")
 
     def _blocks(self, branch: Branch, x: float, y: float, h: float) -> float:
         """Its blocks as strokes at the right end, as many as it has; px that they take."""

@@ -19,7 +19,8 @@ def lines(plan: Plan, levels: Sequence[Sequence[Branch]], chosen: Chosen) -> lis
     counts = " → ".join(f"{level.branches:,}" for level in plan.levels)
     noun = "branch" if counts == "1" else "branches"
     total = costs_text(plan.params, plan.macs)
-    texts = [f"{many(len(plan.classes), 'class', 'classes')}, {counts} {noun}: {total} per image."]
+    more = f" and {'one' if len(plan.for_all) == 1 else 'two'} for all classes" if plan.for_all else ""
+    texts = [f"{many(len(plan.classes), 'class', 'classes')}, {counts} {noun}{more}: {total} per image."]
     if chosen.kept is not None:
         left = f"Grey: left out of the cutout of {many(len(chosen.kept), 'class', 'classes')}."
         texts.append(f"{left} {cut_text(plan, chosen.kept)}")

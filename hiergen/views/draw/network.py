@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hiergen.planning.blocks import BLOCKS
-from hiergen.planning.plan import LevelPlan, Plan, StagePlan
+from hiergen.planning.plan import GeneralistPlan, LevelPlan, Plan, StagePlan
 from hiergen.views.draw.outline import Chosen
 
 
@@ -25,7 +25,8 @@ class Branch:
 
 @dataclass(frozen=True)
 class Bar:
-    """Params and MACs of a network, by part: the trunk, each level, the heads; or of a flat one as a whole."""
+    """Params and MACs of a network, by part: the trunk, each level, the heads, branches for all classes; or of a flat
+    one as a whole."""
 
     label: str
     params: tuple[int, ...]
@@ -94,13 +95,31 @@ def kept_branches(plan: Plan, kept: frozenset[int] | None) -> list[int]:
     return [sum(bool(kept.intersection(b.classes)) for b in level) for level in branches(plan)]
 
 
+def for_all(plan: Plan) -> list[tuple[str, GeneralistPlan]]:
+    """The branches for all classes, by name."""
+    named = (("generalist", plan.generalist), ("flat network's tail", plan.flat))
+    return [(name, part) for name, part in named if part is not None]
+
+
 def bars(plan: Plan, chosen: Chosen, flat_of: dict[int, tuple[int, int]]) -> list[Bar]:
     """The network, its cutout where one is asked for, and the flat backbone, also with its classifier sliced.
 
     `flat_of`: number of classes → (params, MACs) of the flat backbone, where they are known.
     """
     count = len(plan.classes)
-    drawn = [_bar(plan, "network", kept_branches(plan, None), count)]
+    whole, shared = _bar(plan, "network", kept_branches(plan, None), count), for_all(plan)
+    if shared:  # what they run is beside the specialists, in a form of its own
+        whole = Bar(whole.label, (*whole.params, sum(part.params for _, part in shared)), (*whole.macs, 0))
+    drawn = [whole]
+    for name, part in shared:
+        empty = (0,) * len(plan.levels)
+        drawn.append(
+            Bar(
+                f"trunk, {name}",
+                (plan.trunk.params, *empty, 0, part.params),
+                (plan.trunk.macs, *empty, 0, part.macs),
+            )
+        )
     if chosen.kept is not None:
         label = f"cutout, {len(chosen.kept)} of {count}"
         drawn.append(_bar(plan, label, kept_branches(plan, chosen.kept), len(chosen.kept)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from hiergen.errors import HiergenError
 from hiergen.lookup.select import key_of
+from hiergen.taxonomy.checks import DOUBTFUL
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.nesting import Group, Nesting
 from hiergen.taxonomy.senses import describe
@@ -35,8 +36,9 @@ def class_table(source: Source) -> dict[str, Any]:
         number = {text: i for i, text in enumerate(texts)}
         table["origins"], table["origin"] = texts, [number[text] for text in origins]
         table["path"] = _paths(tree, source.ids)
-        guesses = ((i, c.guess) for i, c in enumerate(source.taxonomy.classes) if c.guess and c.guess.is_doubtful)
+        guesses = [(i, c.guess) for i, c in enumerate(source.taxonomy.classes) if c.guess and c.guess.is_doubtful]
         table["notes"] = {i: describe(sense, wordnet) for i, sense in guesses}
+        table["guessed"] = [i for i, sense in guesses if sense.doubt >= DOUBTFUL]
     return table
 
 

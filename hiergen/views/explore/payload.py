@@ -18,7 +18,7 @@ from hiergen.errors import HiergenError, SpecError, listed, unquoted
 from hiergen.files import read_text
 from hiergen.lookup.select import key_of
 from hiergen.nestings.read import check_same_classes
-from hiergen.planning.plan import Plan, StagePlan
+from hiergen.planning.plan import GeneralistPlan, Plan, StagePlan
 from hiergen.taxonomy.checks import Finding
 from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
@@ -307,9 +307,25 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "head": {"params": head + 1, "macs": head},
         "single": plan.single_branch,
         "full": {"params": plan.params, "macs": plan.macs},
+        "for_all": {form: _for_all(part) for form in ("generalist", "flat") if (part := getattr(plan, form))},
+    }
+
+
+def _for_all(part: GeneralistPlan) -> dict[str, Any]:
+    """A branch for all classes: its own params and MACs, and those of a row of its classifier."""
+    channels = part.stages[-1].out
+    return {
+        "params": part.params - part.classes * (channels + 1) - part.groups,
+        "macs": part.macs - part.classes * channels,
+        "head": {"params": channels + 1, "macs": channels},
+        "classes": part.classes,
+        "gains": part.groups,
+        "stages": [_stage(stage) for stage in part.stages],
     }
 
 
 def _stage(stage: StagePlan) -> str:
     stride = f", stride {stage.stride}" if stage.stride != 1 else ""
+    if stage.block == "copy":
+        return f"{stage.depth} of the backbone's own modules, {stage.in_channels} → {stage.out}{stride}"
     return f"{stage.depth} × {stage.block}, {stage.in_channels} → {stage.width} → {stage.out}{stride}"

@@ -36,7 +36,9 @@
     if (count === 0 || count === Explore.count) return null;
     const kept = Explore.terms(nest, chosen), left = Explore.terms(nest, rest);
     const which = left.length < kept.length ? option("except", left) : option("classes", kept);
-    return ["hiergen cutout", Explore.quote(model.reference), ...weights(model, files), ...which, `-o ${Explore.quote(files.out)}`].join(" ");
+    const costs = Explore.costs(Explore.models.indexOf(model));
+    const form = costs.forms.length > 1 ? [`--form=${costs.form}`] : [];
+    return ["hiergen cutout", Explore.quote(model.reference), ...weights(model, files), ...which, ...form, `-o ${Explore.quote(files.out)}`].join(" ");
   };
 
   // gains: [node, number] of one nesting

@@ -30,8 +30,45 @@
       return { params: last.params + head.params, macs: last.macs + head.macs };
     }
 
-    // chosen: one flag per class → { classes, branches, params, macs }
+    // The forms that the network can answer in; the branches of groups and classes are the specialists.
+    get forms() {
+      const { generalist, flat } = this.plan?.for_all ?? {};
+      return ["specialists", ...(generalist ? ["generalist", "both"] : []), ...(flat ? ["flat"] : [])];
+    }
+
+    // the form that is chosen on the page, where this network has it
+    get form() {
+      return this.forms.includes(Explore.state.form) ? Explore.state.form : "specialists";
+    }
+
+    // A branch for all classes with so many rows of its classifier, all of them and the gains by default.
+    forAll(name, rows = null) {
+      const part = this.plan.for_all[name];
+      return {
+        params: part.params + (rows ?? part.classes) * part.head.params + (rows === null ? part.gains : 0),
+        macs: part.macs + (rows ?? part.classes) * part.head.macs,
+      };
+    }
+
+    // params of all branches for all classes
+    get shared() {
+      return this.plan ? Object.keys(this.plan.for_all).reduce((sum, name) => sum + this.forAll(name).params, 0) : 0;
+    }
+
+    // chosen: one flag per class → { classes, branches, params, macs } of the cutout in the page's form
     cutout(chosen) {
+      if (this.form === "specialists") return this.specialists(chosen);
+      if (this.form === "both") {
+        const own = this.specialists(chosen), all = this.forAll("generalist");
+        const groups = own.branches.at(Math.max(own.branches.length - 2, 0)); // each has a gain; all rows stay
+        const left = this.plan.for_all.generalist.gains - groups;
+        return { ...own, params: own.params + all.params - left, macs: own.macs + all.macs };
+      }
+      const classes = chosen.reduce((a, b) => a + b, 0), { trunk } = this.plan, part = this.forAll(this.form, classes);
+      return { classes, branches: [1], params: trunk.params + part.params, macs: trunk.macs + part.macs };
+    }
+
+    specialists(chosen) {
       const nest = this.nest;
       const { levels, head, single, trunk } = this.plan;
       let classes = 0;
@@ -51,8 +88,16 @@
       return found;
     }
 
+    // all parts of the network, and the MACs of its form
     full() {
-      return { classes: Explore.count, branches: this.plan.levels.map((l) => l.branches), ...this.plan.full };
+      const { full, trunk, levels } = this.plan;
+      const macs = {
+        specialists: () => full.macs,
+        both: () => full.macs + this.forAll("generalist").macs,
+        generalist: () => trunk.macs + this.forAll("generalist", Explore.count).macs,
+        flat: () => trunk.macs + this.forAll("flat", Explore.count).macs,
+      }[this.form]();
+      return { classes: Explore.count, branches: levels.map((l) => l.branches), params: full.params, macs };
     }
 
     // the flat backbone with a classifier for so many classes
@@ -69,6 +114,7 @@
     ms(kind, row) {
       const t = this.model.time;
       if (!t) return null;
+      if (this.form !== "specialists" && (kind === "full" || kind === "cutout")) return null;
       if (kind === "full") return t.full;
       if (kind === "flat") return t.flat;
       if (kind === "sliced") {

@@ -7,6 +7,18 @@
   const line = Explore_line("cutout-line", "The cutout's command");
   const count = make("p", { class: "kind", id: "cutout-count" });
   const button = (text, act) => make("button", { type: "button", class: "quiet", onclick: act }, text);
+  const FORMS = {
+    specialists: "the branches of groups and classes",
+    generalist: "one branch for all classes",
+    both: "the generalist, and the likeliest group's branches",
+    flat: "the flat network's own end",
+  };
+  const form = make("select", { id: "form", onchange: (event) => {
+    state.form = event.target.value;
+    Explore.changed("form");
+  } });
+  const means = make("span", { class: "note" });
+  const choice = make("div", { class: "form" }, make("label", { class: "field" }, make("span", {}, "Form"), form), means);
   card.append(
     make("div", { class: "head" },
       make("h2", { id: "cutout-title" }, "Cutout"),
@@ -15,6 +27,7 @@
         button("None", () => Explore.choose(() => 0)),
         button("Invert", () => Explore.choose((c) => !state.chosen[c])))),
     count,
+    choice,
     body,
     line.element,
     names(),
@@ -83,7 +96,7 @@
     for (const [kind, , row] of rows) row.ms = costs.ms(kind, row);
     const units = [["params", "params", format.whole], ["macs", "GMACs", format.giga]];
     if (model.time) units.push(["ms", "ms", format.ms]);
-    const most = Object.fromEntries(units.map(([what]) => [what, Math.max(...rows.map((r) => r[2][what]))]));
+    const most = Object.fromEntries(units.map(([what]) => [what, Math.max(...rows.map((r) => r[2][what] ?? 0))]));
     const table = make("table", { "data-pane": pane },
       make("caption", { class: state.compare ? "" : "hidden" }, `${Explore.raw.sources[model.source].title} ${model.name}`),
       make("thead", {}, make("tr", {}, make("th", { scope: "col" }, make("span", { class: "hidden" }, "network; "), "% against full"), make("th", { scope: "col" }, "classes"), ...units.map(([, word]) => make("th", { scope: "col" }, word)))),
@@ -98,7 +111,9 @@
       const saved = `Of its full network the cutout saves ${format.percent(1 - part.params / full.params)} of params and ${format.percent(1 - part.macs / full.macs)} of MACs.`;
       box.append(
         make("p", { class: `verdict ${verdict.loses ? "loses" : verdict.wins ? "wins" : ""}` }, verdict.text, verdict.loses ? " Slicing a trained flat classifier needs no re-training either." : ""),
-        make("p", { class: "note" }, saved, ` Branches ${full.branches.join(" → ")} become ${part.branches.join(" → ")}.`));
+        make("p", { class: "note" }, saved, ["generalist", "flat"].includes(costs.form)
+          ? ` It is the trunk and the branch for all classes, with ${part.classes} of the rows of its classifier.`
+          : ` Branches ${full.branches.join(" → ")} become ${part.branches.join(" → ")}${costs.form === "both" ? ", and the branch for all classes stays whole: MACs are at most these, as an image runs one group's branches" : ""}.`));
     } else {
       const verdict = Explore.verdict(full, flat, [`the full ${model.name}`, `the flat ${costs.plan.backbone}`]);
       box.append(make("p", { class: "verdict" }, verdict.text));
@@ -109,10 +124,11 @@
 
   function cell(what, row, text, most, kind, full) {
     const value = row[what];
+    if (value === null) return make("td", { "data-what": what }, "–", make("small", {}, "not measured"));
     const guess = what === "ms" && (kind === "cutout" || kind === "sliced");
     const bar = make("span", { class: "bar" });
     bar.style.setProperty("--share", (value / most).toFixed(4));
-    const change = kind === "full" ? "" : format.change(full[what], value);
+    const change = kind === "full" || full[what] === null ? "" : format.change(full[what], value);
     return make("td", { "data-what": what, "data-value": value, title: what === "macs" ? `${format.whole(value)} MACs` : null },
       `${guess ? "≈ " : ""}${text(value)}`, bar, make("small", {}, change));
   }
@@ -125,14 +141,17 @@
 
   function draw() {
     const model = Explore.model(0);
-    const n = state.total;
+    const n = state.total, costs = Explore.costsOf(0);
+    const forms = costs.forms.length > 1 ? costs.forms : Explore.panes().map((pane) => Explore.costsOf(pane).forms).at(-1);
+    choice.hidden = forms.length < 2;
+    form.replaceChildren(...forms.map((name) => make("option", { value: name, selected: name === state.form }, name)));
+    means.textContent = FORMS[form.value];
     count.textContent = n === 0 ? "Click classes or groups to keep them." : n === Explore.count ? "All classes are chosen: that is the full network." : `${format.whole(n)} of ${format.classes(Explore.count)}`;
     body.replaceChildren(...Explore.panes().map(figures));
     line.set(Explore.cutoutLine(model, state.chosen, state.files), n ? "hiergen cutout: leave a class out, the whole network is no cutout" : "hiergen cutout …");
     if (n && !model.built) line.element.dataset.hint = `first: hiergen build ${Explore.raw.sources[model.source].typed}`;
     else delete line.element.dataset.hint;
     if (n !== draw.before) {
-      const costs = Explore.costsOf(0);
       if (costs.plan && n && n < Explore.count) {
         const part = costs.cutout(state.chosen);
         Explore.say(`Cutout of ${format.classes(n)}: ${format.whole(part.params)} params, ${format.giga(part.macs)} giga MACs`);
@@ -141,5 +160,5 @@
     draw.before = n;
   }
 
-  Explore.on("chosen models layout", draw);
+  Explore.on("chosen models layout form", draw);
 })(globalThis.Explore);

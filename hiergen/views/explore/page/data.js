@@ -155,11 +155,12 @@ globalThis.Explore = {};
   Explore.marks = {
     conflict: ["conflict", "two sources disagree here; the stronger one was followed"],
     parents: ["two parents", "WordNet has two parents for this noun; one was followed"],
-    guessed: ["guessed", "the name has more than one meaning, and this one was chosen; its details say which"],
+    guessed: ["guessed", "the name has several meanings, and it is in doubt which is meant; the details say which was taken"],
     single: ["single", "a group with a single child: its branch tells nothing apart"],
     pass: ["pass", "a class whose path is too short goes through here"],
     moved: ["moved", "in another group in the other nesting"],
   };
+  Explore.guessed = new Set(raw.classes.guessed ?? []);
   Explore.conflictMark = (conflict) => (conflict.kind === "hypernym" ? "parents" : "conflict");
   Explore.mark = (kind, text = Explore.marks[kind][0]) =>
     Explore.make("span", { class: `mark ${kind === "parents" || kind === "pass" ? "quiet" : kind}`, title: Explore.marks[kind][1] }, text);

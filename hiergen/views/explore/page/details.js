@@ -29,6 +29,10 @@
     if (node === 0) {
       rows(list, "trunk", `${plan.backbone} to ${plan.until}: ${figure(own.params, own.macs)}`, make("br"), make("small", {}, `${format.shape(plan.input)} px → ${format.shape(plan.trunk.shape)}`));
       rows(list, "branches", figure(below.params, below.macs));
+      for (const [form, part] of Object.entries(plan.for_all)) {
+        const all = model.forAll(form);
+        rows(list, "for all classes", `${form}: ${figure(all.params, all.macs)}`, make("br"), make("small", {}, `${part.stages.join(" → ")} → ${part.classes} logits`));
+      }
       rows(list, "network", figure(total.params, total.macs));
       rows(list, "levels", [...nest.levels.map((level) => level.name.length), Explore.count].map(format.whole).join(" → "));
       return;
@@ -123,7 +127,7 @@
     if (nest.isClass(node)) {
       rows(list, "merged tree", merged(node - nest.firstClass));
       const sense = raw.classes.notes?.[node - nest.firstClass];
-      if (sense) rows(list, Explore.mark("guessed"), sense);
+      rows(list, Explore.guessed.has(node - nest.firstClass) ? Explore.mark("guessed") : "its sense", sense);
     }
     for (const i of nest.conflicts.get(node) ?? []) {
       const conflict = raw.sources[nest.source].conflicts[i];

@@ -67,7 +67,7 @@
       const key = `${nest.index}|${size}|${state.models[this.pane]}`;
       if (this.key === key) return;
       this.key = key;
-      const own = size ? (node) => (node ? this.costs.own(node)[size] : plan.trunk[size]) : (node) => (nest.isClass(node) ? 1 : 0);
+      const own = size ? (node) => (node ? this.costs.own(node)[size] : plan.trunk[size] + (size === "params" ? this.costs.shared : 0)) : (node) => (nest.isClass(node) ? 1 : 0);
       const root = d3.hierarchy(0, (node) => (nest.children[node].length ? nest.children[node] : null));
       root.sum(own);
       d3.partition()(root);
@@ -354,7 +354,7 @@
           if ((a1 - painted) * outer < hair) continue;
           const start = Math.max(a0, Math.min(painted, a1 - hair / outer));
           painted = a1;
-          const pad = (a1 - a0) * inner * k > 3 ? 1 / (Math.max(inner, 1) * k) : 0;
+          const pad = (a1 - a0) * inner * k > 3 ? 2 / ((inner + outer) * k) : 0;
           context.globalAlpha = this.#alpha(node);
           context.fillStyle = this.colours.of(node);
           context.beginPath();
@@ -546,7 +546,7 @@
       }
       if (what) this.legend.append(make("span", { class: "what" }, what));
       const what_size = { macs: "MACs", params: "params" }[this.size];
-      this.hint.textContent = what_size ? `area: ${what_size}; what children leave bare is the branch's own, of the root the trunk` : "area: number of classes";
+      this.hint.textContent = what_size ? `area: ${what_size}; what children leave bare is the branch's own, of the root the trunk${this.costs.shared && this.size === "params" ? " and what is for all classes" : ""}` : "area: number of classes";
     }
   };
 })(globalThis.Explore);

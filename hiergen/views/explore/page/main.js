@@ -40,6 +40,7 @@
     panes[pane].facts.replaceChildren(
       raw.sources.length > 1 ? make("span", { class: "from" }, `${raw.sources[model.source].title} `) : "",
       make("b", {}, counts.map(format.whole).join(" → ")),
+      plan && Object.keys(plan.for_all).length ? `, and ${Object.keys(plan.for_all).length === 1 ? "a branch" : "two branches"} for all classes` : "",
       plan ? ` · ${format.amount(plan.full.params)} params · ${format.amount(plan.full.macs)}MACs` : "",
       plan ? make("span", { class: "trunk" }, ` · ${plan.backbone} to ${plan.until}`) : "");
   }
@@ -69,7 +70,7 @@
       state.onlyMoved = false;
       return;
     }
-    const levels = moves.levels.map((l) => `${l.moved.size} between level ${l.first + 1} and level ${l.second + 1}`).join(", ");
+    const levels = moves.levels.map((l) => `left level ${l.first + 1} against right level ${l.second + 1}: ${l.moved.size}`).join(" · ");
     moved.replaceChildren(
       make("span", { class: "mark moved" }, `${moves.total} of ${format.classes(Explore.count)} moved`),
       make("span", {}, levels),
@@ -121,12 +122,14 @@
     else if (costs.plan) {
       const full = costs.full(), part = costs.cutout(state.chosen);
       const timed = costs.ms("full", full) !== null;
-      const change = timed ? format.change(costs.ms("full", full), costs.ms("cutout", part)) : format.change(full.macs, part.macs);
-      text = `${format.classes(n)} · ${change} ${timed ? "ms" : "MACs"}`;
+      // the first of these that the cutout changes
+      const units = [["ms", timed ? costs.ms("full", full) : 1, timed ? costs.ms("cutout", part) : 1], ["MACs", full.macs, part.macs], ["params", full.params, part.params]];
+      const [unit, before, after] = units.find(([, a, b]) => Math.abs(b / a - 1) >= 0.0005) ?? units[2];
+      text = `${format.classes(n)} · ${format.change(before, after)} ${unit}`;
     }
     byId("bar-text").textContent = text;
   }
-  Explore.on("chosen models layout", drawBar);
+  Explore.on("chosen models layout form", drawBar);
   byId("bar-text").addEventListener("click", () => byId("cutout").scrollIntoView());
 
   // tools

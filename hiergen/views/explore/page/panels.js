@@ -77,7 +77,7 @@
       for (const [kind, title] of [["conflict", "Sources disagree"], ["parents", "Two parents in WordNet"]]) {
         parts.push(section(`${title}${name}`, source.conflicts.flatMap((c, i) => (Explore.conflictMark(c) !== kind ? [] : homes.has(i) ? [go(homes.get(i), c.text)] : [c.text]))));
       }
-      if (!nest.source) parts.push(section(`Guessed meanings${name}`, Object.entries(Explore.raw.classes.notes ?? {}).map(([c, text]) => go(nest.firstClass + Number(c), `${Explore.raw.classes.name[c]}: ${text}`))));
+      if (!nest.source) parts.push(section(`Guessed meanings${name}`, [...Explore.guessed].map((c) => go(nest.firstClass + c, `${Explore.raw.classes.name[c]}: ${Explore.raw.classes.notes[c]}`))));
       const single = [];
       for (let node = 1; node < nest.firstClass; node++) if (nest.single(node)) single.push(go(node, nest.path(node).join(" › ")));
       parts.push(section(`Groups with a single child${name}`, single));

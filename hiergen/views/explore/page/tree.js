@@ -67,7 +67,9 @@
       this.rowHeight = parseFloat(getComputedStyle(this.element).getPropertyValue("--row")) || 28;
       this.scale = this.#scale();
       const total = { accuracy: "top-1", severity: "mistakes, levels", macs: "MACs, all below" }[state.colour] ?? (this.costs.plan ? "params, all below" : "");
-      this.head.replaceChildren(make("span", {}, "group or class"), make("span", { class: "kids" }, "classes"), make("span", { class: "total" }, total));
+      const [word, ...rest] = total.split(",");
+      this.head.replaceChildren(make("span", {}, "group or class"), make("span", { class: "kids" }, "classes"),
+        make("span", { class: "total" }, word, make("span", { class: "wide" }, rest.length ? `,${rest}` : "")));
       this.#flatten();
       for (const row of this.rows.values()) row.remove();
       this.rows.clear();
@@ -147,7 +149,7 @@
       const marks = make("span", { class: "marks" });
       const found = (nest.conflicts.get(node) ?? []).map((i) => Explore.conflictMark(Explore.raw.sources[nest.source].conflicts[i]));
       for (const kind of new Set(found)) marks.append(Explore.mark(kind));
-      if (leaf && Explore.raw.classes.notes?.[node - nest.firstClass]) marks.append(Explore.mark("guessed"));
+      if (leaf && Explore.guessed.has(node - nest.firstClass)) marks.append(Explore.mark("guessed"));
       if (nest.single(node)) marks.append(Explore.mark("single"));
       if (nest.kind(node) === "pass") marks.append(Explore.mark("pass"));
       const moved = this.moved ? this.moved(node) : 0;
@@ -174,7 +176,7 @@
         text = value === null ? "–" : state.colour === "accuracy" ? format.percent(value) : value.toFixed(2);
         bar.style.setProperty("--share", state.colour === "accuracy" ? (value ?? 0) : (value ?? 0) / (this.results?.height || 1));
       } else if (this.costs.plan) {
-        text = format.amount(this.costs.below[this.metric][node] + (node ? 0 : this.costs.plan.trunk[this.metric]));
+        text = format.amount(this.costs.below[this.metric][node] + (node ? 0 : this.costs.plan.trunk[this.metric] + (this.metric === "params" ? this.costs.shared : 0)));
       }
       return make("span", { class: "figure" }, bar, make("span", { class: "amount" }, text));
     }
