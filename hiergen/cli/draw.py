@@ -176,7 +176,11 @@ def explore(
         Path | None, typer.Option(help="A metrics.json of 'hiergen train' or 'hiergen eval --json'.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Weights that the page's commands name, as --weights FILE.safetensors.")
+        str | None, typer.Option(help="Weights that the page's commands name, and --image takes: FILE.safetensors.")
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(help="Show the paths of these images through the tree: files, folders, patterns; repeatable."),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure milliseconds now: full, flat and some cutouts of each model.")
@@ -194,6 +198,7 @@ def explore(
             out,
             results=results,
             weights=weights,
+            images=image or (),
             timed=measure,
             batch=batch,
             threads=threads,

@@ -56,7 +56,7 @@ def test_marks_and_text_can_be_read() -> None:
         for ink, grounds in {
             "--ink": ("--paper", "--card", "--hover", "--accent-soft", "--warn-soft", "--moved-soft"),
             "--soft": ("--paper", "--card", "--hover"),
-            "--moved": ("--moved-soft",),
+            "--moved": ("--moved-soft", "--paper", "--card", "--hover"),
             "--warn": ("--warn-soft",),
             "--good": ("--paper", "--card"),
             "--accent": ("--paper", "--card", "--hover"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,10 @@ from hiergen.files import check_writable, write_text
 from hiergen.lookup.reference import parse_reference
 from hiergen.nestings.read import check_same_classes
 from hiergen.taxonomy.checks import merged_findings
+from hiergen.taxonomy.naming import identifier
 from hiergen.views.explore.measure import Measured, measure
 from hiergen.views.explore.payload import payload, read_results, trained_model
+from hiergen.views.explore.pictures import read_pictures, seen_by
 from hiergen.views.explore.read import Source, read_source
 
 _SUFFIXES = (".html", ".htm")
@@ -41,6 +44,7 @@ def explore(
     *,
     results: str | Path | None = None,
     weights: str | None = None,
+    images: Sequence[str | os.PathLike[str]] = (),
     timed: bool = False,
     batch: int = 1,
     threads: int | None = None,
@@ -51,7 +55,8 @@ def explore(
 
     `names` are as `read_source` takes them; `out` is an .html file (default: TITLE.html here). `results` is a metrics
     file. `weights` is put into the commands of the model that it is of (of all, where the file does not say). `timed`
-    measures the models now, with torch.
+    measures the models now, with torch. `images` are files, folders and patterns, at most 100 images: a network of the
+    first source sees them, with the `weights`, and the page shows the path of each through the tree.
     Raises HiergenError for input that cannot be read, sources over different classes, and a path that cannot be
     written; then nothing is.
     """
@@ -70,6 +75,14 @@ def explore(
     read = None
     if results is not None:
         read = (Path(results).name, read_results(Path(results), sources[0].ids))
+    trained = trained_model(weights) if weights is not None else None
+    pictures = None
+    if images:
+        model = seen_by(sources[0], trained)
+        progress(f"showing images to {model.name}")
+        pictures = read_pictures(model, images, sources[0].ids, weights=weights)
+        pictures["model"] = sources[0].models.index(model)
+        trained = trained or identifier(model.name)  # whose weights these are, then
     measured: dict[tuple[int, str], Measured] = {}
     if timed:
         for s, source in enumerate(sources):
@@ -91,8 +104,10 @@ def explore(
         measured=measured,
         findings=[merged_findings(source.taxonomy) if source.taxonomy else [] for source in sources],
         weights=weights,
-        trained=trained_model(weights) if weights is not None else None,
+        trained=trained,
     )
+    if pictures is not None:
+        data["pictures"] = pictures
     text = document(data)
     target = target or _target(Path(f"{sources[0].title}.html"), names)
     write_text(target, text)
@@ -118,6 +133,7 @@ SCRIPTS = (
     "search.js",
     "colour.js",
     "state.js",
+    "pictures.js",
     "tree.js",
     "diagram.js",
     "details.js",

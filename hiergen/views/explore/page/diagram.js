@@ -143,15 +143,24 @@
     }
 
     #alpha(node) {
+      const seen = Explore.seen(this.nest);
+      if (seen) return 0.1 + 0.9 * Math.sqrt(seen.of(node));
       if (!state.total) return 1;
       const some = this.inside(node);
       return some === 0 ? 0.28 : 1;
+    }
+
+    // with its probability, where the picture that is chosen makes it likely
+    #name(node) {
+      const p = Explore.seen(this.nest)?.of(node) ?? 0;
+      return p >= 0.01 ? `${this.nest.name(node)} ${Explore.share(p)}` : this.nest.name(node);
     }
 
     // the outline of a node, if it has one
     #edge(node, style) {
       const is = (at) => at && at.pane === this.pane && at.node === node;
       if (is(state.hover)) return [style.ink, 2];
+      if (Explore.seen(this.nest)?.lit.has(node)) return [style.moved, 2.5];
       if (is(state.focus) && (document.activeElement === this.canvas || !state.hover)) return [style.accent, 2];
       return null;
     }
@@ -269,7 +278,7 @@
         return;
       }
       const at = this.#hasMoved(node) ? 6 : 0;
-      this.#write(context, font, size, this.nest.name(node), wide - 12 - at, tall, x + 6 + at, y + Math.min(tall / 2, tall - 4));
+      this.#write(context, font, size, this.#name(node), wide - 12 - at, tall, x + 6 + at, y + Math.min(tall / 2, tall - 4));
     }
 
     #fitted(context, text, wide) {
@@ -386,7 +395,7 @@
       const middle = (inner + outer) / 2, angle = (a0 + a1) / 2 - Math.PI / 2;
       const along = (a1 - a0) * middle, across = outer - inner; // px / k
       if (node === 0 || Math.min(along, across) * k < 9) return;
-      const name = this.nest.name(node);
+      const name = this.#name(node);
       context.save();
       context.textBaseline = "middle";
       context.textAlign = "center";

@@ -81,7 +81,7 @@
   }
 
   Explore.on("models layout", draw);
-  Explore.on("chosen gains", () => {
+  Explore.on("chosen gains picture", () => {
     for (const pane of Explore.panes()) {
       panes[pane].tree.update();
       panes[pane].diagram.update();
@@ -93,6 +93,9 @@
       panes[pane].diagram.hovered();
     }
   });
+
+  // All above a node open, and it in view; the focus stays.
+  Explore.open = (pane, node) => panes[pane].tree.reveal(node, { focus: false });
 
   Explore.goTo = function (pane, node) {
     state.hover = null;

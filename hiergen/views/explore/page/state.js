@@ -16,6 +16,7 @@
     colour: "group",
     size: "classes",
     onlyMoved: false,
+    picture: null, // which of the images that the network was shown
     form: "specialists", // what a network with branches for all classes answers with
     focus: { pane: 0, node: 0 }, // what the keyboard is on
     hover: null, // { pane, node } under the pointer
@@ -64,7 +65,7 @@
     for (const kind of kinds.split(" ")) listeners.set(kind, [...(listeners.get(kind) ?? []), draw]);
   };
 
-  // kinds: chosen, gains, models, layout (views, colours, sizes), form, focus, hover
+  // kinds: chosen, gains, models, layout (views, colours, sizes), form, picture, focus, hover
   Explore.changed = function (...kinds) {
     for (const kind of kinds) pending.add(kind);
     if (!scheduled) scheduled = requestAnimationFrame(Explore.flush);

@@ -192,6 +192,12 @@
       if (!nest.isClass(node)) row.setAttribute("aria-expanded", String(this.opened.has(node)));
       const gain = Explore.gainsOf(nest).get(node);
       row.classList.toggle("gained", gain !== undefined);
+      const seen = Explore.seen(nest);
+      row.classList.toggle("lit", Boolean(seen?.lit.has(node)));
+      if (seen && node && seen.of(node) >= 0.0005) {
+        row.dataset.share = Explore.share(seen.of(node));
+        row.querySelector(".some").textContent += `, probability ${row.dataset.share}`;
+      } else delete row.dataset.share;
       if (gain === undefined) delete row.dataset.gain;
       else row.dataset.gain = `× ${gain}`;
     }

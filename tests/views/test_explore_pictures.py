@@ -1,0 +1,129 @@
+"""Images on the page: the network's own probabilities, their path through the tree, and what cannot be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import message
+from PIL import Image
+
+from hiergen.codegen.build import build
+from hiergen.models.load import find_model
+from hiergen.models.weights import save_weights
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.predict import percent
+from hiergen.views.explore import explore
+from hiergen.views.explore.pictures import MOST
+from tests.views.page_cases import Page, browser, data_of
+
+SPEC = """\
+name: seen
+classes: [tabby, pug, carp, siamese, beagle, tuna, hound]
+sources: [groups: {cat: [tabby, siamese], dog: [pug, beagle, hound], fish: [carp, tuna]}]
+models:
+  N2HL: &model
+    trunk: {backbone: mobilenetv2_035, until: blocks.5}
+    input_size: 64
+    budget: {params: 300k}
+  PHL: *model
+"""
+FILES = [f"{i}.png" for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("seen")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made)
+        Path("seen.yaml").write_text(SPEC)
+        build("seen.yaml", "generated/seen.py")
+        torch.manual_seed(1)
+        network = find_model("generated/seen.py:N2HL").cls()
+        with torch.no_grad():
+            network.head.weight.mul_(40)
+        save_weights(network, "w.safetensors", model="N2HL")
+        draw = np.random.default_rng(0)
+        for file in FILES:
+            pixels = draw.integers(0, 256, (6, 9, 3)).astype(np.uint8)
+            Image.fromarray(pixels).resize((450, 300), Image.Resampling.NEAREST).save(file)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def network(folder: Path) -> HierarchicalNetwork:
+    from hiergen.models.load import load_trained
+
+    return load_trained("generated/seen.py:N2HL", "w.safetensors")
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Path:
+    return explore(["seen.yaml"], "p.html", weights="w.safetensors", images=FILES).path.absolute()
+
+
+def by_hand(network: HierarchicalNetwork, file: str) -> torch.Tensor:
+    with torch.no_grad():
+        return network(network.preprocess(Image.open(file))[None]).softmax(1)[0]  # type: ignore[no-any-return]
+
+
+def test_probabilities_are_the_networks(page: Path, network: HierarchicalNetwork) -> None:
+    data = data_of(page.read_text("utf-8"))
+    assert data["models"][data["pictures"]["model"]]["name"] == "N2HL"
+    items = data["pictures"]["items"]
+    assert [item["name"] for item in items] == FILES
+    for item in items:
+        shares = torch.zeros(7)
+        for c, p in item["shares"]:
+            shares[c] = p
+        assert shares.numpy() == pytest.approx(
+            by_hand(network, item["name"]).numpy(), abs=1e-3
+        )  # one by one, kernels round otherwise
+        assert len(item["image"]) < 16_000
+    bare = explore(["seen.yaml"], "bare.html")
+    assert page.stat().st_size - bare.size < 60_000
+    assert bare.size < 1_000_000
+
+
+def test_a_click_lights_the_path(page: Path, network: HierarchicalNetwork) -> None:
+    groups = [["tabby", "siamese"], ["pug", "beagle", "hound"], ["carp", "tuna"]]
+    with browser() as chromium:
+        shown = Page(chromium, page)
+        items = data_of(page.read_text("utf-8"))["pictures"]["items"]
+        for i in range(len(FILES)):
+            shown.js("document.querySelectorAll('.picture')[arguments[0]].click(); Explore.flush()", i)
+            shares = dict.fromkeys(network.nesting.labels, 0.0)
+            shares |= {network.nesting.labels[c]: p for c, p in items[i]["shares"]}
+            best = max(shares, key=shares.__getitem__)
+            (home,) = [name for name, group in zip(("cat", "dog", "fish"), groups, strict=True) if best in group]
+            rows = shown.js(
+                "return [...document.querySelectorAll('#tree-0 .row')].map(r => [r.querySelector('.name').textContent,"
+                " r.classList.contains('lit'), r.dataset.share ?? ''])"
+            )
+            assert {name for name, lit, _ in rows if lit} == {"seen", home, best}
+            said = {name: share.replace("\u00a0", " ") for name, _, share in rows}
+            for name, group in zip(("cat", "dog", "fish"), groups, strict=True):
+                total = sum(shares[member] for member in group)
+                assert said[name] == (percent(total) if total >= 0.0005 else "")
+            assert shown.text("#picture-says").startswith(f"{home} {said[home]} → {best} {said[best]}")
+        shown.js("document.querySelectorAll('.picture')[2].click(); Explore.flush()")  # once more: none
+        assert shown.js("return document.querySelectorAll('.lit, [data-share]').length") == 0
+        shown.quiet()
+
+
+def test_what_cannot_be_shown_is_said_and_nothing_written(folder: Path) -> None:
+    def said(name: str = "seen.yaml:N2HL", **options: object) -> str:
+        text = message(lambda: explore([name], "no.html", **{"images": FILES, **options}))  # type: ignore[arg-type]
+        assert not Path("no.html").exists()
+        return text
+
+    assert "not clear which model" in said("seen.yaml")
+    assert "no weights for N2HL" in said()
+    Path("broken.png").write_bytes(b"no image")
+    assert "broken.png" in said(weights="w.safetensors", images=[*FILES, "broken.png"])
+    assert f"at most {MOST}" in said(weights="w.safetensors", images=FILES * 40)
+    Path("far.yaml").write_text(SPEC.replace("name: seen", "name: far"))
+    assert "hiergen build far.yaml" in said("far.yaml:N2HL", weights="w.safetensors")
