@@ -475,6 +475,19 @@ def test_side_by_side_begins_with_what_can_be_compared(page: Page) -> None:
         page.js("document.getElementById('compare').click(); Explore.flush()")
 
 
+def test_side_by_side_without_groups_shows_two_models(chromium: Browser, folder: Path) -> None:
+    text = AWKWARD[: AWKWARD.index("models:")] + "models:\n"
+    for name in ("One", "Two"):
+        text += f"  {name}: {{levels: 1, trunk: {{backbone: resnet50, until: layer3}}, "
+        text += "branches: [[{width: 8, out: 12}]]}\n"
+    (folder / "flat.yaml").write_text(text)
+    page = Page(chromium, explore([str(folder / "flat.yaml")], folder / "flat.html").path)
+    page.js("document.getElementById('compare').click(); Explore.flush()")
+    assert sorted(page.js("return Explore.state.models.map(m => Explore.models[m].name)")) == ["One", "Two"]
+    assert page.text("#moved") == "The same nesting on both sides."
+    page.quiet()
+
+
 def test_badges_tell_guesses_and_conflicts_apart(chromium: Browser, folder: Path) -> None:
     names = "crane, heron, gull, tabby, 'pen, enclosure', domestic cat, eagle"
     groups = "{groups: {mixed: [crane, tabby]}}, wordnet"

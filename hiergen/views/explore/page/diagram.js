@@ -334,7 +334,8 @@
       let radius = hole;
       this.needs.forEach((need, i) => {
         const count = (i + 1 === nest.depth ? nest.size : nest.offset[i + 2]) - nest.offset[i + 1];
-        wants.push((TAU * (radius + 14)) / count > need + 8 ? 44 : need + 12);
+        if ((TAU * most) / count < 4) wants.push(26); // no names
+        else wants.push((TAU * (radius + 14)) / count > need + 8 ? 44 : need + 12);
         radius += wants.at(-1);
       });
       const share = (most - hole) / wants.reduce((a, b) => a + b, 0);

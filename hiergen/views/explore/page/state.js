@@ -46,7 +46,7 @@
     state.compare ? Explore.moves(Explore.model(0).nest, Explore.model(1).nest) : null;
 
   // Two models whose nestings can be laid side by side: the first as it is, where that has groups, and the one whose
-  // nesting is most like it in depth; the models as they are, where there are no two.
+  // nesting is most like it in depth; any two, where no groups can be compared.
   Explore.comparable = function ([first, second]) {
     let best = null;
     for (const [i, one] of raw.models.entries()) {
@@ -58,7 +58,8 @@
         if (at >= 0 && (!best || rank[at] > best.rank[at])) best = { rank, models: [i, j] };
       }
     }
-    return best ? best.models : [first, second];
+    const other = raw.models.findIndex((_, i) => i !== first); // then their costs can be compared
+    return best ? best.models : [first, first === second ? other : second];
   };
 
   Explore.on = function (kinds, draw) {

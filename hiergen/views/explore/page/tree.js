@@ -148,7 +148,7 @@
       swatch.style.background = this.colours.of(node);
       const marks = make("span", { class: "marks" });
       const found = (nest.conflicts.get(node) ?? []).map((i) => Explore.conflictMark(Explore.raw.sources[nest.source].conflicts[i]));
-      for (const kind of new Set(found)) marks.append(Explore.mark(kind));
+      for (const kind of [...new Set(found)].sort()) marks.append(Explore.mark(kind));
       if (leaf && Explore.guessed.has(node - nest.firstClass)) marks.append(Explore.mark("guessed"));
       if (nest.single(node)) marks.append(Explore.mark("single"));
       if (nest.kind(node) === "pass") marks.append(Explore.mark("pass"));
