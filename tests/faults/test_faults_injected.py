@@ -26,7 +26,7 @@ SOME = {
     "export safetensors": 23,
     "cutout --force": 37,
     "convert": 19,
-    "predict": 61,
+    "predict": 13,
     "tune": 23,
 }
 

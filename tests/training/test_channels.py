@@ -82,7 +82,7 @@ def test_training_and_evaluation_by_command(channels: int, hiergen: Callable[...
     words = ("--data", "images", "--set=hold_out=0.34")
     done = hiergen("train", name, *words, "--epochs", 8, "--batch-size", 6, "--out", "run", "--workers", 0, *settings)
     assert done.code == 0, done.err
-    assert f"PIL image in mode {MODES[channels]} -> ({channels}, 32, 48)" in Path("run/card.md").read_text()
+    assert f"PIL image in mode {MODES[channels]}" in Path("run/card.md").read_text()
     judged = hiergen("eval", name, "--weights", "run/best.safetensors", "--data", "images", "--json")
     assert judged.code == 0, judged.err
     network = load_network(name, "run/best.safetensors").eval()
