@@ -79,7 +79,9 @@ def grow(
     new, before = done.images
     say(printer, f"new: {listed(done.classes)}; learned from {new:,} images of them and {before:,} of old classes")
     printer.print(done.table())
-    printer.print("held-out images; old logits are what they were, to the bit")
+    both = done.written.network.form == "both"
+    but = ", but in the form both where a new class's group is the likeliest" * both
+    printer.print(f"held-out images; old logits are what they were, to the bit{but}")
     if not before:
         text = "without images of old classes nothing says how often new ones are seen in them: --old DATA"
         printer.print(text, style="yellow")
@@ -117,7 +119,7 @@ def specialise(
         model,
         data,
         out,
-        groups=[part.strip() for text in groups or () for part in text.split(",")],
+        groups=groups or (),
         weights=weights,
         val=val,
         recipe=recipe,
@@ -131,11 +133,11 @@ def specialise(
         console=console(),
     )
     printer.print(done.table())
-    kept = f" ({listed(done.kept)})" * bool(done.kept)
-    say(printer, f"kept: {len(done.kept)} of {len(done.groups)} new branches{kept}; cutouts of these groups are they")
+    count = f"kept: {len(done.kept)} of {len(done.groups)} new branches"
     if done.written is None:
-        printer.print("none is better than the generalist: nothing is written", style="yellow")
+        printer.print(f"{count}: none is better than the generalist, nothing is written", style="yellow")
         return
+    say(printer, f"{count} ({listed(done.kept)}); cutouts of these groups are they")
     _say_written(done.written)
 
 
@@ -177,6 +179,8 @@ def shrink(
 
 
 def _say_grafted(done: Grafted) -> None:
+    from hiergen.models.graft import IMAGES, UNFITTED
+
     printer, whole = console(), done.written.network
     before = " and ".join(str(network.num_classes) for network in done.networks)
     say(
@@ -186,8 +190,13 @@ def _say_grafted(done: Grafted) -> None:
     for name in done.lost:
         what = "generalist" if name == "generalist" else "flat network's tail"
         say(printer, f"the {what} is left out: it has no rows for all of the classes", style="yellow")
+    if any(network.rejection for network in done.networks):
+        say(printer, UNFITTED, style="yellow")
     if done.difference is not None:
-        say(printer, f"largest difference from the logits before: {done.difference:g}")
+        say(printer, f"largest difference from the logits before: {done.difference:g} ({IMAGES} random images)")
+    else:
+        form = f"its form is {whole.form}, theirs are {listed({network.form for network in done.networks})}"
+        say(printer, f"no logits to compare: {form}")
     _say_written(done.written)
 
 

@@ -94,7 +94,14 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
     def split(self, share: float, *, seed: int = 0) -> tuple[Self, Self]:
         """Two parts, the second with about `share` of each class's images; see `split`."""
         classes = None if self.labels is None else self.labels.classes
-        first, second = split(self.targets, share, seed=seed, classes=classes)
+        try:
+            first, second = split(self.targets, share, seed=seed, classes=classes)
+        except HiergenError as error:
+            counts = Counter(self.targets)
+            alone = (i for i, y in enumerate(self.targets) if counts[y] < 2 and (classes is None or y < classes))
+            if "single image" in error.problem:
+                error.place, error.got = self.place(next(alone)), None
+            raise
         return self.subset(first), self.subset(second)
 
     def __len__(self) -> int:

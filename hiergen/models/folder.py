@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -46,10 +47,12 @@ def write_network(
     name = class_name(reference, name or reference.name)
     digest = taxonomy_hash(network)
     plan = plan_of(network, taxonomy="network", model=name)
-    base = re.sub(r"_[0-9a-f]{8}$", "", reference.registered or name.lower())
-    source = render_assembled(plan, how, f"{base}_{digest[:8]}", digest)
+    base = re.sub(r"((_cutout)?_[0-9a-f]{8})+$", "", reference.registered or name.lower())
     with staged(target) as made:
         save_weights(network, made / CUTOUT_WEIGHTS, model=name)
+        # of the weights, not the classes: networks put together in several ways are loaded side by side
+        own = hashlib.sha256((made / CUTOUT_WEIGHTS).read_bytes()).hexdigest()
+        source = render_assembled(plan, how, f"{base}_{own[:8]}", digest)
         write_text(made / CUTOUT_SOURCE, source)
         again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
         load_weights(again, made / CUTOUT_WEIGHTS)
@@ -61,9 +64,9 @@ def class_name(reference: ModelRef, name: str | None) -> str:
     try:
         valid = check_identifier(name).isidentifier() and not is_reserved(name) and name not in RECIPES
     except ValueError as error:
-        raise HiergenError(f"a cutout cannot be called {quoted(name)}", hint=str(error)) from None
+        raise HiergenError(f"a network cannot be called {quoted(name)}", hint=str(error)) from None
     if not valid:
-        raise HiergenError(f"a cutout cannot be called {quoted(name)}", expected="a Python name that is not yet taken")
+        raise HiergenError(f"a network cannot be called {quoted(name)}", expected="a Python name that is not yet taken")
     return name
 
 

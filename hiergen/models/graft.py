@@ -16,17 +16,18 @@ from hiergen.nn import graft as grafting
 from hiergen.nn.cutout import difference
 from hiergen.nn.network import HierarchicalNetwork
 
-_IMAGES = 4  # random ones, for the proof
+UNFITTED = "the threshold for none of these was fitted to the network before and is left out: 'hiergen reject' fits one"
+IMAGES = 4  # random ones, for the proof
 
 
 @dataclass(frozen=True)
 class Grafted:
     """What was written, the networks that went in, and the largest |difference| of a class's logit from the one that
-    it had there, on `_IMAGES` random images in float32, one branch at a time."""
+    it had there, on `IMAGES` random images in float32, one branch at a time."""
 
     written: Written
     networks: tuple[HierarchicalNetwork, ...]
-    difference: float
+    difference: float | None  # None: no network answers in the form that the new one has
     lost: tuple[str, ...]  # branches for all classes that could not stay
 
 
@@ -101,13 +102,13 @@ def _written(
     return Grafted(written, tuple(networks), _difference(written.network, networks, put_back), lost)
 
 
-def _difference(whole: HierarchicalNetwork, networks: Sequence[HierarchicalNetwork], put_back: bool) -> float:
+def _difference(whole: HierarchicalNetwork, networks: Sequence[HierarchicalNetwork], put_back: bool) -> float | None:
     """Of each class from the network that it comes from, where that answers in the same form."""
-    images = torch.randn(_IMAGES, *whole.trunk.input_size, generator=torch.Generator().manual_seed(0))
-    left, found = set(whole.classes), 0.0
+    images = torch.randn(IMAGES, *whole.trunk.input_size, generator=torch.Generator().manual_seed(0))
+    left, found = set(whole.classes), list[float]()
     for network in reversed(networks) if put_back else networks:
         mine = [c for c in network.classes if c in left]
         left.difference_update(mine)
         if mine and network.form == whole.form:
-            found = max(found, difference(whole, network, images, classes=mine))
-    return found
+            found.append(difference(whole, network, images, classes=mine))
+    return max(found, default=None)

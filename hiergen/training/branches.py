@@ -15,8 +15,11 @@ from hiergen.console.terminal import say
 from hiergen.data.augment import eval_transform
 from hiergen.data.batches import MapFeed
 from hiergen.data.features import cached_features
-from hiergen.data.images import ImageSet
+from hiergen.data.imageclasses import Wanted
+from hiergen.data.images import ImageSet, check_apart
 from hiergen.data.samples import default_workers, seed_of
+from hiergen.data.sources import has_validation, open_data
+from hiergen.models.graft import UNFITTED
 from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import descend, form_logits, generalist_of
@@ -41,6 +44,26 @@ class Setting:
 
     def say(self, text: str, **style: str) -> None:
         say(self.console, text, style=style.get("style"))
+
+    def say_unfitted(self) -> None:
+        """That a threshold of the network's is not the new one's."""
+        if self.network.rejection is not None:
+            self.say(UNFITTED, style="yellow")
+
+    def images(
+        self, data: str | Path, network: HierarchicalNetwork, *, classes: Wanted, val: str | Path | None = None
+    ) -> tuple[ImageSet, ImageSet]:
+        """Images to learn from, and held out: of `val`, or of the data's validation part, as in a training, else a
+        share of each class's. Raises HiergenError as `open_data` does, and for an image that is in both."""
+        images = open_data(data, network, classes=classes)
+        if val is None and not has_validation(data):
+            images, held = images.split(self.recipe.hold_out)
+        else:
+            held = open_data(data if val is None else val, network, split="validation", classes=classes)
+        check_apart(images, held)
+        for text in dict.fromkeys(filter(None, (images.note, held.note))):
+            self.say(text, style="yellow")
+        return images, held
 
     def feed(self, images: ImageSet, what: str) -> MapFeed:
         """The trunk's maps of images, as they are."""

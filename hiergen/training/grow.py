@@ -15,10 +15,10 @@ from torch import Tensor
 from hiergen.console.progress import ProgressBar
 from hiergen.console.terminal import plain_table
 from hiergen.data.batches import MapFeed
+from hiergen.data.imageclasses import PRESENT
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import seed_of
-from hiergen.data.sources import open_data
-from hiergen.errors import HiergenError, listed, nearest, quoted
+from hiergen.errors import HiergenError, quoted
 from hiergen.models.folder import Written, free_folder, write_network
 from hiergen.models.load import check_weights, find_model, load_network
 from hiergen.nn.generalist import Form
@@ -27,6 +27,7 @@ from hiergen.nn.heads import ClassHeads
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import generalist_of
 from hiergen.training.branches import Pool, Setting, augmented, fit, logits_of, row_features
+from hiergen.training.joining import Place, described, new_classes
 from hiergen.training.recipe import Recipe, load_recipe
 from hiergen.training.ridge import ridge_rows
 from hiergen.training.training_module import seed_all
@@ -110,22 +111,28 @@ def grow(
     check_weights(reference, weights, False, hint="classes are added to a trained network")
     network = load_network(reference, weights)
     setting = Setting(network, load_recipe(recipe, settings), console, cache, workers, skip_broken)
+    setting.say_unfitted()
     seed_all(setting.recipe.seed)
-    place = _Place.of(network, group, new_group)
-    names = tuple(classes) or _unknown(network, data)
-    if taken := [c for c in names if c in network.classes]:
-        raise HiergenError(f"the network has a class {quoted(taken[0])} already", expected="new ones")
-    drafts = [ClassPart(c, c, None, place.names, network, place.members[0]) for c in names]
+    place = Place.of(network, group, new_group)
+    names = new_classes(network, data, classes)
+    if new_group in names:
+        raise HiergenError(f"{quoted(str(new_group))} is to be a class and a group", hint="call the group otherwise")
+    pairs = zip(names, described(network, names), strict=True)
+    drafts = [ClassPart(c, label, synset, place.names, network, place.members[0]) for c, (label, synset) in pairs]
     draft = assemble(drafts, like=network)
-    new_images = open_data(data, draft, classes=list(range(len(names))))
-    source = data if old is None else old
-    old_images = _old_images(network, source, new_images, setting.recipe.hold_out, required=old is not None)
+    new_images = _new_images(setting, draft, data)
+    old_images = _old_images(setting, data if old is None else old, new_images, required=old is not None)
     if old_images is None and solver == "ridge":
         raise HiergenError("ridge regression needs images of old classes", hint="--old DATA (old=…), or --solver train")
-    splits = [(new_images.split(setting.recipe.hold_out), "new"), *([(old_images, "old")] if old_images else [])]
+    splits = [(new_images, "new"), *([(old_images, "old")] if old_images else [])]
     feeds = [[setting.feed(images, what) for images in pair] for pair, what in splits]
+    for feed in feeds[0]:
+        if unread := sorted(set(range(len(names))) - set(feed.targets.tolist())):
+            raise HiergenError(f"no image of class {quoted(names[unread[0]])} can be read", place=str(data))
     in_use = _trained_forms(network)
     likely = _likeliest(network, feeds[0][0], len(names), place.members, in_use[0])
+    if new_group is not None:  # whose branch is one
+        likely = [max(set(likely), key=likely.count)] * len(names)
     part = assemble([replace(d, index=i) for d, i in zip(drafts, likely, strict=True)], like=network)
     joint = _Joint(setting, part, in_use, [pair[0] for pair in feeds], [pair[1] for pair in feeds])
     if old_images is not None:
@@ -143,81 +150,31 @@ def grow(
     return Grown(written, names, counts, tuple(replace(after, uncalibrated=raw.all) for after, raw in pairs))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where new classes go: the `names` of the groups above them, how many levels from the top are there already
-    (`known`), and the classes whose branches a new one may start from."""
-
-    names: tuple[str, ...]
-    known: int
-    members: tuple[int, ...]
-
-    @classmethod
-    def of(cls, network: HierarchicalNetwork, group: str | None, new_group: str | None) -> _Place:
-        nesting, every = network.nesting, tuple(range(network.num_classes))
-        finest = nesting.depth - 1
-        if not finest:  # no groups at all
-            if group or new_group:
-                raise HiergenError("the network has no groups", hint="leave --group out")
-            return cls((), len(network.levels) if network.levels[-1].branches < network.num_classes else 0, every)
-        if group is None and new_group is None:
-            raise HiergenError("no group for the new classes", expected="--group NAME or --new-group NAME")
-        path, members, known = tuple[str, ...](), every, 0
-        if group is not None:
-            found = [(j, i) for j in range(1, finest + 1) for i, n in enumerate(nesting.names(j)) if n == group]
-            if not found:
-                names = [n for j in range(1, finest + 1) for n in nesting.names(j)]
-                near = nearest(group, names)
-                hint = "--new-group makes one"
-                raise HiergenError(f"no group {quoted(group)}", expected=listed(names), nearest=near, hint=hint)
-            known, branch = found[-1]
-            path, members = nesting.path(known, branch), nesting.members(known, branch)
-        if new_group is not None:
-            if known == finest:
-                raise HiergenError(f"{quoted(str(group))} is of the finest level: no group can be below it")
-            if new_group in nesting.names(finest):
-                raise HiergenError(f"there is a group {quoted(new_group)} already", hint="--group names it")
-            return cls((*path, *(new_group,) * (finest - known)), known, members)
-        if known < finest:
-            below = listed(
-                nesting.names(known + 1)[i] for i in nesting.children(known, nesting.names(known).index(str(group)))
-            )
-            raise HiergenError(f"{quoted(str(group))} has groups below it", expected=below, hint="or --new-group NAME")
-        return cls(path, known, members)
-
-
-def _unknown(network: HierarchicalNetwork, data: str | Path) -> tuple[str, ...]:
-    """The data's classes that the network has not."""
+def _new_images(setting: Setting, draft: HierarchicalNetwork, data: str | Path) -> tuple[ImageSet, ImageSet]:
+    """Images of the new classes to learn from, and held out."""
     try:
-        names = open_data(data, network, classes="present").left_out
+        return setting.images(data, draft, classes=list(range(draft.num_classes)))
     except HiergenError as error:
-        if not error.problem.endswith("is a class of the network"):
-            raise
-        raise HiergenError(
-            "no folder is a class of the network, so the new ones are to be named",
-            place=str(data),
-            got=error.got,
-            hint="--class NAME, repeatable (classes=…)",
-        ) from None
-    if not names:
-        raise HiergenError("all folders are classes of the network already", place=str(data))
-    return names
+        if error.problem.startswith("holds no images"):
+            error.hint = "--class names a folder of it that has images"
+        raise
 
 
 def _old_images(
-    network: HierarchicalNetwork, data: str | Path, new: ImageSet, share: float, *, required: bool
+    setting: Setting, data: str | Path, new: tuple[ImageSet, ImageSet], *, required: bool
 ) -> tuple[ImageSet, ImageSet] | None:
     """Images of the network's classes to learn from, and held out, as a training of the same share holds them out; of
     each class at most as many as of a new one in the mean."""
     try:
-        images = open_data(data, network, classes="present")
+        pair = setting.images(data, setting.network, classes=PRESENT)
     except HiergenError as error:
         if required or not error.problem.endswith("is a class of the network"):
             raise
         return None
-    most = len(new) / len(set(new.targets))
-    first, second = images.split(share)
-    return _some(first, math.ceil((1 - share) * most)), _some(second, math.ceil(share * most))
+    first, second = (
+        _some(old, math.ceil(len(some) / len(set(some.targets)))) for old, some in zip(pair, new, strict=True)
+    )
+    return first, second
 
 
 def _some(images: ImageSet, most: int) -> ImageSet:
@@ -384,7 +341,8 @@ class _Joint:
                     scale, offset = 1.0, 0.0  # what was trained beside the old logits may need none
             else:
                 lead = new.max(1).values - old.max(1).values
-                scale, offset = 1.0, -float(lead.quantile(1 - FEW))
+                least = float(lead.quantile(1 - FEW))
+                scale, offset = 1.0, _MARGIN * max(abs(least), 1.0) - least
             head = self._head(form)
             with torch.no_grad():
                 head.weight.mul_(scale)
@@ -407,6 +365,7 @@ class _Joint:
         return Shares(form, alone, among, float(right[~known].double().mean()), every, every)
 
 
+_MARGIN = 1e-3  # or the image that sets the offset would be a tie
 _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared change of rows
 
 

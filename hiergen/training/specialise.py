@@ -13,9 +13,7 @@ from torch import Tensor
 
 from hiergen.console.progress import ProgressBar
 from hiergen.data.batches import MapFeed
-from hiergen.data.images import check_apart
 from hiergen.data.samples import seed_of
-from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError, listed, nearest, quoted
 from hiergen.models.folder import Written, free_folder, write_network
 from hiergen.models.load import check_weights, find_model, load_network
@@ -90,22 +88,20 @@ def specialise(
     generalist_of(network, "generalist")
     names = network.nesting.names(max(network.nesting.depth - 1, 1))
     homes = torch.tensor(finest_homes(network))
-    wanted = tuple(groups) or tuple(n for i, n in enumerate(names) if int((homes == i).sum()) > 1)
+    wanted = _named(groups, names) or tuple(n for i, n in enumerate(names) if int((homes == i).sum()) > 1)
+    if not wanted:
+        raise HiergenError("no group of the network has two classes or more, to be told apart")
     for group in wanted:
         if group not in names:
             raise HiergenError(f"no group {quoted(group)}", expected=listed(names), nearest=nearest(group, names))
         if int((homes == names.index(group)).sum()) < 2:
             raise HiergenError(f"group {quoted(group)} has a single class, which is told apart from nothing")
     setting = Setting(network, load_recipe(recipe, settings), console, cache, workers, skip_broken)
+    setting.say_unfitted()
     seed_all(setting.recipe.seed)
     known = list(range(network.num_classes)) if only_known else None
     with image_hints():
-        images = open_data(data, network, classes=known)
-        if val is None:
-            images, held_images = images.split(setting.recipe.hold_out)
-        else:
-            held_images = open_data(val, network, split="validation", classes=known)
-    check_apart(images, held_images)
+        images, held_images = setting.images(data, network, classes=known, val=val)
     learning = _Specialists(setting, setting.feed(images, "training"), setting.feed(held_images, "held-out"))
     found = []
     for group in wanted:
@@ -119,6 +115,18 @@ def specialise(
         return done
     how = f"{reference.name} and specialists of {len(done.kept)} of its {len(names)} groups"
     return replace(done, written=write_network(network, target, reference, name=name, how=how, force=force))
+
+
+def _named(texts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The groups of texts with commas between; a name may hold some."""
+    found: list[str] = []
+    for text in texts:
+        pieces = text.split(",")
+        while pieces:
+            end = next((n for n in range(len(pieces), 1, -1) if ",".join(pieces[:n]).strip() in names), 1)
+            found.append(",".join(pieces[:end]).strip())
+            pieces = pieces[end:]
+    return tuple(dict.fromkeys(found))
 
 
 def _with(network: HierarchicalNetwork, part: HierarchicalNetwork, choice: GroupChoice) -> HierarchicalNetwork:

@@ -193,19 +193,19 @@ N3HL = ("toycommand_n3hl", "--weights", "N3HL.safetensors")
         ),
         (
             (*N3HL, "--classes", "pug", "--name", "a b"),
-            "a cutout cannot be called 'a b'; expected a letter, then letters, ",
+            "a network cannot be called 'a b'; expected a letter, then letters, ",
         ),
         (
             (*N3HL, "--classes", "pug", "--name", "class"),
-            "a cutout cannot be called 'class'; 'class' is a Python keyword",
+            "a network cannot be called 'class'; 'class' is a Python keyword",
         ),
         (
             (*N3HL, "--classes", "pug", "--name", "Nest"),
-            "a cutout cannot be called 'Nest'; expected a Python name that is ",
+            "a network cannot be called 'Nest'; expected a Python name that is ",
         ),
         (
             (*N3HL, "--classes", "pug", "--name", "a-b"),
-            "a cutout cannot be called 'a-b'; expected a Python name that is ",
+            "a network cannot be called 'a-b'; expected a Python name that is ",
         ),
         (("toycommand_n3h", "--classes", "pug"), "no model 'toycommand_n3h'; nearest: toycommand_n3hl, "),
         (

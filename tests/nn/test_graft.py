@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from toy_networks import built_toy, scrambled, toy_home
 
 from hiergen.codegen.build import build
 from hiergen.errors import HiergenError
+from hiergen.models.folder import write_network
+from hiergen.models.graft import _difference
 from hiergen.models.graft import graft as job
 from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import save_weights
@@ -22,6 +25,7 @@ from hiergen.nn.cutout import difference
 from hiergen.nn.generalist import FORMS
 from hiergen.nn.graft import graft, shrink
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.rejection import Rejection
 from hiergen.planning.from_network import plan_of
 
 Run = Callable[..., Ran]
@@ -174,7 +178,9 @@ def test_commands_write_folders_that_load(tmp_path: Path, hiergen: Run, monkeypa
         assert hiergen(*cut).code == 0
     ran = hiergen("graft", "a", "b", "-o", "union")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("2 and 2 classes → 4, 3 → 4 branches\nlargest difference from the logits before: 0\n")
+    assert ran.out.startswith(
+        "2 and 2 classes → 4, 3 → 4 branches\nlargest difference from the logits before: 0 (4 random"
+    )
     assert difference(full, load_network("union"), X) == 0
     text = Path("union/model.py").read_text("utf-8")
     assert "put together of N2HLCutout with 2 classes and N2HLCutout with 2 classes" in text
@@ -201,6 +207,42 @@ def test_commands_write_folders_that_load(tmp_path: Path, hiergen: Run, monkeypa
         assert ran.code == 2
         assert problem in ran.err
         assert not Path("x").exists()
+
+
+def test_what_no_network_answered_is_not_compared(
+    tmp_path: Path, general: HierarchicalNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No difference of 0 where nothing was compared; a threshold goes; two put together have two names in timm."""
+    monkeypatch.chdir(tmp_path)
+    Path("grafted.yaml").write_text(GENERAL.replace("name: grafted", "name: compared"), "utf-8")
+    build("grafted.yaml", "grafted.py")
+    networks = []
+    for form in ("generalist", "specialists"):
+        network = copy.deepcopy(general)
+        network.form = form
+        network.rejection = Rejection(0.5, 1.0, 0.95, "largest logit")
+        if form == "specialists":  # its tail is another: the union has none, and is of no form that the first has
+            with torch.no_grad():
+                network.generalist.tail.stages[0][0].conv_pw.weight.mul_(1.1)  # type: ignore[union-attr]
+        networks.append(network)
+    cats, dogs = networks[0].shrink("dog").shrink("fish"), networks[1].shrink("cat").shrink("fish")
+    assert cats.rejection is None
+    whole = graft([cats, dogs])
+    assert (whole.form, whole.rejection) == ("specialists", None)
+    assert _difference(whole, [cats], put_back=False) is None
+    assert _difference(whole, [cats, dogs], put_back=False) == 0
+    names = set()
+    for bias in (0.0, 1.0):
+        with torch.no_grad():
+            whole.head.bias.add_(bias)
+        made = write_network(
+            whole, tmp_path / f"out{bias}", find_model("grafted.py:N2HL"), name=None, how="", force=False
+        )
+        names.add(made.network.timm_name)
+    assert len(names) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [load_network(f"out{bias}").num_classes for bias in (0.0, 1.0)] == [5, 5]
 
 
 def test_a_failure_leaves_the_folder_as_it_was(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import save_weights
 from hiergen.nn.cutout import difference
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.training.branches import Setting
 from hiergen.training.grow import _affine, grow
+from hiergen.training.recipe import load_recipe
 from hiergen.training.run import evaluate, train
-from hiergen.training.specialise import specialise
+from hiergen.training.specialise import _named, specialise
 from tests.training.conftest import no_report
 from tests.training.own_images import CLASSES, folders
 
@@ -165,6 +168,14 @@ def test_without_images_of_old_classes(home: Path, given: dict[str, object], tmp
         ({"group": "cold", "classes": ["mauve"]}, "holds no images of class 'mauve'"),
         ({"group": "cold", "solver": "magic"}, "no solver 'magic'"),
         ({"group": "cold", "weights": None}, "no weights for N2HL"),
+        ({"new_group": ""}, "group '' is an empty name"),
+        ({"new_group": "sky"}, "a class is called 'sky' already"),
+        ({"new_group": "plum"}, "'plum' is to be a class and a group"),
+        ({"group": "cold", "classes": [" "]}, "class ' ' is an empty name"),
+        ({"group": "cold", "classes": ["warm"]}, "a group is called 'warm' already"),
+        ({"group": "cold", "classes": ["plum", "plum"]}, "class 'plum' is named twice"),
+        ({"group": "cold", "classes": ["plum", "Plum"]}, "class 'plum' and 'Plum' are one name"),
+        ({"group": "cold", "classes": ["Night_Sky"]}, "folder 'Night_Sky' is the network's class 'night sky' (sky)"),
     ],
 )
 def test_bad_requests_are_one_sentence(more: dict[str, object], problem: str, given: dict[str, object]) -> None:
@@ -172,6 +183,53 @@ def test_bad_requests_are_one_sentence(more: dict[str, object], problem: str, gi
         grow(**{**given, **more})  # type: ignore[arg-type]
     assert problem in str(raised.value)
     assert not Path(str(given["folder"])).exists()
+
+
+def test_classes_of_a_new_group_share_its_branch(given: dict[str, object], tmp_path: Path) -> None:
+    """Also where they look like classes of different groups; a wnid is shown as WordNet's word."""
+    images = tmp_path / "new"
+    folders(images, 8)
+    for folder, name in (("plum", "n02099601"), ("rust", "brick"), ("Night_Sky", "n02108089-boxer")):
+        (images / folder).rename(images / name)
+    done = grow(**{**given, "data": images}, new_group="violet", solver="ridge")  # type: ignore[arg-type]
+    new = load_network(tmp_path / "out")
+    assert done.classes == ("brick", "n02099601", "n02108089-boxer")
+    assert new.nesting.names(1) == ("cold", "warm", "violet")
+    assert new.nesting.labels[4:] == ("brick", "golden retriever", "boxer")
+    assert new.selector.classes("dog") == (5, 6)
+
+
+def test_what_was_not_trained_on_is_held_out(home: Path, given: dict[str, object], tmp_path: Path) -> None:
+    """Images of a validation part: a training on such data has seen all others."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "train").symlink_to(home / "images")
+    folders(tmp_path / "parts" / "val", 3, seed=5)
+    setting = Setting(before(given), load_recipe("tails", FAST), None, None, 0, False)
+    images, held = setting.images(tmp_path / "parts", setting.network, classes="present")
+    assert (len(images), len(held)) == (64, 12)
+    assert grow(**{**given, "data": tmp_path / "parts"}, group="cold", solver="ridge").images == (16, 64)  # type: ignore[arg-type]
+
+
+def test_few_images(home: Path, given: dict[str, object], tmp_path: Path) -> None:
+    """A single held-out one beats the old logits, and does not tie with them; where none can be read, that is said."""
+    images = tmp_path / "few" / "plum"
+    images.mkdir(parents=True)
+    for i in range(2):
+        shutil.copy(home / "images" / "plum" / f"{i}.png", images)
+    given |= {"data": tmp_path / "few", "classes": ["plum"], "group": "cold"}
+    done = grow(**given)  # type: ignore[arg-type]
+    assert done.shares[0].new == 1
+    for i in range(2):
+        (images / f"{i}.png").write_bytes(b"no image")
+    with pytest.raises(HiergenError, match="no image of class 'plum' can be read"):
+        grow(**{**given, "skip_broken": True, "force": True})  # type: ignore[arg-type]
+    (images / "1.png").unlink()
+    with pytest.raises(HiergenError, match=r"plum/0\.png: 1 class has a single image"):
+        grow(**{**given, "force": True})  # type: ignore[arg-type]
+
+
+def test_groups_are_named_with_commas() -> None:
+    assert _named(["a, b", "c,d,a"], ("a", "b", "c,d")) == ("a", "b", "c,d")
 
 
 def test_specialists_are_kept_where_they_are_better(home: Path, given: dict[str, object], tmp_path: Path) -> None:
@@ -220,8 +278,7 @@ def test_specialists_that_are_not_better_are_not_written(
     words = ("--data", home / "images", "--only-known", "-o", "out", "--set", "hold_out=0.25")
     ran = hiergen("specialise", *general, *words)
     assert (ran.code, ran.err) == (0, "")
-    assert "kept: 0 of 2 new branches" in ran.out
-    assert "nothing is written" in ran.out
+    assert "kept: 0 of 2 new branches: none is better than the generalist, nothing is written" in ran.out
     assert not Path("out").exists()
 
 
