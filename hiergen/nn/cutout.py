@@ -111,8 +111,8 @@ def copied_onto(
             raise HiergenError(
                 f"a cutout cannot take {type(network).__name__}'s {quoted(name)} with it", got=str(error).split("\n")[0]
             ) from error
-    if (added := _added(network)) and not network.head.weight.is_meta:
-        _prove(network, part, *kept, added)
+    if kept[0] and (added := added_to(network)) and not network.head.weight.is_meta:
+        prove(network, part, *kept, added)
     return part
 
 
@@ -131,7 +131,7 @@ _OF_ONE = {
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
-def _added(network: HierarchicalNetwork) -> list[str]:
+def added_to(network: HierarchicalNetwork) -> list[str]:
     """Of what a subclass or user added, that which may change logits, and where; empty where nothing can."""
     mine = type(network).__mro__[: type(network).__mro__.index(HierarchicalNetwork)]
     found = [name for cls in mine for name, v in vars(cls).items() if callable(v) and not name.startswith("__")]
@@ -148,7 +148,7 @@ def _added(network: HierarchicalNetwork) -> list[str]:
     return sorted(found) and [*sorted(found), *own]
 
 
-def _prove(
+def prove(
     network: HierarchicalNetwork,
     part: HierarchicalNetwork,
     places: Sequence[int],

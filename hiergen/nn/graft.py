@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError, quoted
 from hiergen.lookup.select import ClassSelection
-from hiergen.nn.cutout import Memo, begin_part, copied_onto, retyped, tensors_of
-from hiergen.nn.generalist import Generalist
+from hiergen.nn.cutout import Memo, added_to, begin_part, copied_onto, prove, retyped, tensors_of
+from hiergen.nn.generalist import Form, Generalist
 from hiergen.nn.heads import ClassHeads, Gather
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.siblings import Siblings
@@ -69,6 +69,9 @@ def graft(networks: Sequence[HierarchicalNetwork], *, put_back: bool = False) ->
     networks = list(networks)
     if not networks:
         raise HiergenError("no networks to put together", expected="one or more")
+    if others := [other for other in networks if not isinstance(other, HierarchicalNetwork)]:
+        hint = "hiergen.load_network(…) reads one from a folder"
+        raise HiergenError("what is put together are networks", got=type(others[0]).__name__, hint=hint)
     first = networks[0]
     for other in networks[1:]:
         check_same(first, other)
@@ -107,6 +110,8 @@ def shrink(network: HierarchicalNetwork, classes: ClassSelection) -> Hierarchica
 
 def check_same(first: HierarchicalNetwork, other: HierarchicalNetwork) -> None:
     """Raise HiergenError unless branches of one network can stand on the other's trunk."""
+    if first.head.weight.is_meta or other.head.weight.is_meta:
+        raise HiergenError("a network on the meta device has no weights to compare", hint="build it on a real device")
     ours, theirs = first.trunk.state_dict(), other.trunk.state_dict()
     counted = "num_batches_tracked"  # no map depends on it
     same = ours.keys() == theirs.keys() and all(
@@ -159,18 +164,24 @@ def assemble(parts: Sequence[ClassPart], *, like: HierarchicalNetwork) -> Hierar
         if _for_all(like, name, parts, nesting, memo) is None:
             children[name] = None
     names = nesting.names(max(nesting.depth - 1, 1))
-    part = copied_onto(like, part, children, memo, _kept(parts, like))
     form = like.form
     held = {"both": "generalist"}.get(form, form)
-    part._form = form if held == "specialists" or children[held] is not None else "specialists"
+    part.__dict__["_form"] = form if held == "specialists" or children[held] is not None else "specialists"
+    part = copied_onto(like, part, children, memo, _kept(parts, like, part.form))
+    for network in {id(p.network): p.network for p in parts if p.network is not like}.values():
+        kept = _kept(parts, network, part.form)
+        if kept[0] and (added := [*added_to(network), *added_to(like)]) and not network.head.weight.is_meta:
+            prove(network, part, *kept, added)
     choice = {name: form for p in reversed(parts) for name, form in p.network.choice.items() if name in names}
     part.choice = choice if children["generalist"] is not None else {}
     return part
 
 
-def _kept(parts: Sequence[ClassPart], like: HierarchicalNetwork) -> tuple[list[int], list[int]]:
-    """Which logits of the new network are those of `like`, and which these are."""
-    pairs = [(i, p.index) for i, p in enumerate(parts) if p.network is like]
+def _kept(parts: Sequence[ClassPart], network: HierarchicalNetwork, form: Form) -> tuple[list[int], list[int]]:
+    """Which logits of the new network are those of this one, and which these are; none where the forms differ, or are
+    "both", in which other groups change logits."""
+    same = network.form == form != "both"
+    pairs = [(i, p.index) for i, p in enumerate(parts) if p.network is network and same]
     return [i for i, _ in pairs], [index for _, index in pairs]
 
 
@@ -293,6 +304,8 @@ def _put_together(module: Siblings, count: int, rows: Sequence[tuple[Siblings, i
             continue
         if type(tensor) not in (Tensor, nn.Parameter):
             raise HiergenError(f"branches with {type(tensor).__name__} in {quoted(name)} cannot be put together")
+        if any(name not in values for values in theirs):
+            raise HiergenError(f"one network has a tensor {quoted(name)} in its branches, another has none")
         if tensor.ndim and tensor.shape[0] == count:
             some = [values[name].detach()[row] for values, (_, row) in zip(theirs, rows, strict=True)]
             memo[id(tensor)] = retyped(tensor, torch.stack([s.to(tensor) for s in some]), memo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from hiergen.data.imageclasses import Wanted
 from hiergen.data.images import ImageSet, check_apart
 from hiergen.data.samples import default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
+from hiergen.errors import HiergenError
 from hiergen.models.graft import UNFITTED
 from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
@@ -68,7 +70,7 @@ class Setting:
     def feed(self, images: ImageSet, what: str) -> MapFeed:
         """The trunk's maps of images, as they are."""
         workers = default_workers(images) if self.workers is None else self.workers
-        with ProgressBar(self.console, f"features of {what} images") as report:
+        with ProgressBar(self.console, f"features of {what} images") as report, _cache_hints():
             features = cached_features(
                 self.network,
                 images,
@@ -81,6 +83,17 @@ class Setting:
                 note=lambda text: self.say(text, style="yellow"),
             )
         return MapFeed(features, self.recipe.seed, self.recipe.trunk.flip_maps, self.recipe.trunk.crop_maps)
+
+
+@contextmanager
+def _cache_hints() -> Iterator[None]:
+    """Errors of the cache that speak of options which training single branches has not."""
+    try:
+        yield
+    except HiergenError as error:
+        if "--cache-limit" in (error.hint or ""):
+            error.hint = "another --cache folder"
+        raise
 
 
 def logits_of(network: HierarchicalNetwork, maps: Tensor, form: Form) -> Tensor:

@@ -117,8 +117,10 @@ def grow(
     names = new_classes(network, data, classes)
     if new_group in names:
         raise HiergenError(f"{quoted(str(new_group))} is to be a class and a group", hint="call the group otherwise")
-    pairs = zip(names, described(network, names), strict=True)
-    drafts = [ClassPart(c, label, synset, place.names, network, place.members[0]) for c, (label, synset) in pairs]
+    drafts = [
+        ClassPart(c, label, synset, place.names, network, place.members[0])
+        for c, (label, synset) in zip(names, described(network, names), strict=True)
+    ]
     draft = assemble(drafts, like=network)
     new_images = _new_images(setting, draft, data)
     old_images = _old_images(setting, data if old is None else old, new_images, required=old is not None)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import Ran
 from helpers import message
+from torch.nn.utils import prune
 from toy_networks import built_toy, scrambled, toy_home
 
 from hiergen.codegen.build import build
@@ -117,6 +118,43 @@ def test_branches_fit_their_own_trunk_and_shapes(toys: dict[str, HierarchicalNet
         graft([other, toys["N3HL"]])
     with pytest.raises(HiergenError, match="no networks"):
         graft([])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_added_is_carried_in_every_form(form: str, general: HierarchicalNetwork) -> None:
+    network = copy.deepcopy(general)
+    network.form = form
+    for module in (network.level1, network.generalist.tail, network.flat.tail):  # type: ignore[union-attr]
+        module.register_forward_hook(lambda _, __, maps: 2 * maps)
+    assert difference(network, network.shrink("fish"), X) == 0
+
+
+def test_what_was_added_to_one_network_only(toys: dict[str, HierarchicalNetwork]) -> None:
+    """Its logits are the union's, or there is none."""
+    full = toys["N2HL"]
+
+    class Tripled(type(full)):  # type: ignore[misc]
+        def forward(self, *args: torch.Tensor) -> torch.Tensor:
+            return 3 * super().forward(*args)  # type: ignore[no-any-return]
+
+    other = Tripled().eval()
+    other.load_state_dict(full.state_dict())
+    one, two = ([0, 1], [6, 7])
+    assert difference(other, other.cutout(one).graft(other.cutout(two)), X) == 0
+    for first, second in ((full, other), (other, full)):
+        with pytest.raises(HiergenError, match="cannot take what was added"):
+            first.cutout(one).graft(second.cutout(two))
+    pruned = copy.deepcopy(full)
+    prune.l1_unstructured(pruned.level1.stages[0][0].conv1, "weight", 0.5)
+    assert difference(pruned, full.cutout(one).graft(pruned.cutout(two)), X, classes=full.cutout(two).classes) == 0
+    with pytest.raises(HiergenError, match=r"conv1\.weight_orig' in its branches, another has none"):
+        pruned.cutout(one).graft(full.cutout(two))
+    with torch.device("meta"):
+        empty = type(full)()
+    with pytest.raises(HiergenError, match="meta device has no weights to compare"):
+        empty.cutout(one).graft(empty.cutout(two))
+    with pytest.raises(HiergenError, match="what is put together are networks; got str"):
+        full.graft("a folder")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", FORMS)
