@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class Setting:
     cache: Path | None
     workers: int | None
     skip_broken: bool
+    noted: set[str] = field(default_factory=set)  # of images; old and new ones may be alike
 
     def say(self, text: str, **style: str) -> None:
         say(self.console, text, style=style.get("style"))
@@ -63,8 +64,10 @@ class Setting:
         else:
             held = open_data(data if val is None else val, network, split="validation", classes=classes)
         check_apart(images, held)
-        for text in dict.fromkeys(filter(None, (images.note, held.note))):
-            self.say(text, style="yellow")
+        for text in (images.note, held.note):
+            if text and text not in self.noted:
+                self.say(text, style="yellow")
+            self.noted.add(text)
         return images, held
 
     def feed(self, images: ImageSet, what: str) -> MapFeed:

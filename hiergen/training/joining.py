@@ -74,7 +74,8 @@ def new_classes(network: HierarchicalNetwork, data: str | Path, named: Sequence[
         if name in network.classes:
             raise HiergenError(f"the network has a class {quoted(name)} already", expected="new ones")
         if name in groups:
-            raise HiergenError(f"a group is called {quoted(name)} already", hint="call the class's folder otherwise")
+            hint = "call the class's folder otherwise" + ", or name the new ones with --class (classes=…)" * (not named)
+            raise HiergenError(f"a group is called {quoted(name)} already", hint=hint)
         if (other := ids.setdefault(slug(name), name)) != name or names.count(name) > 1:
             what = (
                 f"{quoted(other)} and {quoted(name)} are one name"

@@ -191,6 +191,11 @@ def test_classes_of_a_new_group_share_its_branch(given: dict[str, object], tmp_p
     folders(images, 8)
     for folder, name in (("plum", "n02099601"), ("rust", "brick"), ("Night_Sky", "n02108089-boxer")):
         (images / folder).rename(images / name)
+    (images / "warm").mkdir()
+    shutil.copy(images / "sand" / "0.png", images / "warm")
+    with pytest.raises(HiergenError, match=r"a group is called 'warm' already;.* or name the new ones with --class"):
+        grow(**{**given, "data": images}, new_group="violet", solver="ridge")  # type: ignore[arg-type]
+    shutil.rmtree(images / "warm")
     done = grow(**{**given, "data": images}, new_group="violet", solver="ridge")  # type: ignore[arg-type]
     new = load_network(tmp_path / "out")
     assert done.classes == ("brick", "n02099601", "n02108089-boxer")
