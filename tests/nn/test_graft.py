@@ -207,6 +207,22 @@ def test_generalists_of_one_tail_are_one(general: HierarchicalNetwork) -> None:
     assert other.form == "specialists"
 
 
+def test_a_branch_for_all_classes_stays_whole(general: HierarchicalNetwork) -> None:
+    """Where a cutout without one goes back; and of cutouts in the form "both" each class's row is found."""
+    network = copy.deepcopy(general)
+    network.form = "specialists"
+    back = graft([network, network.cutout("cat")], put_back=True)
+    for form in ("specialists", "generalist", "flat"):
+        network.form = back.form = form
+        assert difference(network, back, X) == 0
+    network.form = "both"
+    union = graft([network.cutout("cat"), network.cutout("dog")])
+    assert union.generalist is not None
+    assert (union.generalist.columns, union.generalist.homes) == (None, None)
+    network.form = union.form = "generalist"
+    assert difference(network, union, X) == 0
+
+
 def test_commands_write_folders_that_load(tmp_path: Path, hiergen: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     home = toy_home(tmp_path, "toygraftcommand", "N2HL", "PHL")
     monkeypatch.chdir(home)
