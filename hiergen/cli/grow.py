@@ -81,7 +81,8 @@ def grow(
     printer.print(done.table())
     both = done.written.network.form == "both"
     but = ", but in the form both where a new class's group is the likeliest" * both
-    printer.print(f"held-out images; old logits are what they were, to the bit{but}")
+    printer.print("held-out images, which scale and offset of the new logits were fitted on, too")
+    printer.print(f"old logits are what they were, to the bit{but}")
     if not before:
         text = "without images of old classes nothing says how often new ones are seen in them: --old DATA"
         printer.print(text, style="yellow")

@@ -105,17 +105,14 @@ class MapFeed:
         return len(self._rows)
 
     def epoch(self, order: EpochOrder) -> Iterator[Batch]:
-        mirrored: Tensor | None = None
+        epoch = order.epoch
+        mirrored = mirrors(len(self), self.flip, self.seed, epoch)
         for number, keys in enumerate(order, order.start):
-            epoch, chosen = order.epoch, torch.tensor([index for _, index in keys])
+            chosen = torch.tensor([index for _, index in keys])
             x = self.features.maps(epoch % self.features.views, self._rows[chosen])
-            if self.flip:
-                if mirrored is None:  # by image, not by batch: the same for any number of processes
-                    generator = torch.Generator().manual_seed(seed_of(self.seed, epoch, 1))
-                    mirrored = torch.rand(len(self), generator=generator) < self.flip
-                x = torch.where(mirrored[chosen, None, None, None], x.flip(-1), x)
+            x = x if mirrored is None else mirror(x, mirrored[chosen])
             more = () if self.taught is None else (self.taught[epoch % self.features.views, chosen].float(),)
-            yield self._window(x, epoch, number), self._targets[chosen], *more
+            yield window(x, self.crop, self.seed, epoch, number), self._targets[chosen], *more
 
     @property
     def targets(self) -> Tensor:
@@ -169,18 +166,33 @@ class MapFeed:
             views.append(torch.cat(parts))
         return torch.stack(views).clone()
 
-    def _window(self, x: Tensor, epoch: int, batch: int) -> Tensor:
-        if self.crop == 1:
-            return x
-        draw = random.Random(seed_of(self.seed, epoch, batch, 3))
-        spans = []
-        for size in x.shape[-2:]:
-            kept = draw.randint(min(math.ceil(self.crop * size), size), size)
-            first = draw.randint(0, size - kept)
-            spans.append(slice(first, first + kept))
-        return x[..., spans[0], spans[1]]
-
     def once(self, batch_size: int, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         for keys in in_order(len(self), batch_size, rank=rank, world=world):
             chosen = torch.tensor([index for _, index in keys])
             yield self.features.maps(0, self._rows[chosen]), self._targets[chosen]
+
+
+def mirrors(images: int, flip: float, seed: int, epoch: int) -> Tensor | None:
+    """Which images are mirrored in an epoch, `(images,)`, each with probability `flip`; None without any."""
+    if not flip:
+        return None  # by image, not by batch: the same for any number of processes
+    generator = torch.Generator().manual_seed(seed_of(seed, epoch, 1))
+    return torch.rand(images, generator=generator) < flip
+
+
+def mirror(x: Tensor, which: Tensor) -> Tensor:
+    """Maps `(B, C, H, W)`, those of `which` `(B,)` from right to left."""
+    return torch.where(which[:, None, None, None], x.flip(-1), x)
+
+
+def window(x: Tensor, crop: float, seed: int, epoch: int, batch: int) -> Tensor:
+    """A random window of maps, of at least the share `crop` of their sides, the same for all of the batch."""
+    if crop == 1:
+        return x
+    draw = random.Random(seed_of(seed, epoch, batch, 3))
+    spans = []
+    for size in x.shape[-2:]:
+        kept = draw.randint(min(math.ceil(crop * size), size), size)
+        first = draw.randint(0, size - kept)
+        spans.append(slice(first, first + kept))
+    return x[..., spans[0], spans[1]]

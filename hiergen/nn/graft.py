@@ -298,7 +298,8 @@ def _same_rows(a: tuple[Mapping[str, Tensor], int, int], b: tuple[Mapping[str, T
 
 def _put_together(module: Siblings, count: int, rows: Sequence[tuple[Siblings, int]], memo: Memo) -> Siblings:
     """A copy whose row i is a row of another module of the same shapes."""
-    theirs = [dict(tensors_of(other)) for other, _ in rows]
+    named = {id(other): dict(tensors_of(other)) for other, _ in rows}
+    theirs = [named[id(other)] for other, _ in rows]
     for name, tensor in tensors_of(module):
         if id(tensor) in memo:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,23 +14,45 @@ from torch import Tensor, nn
 from hiergen.console.progress import ProgressBar
 from hiergen.console.terminal import say
 from hiergen.data.augment import eval_transform
-from hiergen.data.batches import MapFeed
+from hiergen.data.batches import MapFeed, mirror, mirrors, window
 from hiergen.data.features import cached_features
 from hiergen.data.imageclasses import Wanted
 from hiergen.data.images import ImageSet, check_apart
 from hiergen.data.samples import default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
-from hiergen.errors import HiergenError
+from hiergen.errors import HiergenError, listed, unquoted
 from hiergen.models.graft import UNFITTED
 from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import descend, form_logits, generalist_of
+from hiergen.training.loop import normed
 from hiergen.training.optim import make_optimizer, make_schedule
-from hiergen.training.recipe import Recipe
+from hiergen.training.recipe import Recipe, load_recipe
 from hiergen.training.training_module import Learner, seed_all
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_USED = (
+    *("epochs", "batch_size", "seed", "hold_out", "distillation", "optimizer", "schedule", "loss.smoothing"),
+    *("trunk.flip_maps", "trunk.crop_maps", "trunk.cache_dtype"),
+)
+
+
+def branch_recipe(recipe: str | Path | Recipe, settings: Sequence[str]) -> Recipe:
+    """A recipe for single branches on a frozen trunk. Raises HiergenError as `load_recipe` does, and for a setting that
+    means nothing there."""
+    chosen = load_recipe(recipe, settings)
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if not any(key == used or key.startswith(f"{used}.") for used in _USED):
+            raise HiergenError(
+                "means nothing where single branches are trained",
+                place=f"--set {unquoted(setting)}",
+                expected=listed(_USED, len(_USED)),
+            )
+    return chosen
 
 
 @dataclass
@@ -45,8 +67,8 @@ class Setting:
     skip_broken: bool
     noted: set[str] = field(default_factory=set)  # of images; old and new ones may be alike
 
-    def say(self, text: str, **style: str) -> None:
-        say(self.console, text, style=style.get("style"))
+    def say(self, text: str, *, style: str | None = None) -> None:
+        say(self.console, text, style=style)
 
     def say_unfitted(self) -> None:
         """That a threshold of the network's is not the new one's."""
@@ -85,7 +107,7 @@ class Setting:
                 progress=report,
                 note=lambda text: self.say(text, style="yellow"),
             )
-        return MapFeed(features, self.recipe.seed, self.recipe.trunk.flip_maps, self.recipe.trunk.crop_maps)
+        return MapFeed(features)
 
 
 @contextmanager
@@ -136,6 +158,17 @@ class Pool:
                 order.append(mine)
         return torch.cat(found)[torch.cat(order).argsort()]
 
+    def epoch(self, rows: Tensor, size: int, recipe: Recipe, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """These images in random order, mirrored and cropped by the recipe: rows and maps of each whole batch."""
+        trunk, seed = recipe.trunk, recipe.seed
+        mirrored = mirrors(len(self), trunk.flip_maps, seed, epoch)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed_of(seed, epoch)))
+        for number in range(len(rows) // size):
+            some = rows[order[number * size : (number + 1) * size]]
+            x = self.maps(some)
+            x = x if mirrored is None else mirror(x, mirrored[some])
+            yield some, window(x, trunk.crop_maps, seed, epoch, number)
+
     def in_order(
         self, size: int = 128, report: Callable[[int, int], None] = lambda *_: None
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -149,27 +182,32 @@ def fit(
     part: HierarchicalNetwork,
     recipe: Recipe,
     trained: Sequence[nn.Module],
-    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]],
-    count: int,
+    pool: Pool,
+    draw: Callable[[int], Tensor],
     loss: Callable[[Tensor, Tensor], Tensor],
     progress: Callable[[int, int], None],
 ) -> None:
     """Train some modules of a network's own branches by a recipe's epochs, optimiser and schedule.
 
-    `batches(epoch)` gives `count` pairs of rows `(B,)` and the trunk's maps of them; `loss(rows, logits)` is made
-    small. Everything else stays as it is, statistics too.
+    `draw(epoch)` gives the pool's images of an epoch, always as many; `loss(rows, logits)` is made small. Everything
+    else stays as it is, statistics too.
     """
     part.requires_grad_(False).eval()
     for module in trained:
         module.requires_grad_(True).train()
+    images = len(draw(0))
+    size = min(recipe.batch_size, images)
+    count = images // size
     optimizer = make_optimizer(part, recipe)
     schedule = make_schedule(optimizer, recipe, count)
     step = 0
     for epoch in range(recipe.epochs):
-        for rows, maps in batches(epoch):
+        for rows, maps in pool.epoch(draw(epoch), size, recipe, epoch):
             schedule.step_update(step)
             seed_all(seed_of(recipe.seed, step, 5))
-            loss(rows, part.head(descend(part, maps))).backward()  # type: ignore[no-untyped-call]
+            with normed(size):
+                logits = part.head(descend(part, maps))
+            loss(rows, logits).backward()  # type: ignore[no-untyped-call]
             if recipe.optimizer.clip_grad is not None:
                 nn.utils.clip_grad_norm_(part.parameters(), recipe.optimizer.clip_grad)
             optimizer.step()
@@ -177,12 +215,3 @@ def fit(
             step += 1
             progress(step, recipe.epochs * count)
     part.eval()
-
-
-def augmented(x: Tensor, recipe: Recipe, *key: int) -> Tensor:
-    """Maps mirrored with the recipe's probability."""
-    if not recipe.trunk.flip_maps:
-        return x
-    generator = torch.Generator().manual_seed(seed_of(recipe.seed, *key, 6))
-    mirrored = torch.rand(len(x), generator=generator) < recipe.trunk.flip_maps
-    return torch.where(mirrored[:, None, None, None], x.flip(-1), x)

@@ -1,9 +1,9 @@
-"""Classes added to a trained network, and specialists of single groups: nothing that was there changes."""
+"""Classes added to a trained network: nothing that was there changes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from hiergen.console.terminal import plain_table
 from hiergen.data.batches import MapFeed
 from hiergen.data.imageclasses import PRESENT
 from hiergen.data.images import ImageSet
-from hiergen.data.samples import seed_of
 from hiergen.errors import HiergenError, quoted
 from hiergen.models.folder import Written, free_folder, write_network
 from hiergen.models.load import check_weights, find_model, load_network
@@ -26,9 +25,9 @@ from hiergen.nn.graft import ClassPart, assemble
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import generalist_of
-from hiergen.training.branches import Pool, Setting, augmented, fit, logits_of, row_features
+from hiergen.training.branches import Pool, Setting, branch_recipe, fit, logits_of, row_features
 from hiergen.training.joining import Place, described, new_classes
-from hiergen.training.recipe import Recipe, load_recipe
+from hiergen.training.recipe import Recipe
 from hiergen.training.ridge import ridge_rows
 from hiergen.training.training_module import seed_all
 
@@ -110,7 +109,7 @@ def grow(
     reference = find_model(model)
     check_weights(reference, weights, False, hint="classes are added to a trained network")
     network = load_network(reference, weights)
-    setting = Setting(network, load_recipe(recipe, settings), console, cache, workers, skip_broken)
+    setting = Setting(network, branch_recipe(recipe, settings), console, cache, workers, skip_broken)
     setting.say_unfitted()
     seed_all(setting.recipe.seed)
     place = Place.of(network, group, new_group)
@@ -286,20 +285,14 @@ class _Joint:
         if "specialists" not in self.forms:
             return
         part, recipe, old = self.part, self.setting.recipe, self.old["specialists"][0]
-        size = min(recipe.batch_size, len(self.pool))
-        count = max(len(self.pool) // size, 1)
-
-        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-            order = torch.randperm(len(self.pool), generator=torch.Generator().manual_seed(seed_of(recipe.seed, epoch)))
-            for number, rows in enumerate(torch.split(order, size)[:count]):
-                yield rows, augmented(self.pool.maps(rows), recipe, epoch, number)
 
         def loss(rows: Tensor, logits: Tensor) -> Tensor:
             both = torch.cat([old[rows], logits], 1)
             return F.cross_entropy(both, self.pool.targets[rows], label_smoothing=recipe.loss.smoothing)
 
         with ProgressBar(self.setting.console, "new branches") as report:
-            fit(part, recipe, [*part.levels[known:], part.head], batches, count, loss, report)
+            every = torch.arange(len(self.pool))
+            fit(part, recipe, [*part.levels[known:], part.head], self.pool, lambda _: every, loss, report)
 
     def _fit_rows(self, form: Form) -> None:
         """Logistic regression beside the old logits; of a few penalties the one that is best on held-out images."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +23,10 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.siblings import Siblings
 from hiergen.training.assembly import image_hints
-from hiergen.training.branches import Pool, Setting, augmented, fit, logits_of, row_features
+from hiergen.training.branches import Pool, Setting, branch_recipe, fit, logits_of, row_features
 from hiergen.training.choosing import Choice, GroupChoice, compare_group
 from hiergen.training.initial import estimate_norms
-from hiergen.training.recipe import Recipe, load_recipe
+from hiergen.training.recipe import Recipe
 from hiergen.training.ridge import ridge_rows
 from hiergen.training.training_module import seed_all
 
@@ -96,7 +96,7 @@ def specialise(
             raise HiergenError(f"no group {quoted(group)}", expected=listed(names), nearest=nearest(group, names))
         if int((homes == names.index(group)).sum()) < 2:
             raise HiergenError(f"group {quoted(group)} has a single class, which is told apart from nothing")
-    setting = Setting(network, load_recipe(recipe, settings), console, cache, workers, skip_broken)
+    setting = Setting(network, branch_recipe(recipe, settings), console, cache, workers, skip_broken)
     setting.say_unfitted()
     seed_all(setting.recipe.seed)
     known = list(range(network.num_classes)) if only_known else None
@@ -145,10 +145,8 @@ class _Specialists:
     def __init__(self, setting: Setting, feed: MapFeed, held: MapFeed) -> None:
         self.setting, network = setting, setting.network
         self.pool, self.held = (Pool([some], [some.targets]) for some in (feed, held))
-        self.names, self.homes = (
-            network.nesting.names(max(network.nesting.depth - 1, 1)),
-            torch.tensor(finest_homes(network)),
-        )
+        self.names = network.nesting.names(max(network.nesting.depth - 1, 1))
+        self.homes = torch.tensor(finest_homes(network))
         self.teacher: Form = "flat" if network._modules.get("flat") is not None else "generalist"
         with torch.inference_mode():
             self.taught = torch.cat([logits_of(network, x, self.teacher) for _, x in self.pool.in_order()])
@@ -188,18 +186,12 @@ class _Specialists:
             part.head.weight.copy_(rows)
             part.head.bias.copy_(biases)
         drawn = min(len(others), OTHERS * len(own))
-        size = min(recipe.batch_size, len(own) + drawn)
-        count = max((len(own) + drawn) // size, 1)
         temperature, kl = recipe.distillation.temperature, recipe.distillation.kl
         taught = self.taught[:, members].clone()
 
-        def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-            generator = torch.Generator().manual_seed(seed_of(recipe.seed, epoch))
-            some = others[torch.randperm(len(others), generator=generator)[:drawn]]
-            both = torch.cat([own, some])
-            order = both[torch.randperm(len(both), generator=generator)]
-            for number, rows in enumerate(torch.split(order, size)[:count]):
-                yield rows, augmented(self.pool.maps(rows), recipe, epoch, number)
+        def draw(epoch: int) -> Tensor:
+            generator = torch.Generator().manual_seed(seed_of(recipe.seed, epoch, 7))
+            return torch.cat([own, others[torch.randperm(len(others), generator=generator)[:drawn]]])
 
         def loss(rows: Tensor, logits: Tensor) -> Tensor:
             mine = inside[rows]
@@ -215,7 +207,7 @@ class _Specialists:
             return total
 
         with ProgressBar(self.setting.console, f"specialist of {group}") as report:
-            fit(part, recipe, [*part.levels, part.head], batches, count, loss, report)
+            fit(part, recipe, [*part.levels, part.head], self.pool, draw, loss, report)
         return part
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import save_weights
 from hiergen.nn.cutout import difference
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.training.branches import Setting
+from hiergen.training.branches import Pool, Setting
 from hiergen.training.grow import _affine, grow
 from hiergen.training.recipe import load_recipe
 from hiergen.training.run import evaluate, train
@@ -285,6 +285,44 @@ def test_specialists_that_are_not_better_are_not_written(
     assert (ran.code, ran.err) == (0, "")
     assert "kept: 0 of 2 new branches: none is better than the generalist, nothing is written" in ran.out
     assert not Path("out").exists()
+
+
+def test_settings_that_mean_nothing_here_are_refused(given: dict[str, object]) -> None:
+    for job, more in ((grow, {"group": "cold"}), (specialise, {})):
+        for setting in ("augment.crop=none", "ema=0.9", "negatives=1"):
+            with pytest.raises(HiergenError, match=f"--set {setting}: means nothing where single branches are trained"):
+                job(**{**given, "settings": (*FAST, setting)}, **more)  # type: ignore[arg-type, operator]
+
+
+def test_maps_are_mirrored_and_cropped_by_the_recipe(home: Path, given: dict[str, object]) -> None:
+    """Against the maps themselves: each image's is one of them, or its mirror image, in a window that all share."""
+    network = before(given)
+    recipe = load_recipe("tails", ["trunk.flip_maps=0.5", "trunk.crop_maps=0.5"])
+    setting = Setting(network, recipe, None, None, 0, False)
+    images = open_data(home / "images", network, classes="present")
+    feed = setting.feed(images, "all")
+    pool, sizes, flipped = Pool([feed], [feed.targets]), set(), 0
+    every = torch.arange(len(pool))
+    for rows, maps in (pair for epoch in range(4) for pair in pool.epoch(every, 8, recipe, epoch)):
+        whole, (height, width) = pool.maps(rows), maps.shape[-2:]
+        sizes.add((height, width))
+        places = [
+            (i, j)
+            for i in range(whole.shape[-2] - height + 1)
+            for j in range(whole.shape[-1] - width + 1)
+            if all(
+                torch.equal(some[:, i : i + height, j : j + width], x)
+                or torch.equal(some.flip(-1)[:, i : i + height, j : j + width], x)
+                for some, x in zip(whole, maps, strict=True)
+            )
+        ]
+        assert places
+        i, j = places[0]
+        flipped += sum(
+            not torch.equal(some[:, i : i + height, j : j + width], x) for some, x in zip(whole, maps, strict=True)
+        )
+    assert len(sizes) > 2
+    assert 0.3 < flipped / (4 * (len(pool) // 8) * 8) < 0.7
 
 
 def test_the_command(home: Path, given: dict[str, object], hiergen: Run) -> None:
