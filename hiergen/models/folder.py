@@ -47,12 +47,11 @@ def write_network(
     name = class_name(reference, name or reference.name)
     digest = taxonomy_hash(network)
     plan = plan_of(network, taxonomy="network", model=name)
-    base = re.sub(r"((_cutout)?_[0-9a-f]{8})+$", "", reference.registered or name.lower())
     with staged(target) as made:
         save_weights(network, made / CUTOUT_WEIGHTS, model=name)
         # of the weights, not the classes: networks put together in several ways are loaded side by side
         own = hashlib.sha256((made / CUTOUT_WEIGHTS).read_bytes()).hexdigest()
-        source = render_assembled(plan, how, f"{base}_{own[:8]}", digest)
+        source = render_assembled(plan, how, f"{_base(reference)}_{own[:8]}", digest)
         write_text(made / CUTOUT_SOURCE, source)
         again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
         load_weights(again, made / CUTOUT_WEIGHTS)
@@ -72,8 +71,13 @@ def class_name(reference: ModelRef, name: str | None) -> str:
 
 def timm_name(reference: ModelRef, name: str, digest: str) -> str:
     """A timm name of its own: the full network's, then the given name or the hash of the classes."""
-    base = re.sub(r"_cutout_[0-9a-f]{8}$", "", reference.registered or reference.name.lower())
+    base = _base(reference)
     return f"{base}_cutout_{digest[:8]}" if name.endswith("Cutout") else f"{base}_{name.lower()}"
+
+
+def _base(reference: ModelRef) -> str:
+    """The timm name without what was added for each folder that it was written to."""
+    return re.sub(r"((_cutout)?_[0-9a-f]{8})+$", "", reference.registered or reference.name.lower())
 
 
 def free_folder(folder: Path, force: bool) -> Path:

@@ -33,7 +33,8 @@ from hiergen.training.checkpoint import load_checkpoint
 from hiergen.training.flatnetwork import FlatNetwork, flat_tail
 from hiergen.training.hierarchy import Hierarchy
 from hiergen.training.initial import InitReport, estimate_norms, fetched, init_branches, start_heads
-from hiergen.training.loop import Training, check_labels, class_weights, normed
+from hiergen.training.labelled import check_labels, class_weights
+from hiergen.training.loop import Training, normed
 from hiergen.training.losses import make_loss
 from hiergen.training.optim import make_optimizer
 from hiergen.training.parallel import Parallel

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from hiergen.data.augment import mixer
 from hiergen.data.batches import Batch, Feed
-from hiergen.data.images import LabelSets
 from hiergen.data.samples import EpochOrder, seed_of
-from hiergen.errors import HiergenError, OutputError, quoted
+from hiergen.errors import HiergenError, OutputError
 from hiergen.files import sweep
 from hiergen.models.load import TRAINED_WEIGHTS
 from hiergen.models.weights import load_weights, save_weights
@@ -34,6 +33,7 @@ from hiergen.training.choosing import Choice, choose_forms
 from hiergen.training.distill import GroupLoss, draw_groups
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.hierarchy import Hierarchy
+from hiergen.training.labelled import check_labels, class_weights
 from hiergen.training.labelmetrics import LabelMetrics, evaluate_labels
 from hiergen.training.losses import SetLoss, make_loss
 from hiergen.training.metrics import Metrics, evaluate
@@ -518,52 +518,6 @@ def normed(images: int) -> Iterator[None]:
             expected="2 images or more for each process and part of an update",
             hint="a larger --batch-size, or --set freeze_norms=true",
         ) from None
-
-
-def check_labels(labels: LabelSets | None, recipe: Recipe, *, taught: bool, flat: bool = False) -> LabelSets | None:
-    """What targets mean that are no class. Raises HiergenError where a recipe wants the class of every image."""
-    if labels is None:
-        return None
-    what = "images with several labels" if labels.several else "images known to a group only"
-    for there, key in (
-        (recipe.augment.mixes, "mixup and cutmix"),
-        (recipe.negatives is not None, "'negatives'"),
-        (labels.several and taught, "a teacher"),
-        (labels.several and flat, "--flat"),
-        (labels.several and recipe.branches == "scored", "'branches: scored'"),
-        (labels.several and recipe.balanced, "'balanced'"),
-        (labels.several and recipe.reject is not None, "'reject'"),
-    ):
-        if there:
-            hint = "--set flat_epochs=0 --set branches=backbone" if key in ("--flat", "'branches: scored'") else None
-            raise HiergenError(f"{key} cannot be with {what}", expected="the class of every image", hint=hint)
-    if labels.several != (recipe.loss.name == "bce"):
-        wanted = "--set loss.name=bce" if labels.several else "--set loss.name=cross-entropy"
-        raise HiergenError(f"the loss {quoted(recipe.loss.name)} cannot be with {what}", hint=wanted)
-    return labels
-
-
-def class_weights(
-    network: HierarchicalNetwork, recipe: Recipe, targets: Tensor, labels: LabelSets | None = None
-) -> Tensor | None:
-    """What each class's loss is multiplied by, `(classes,)`, from the training images' targets `(N,)`. Raises
-    HiergenError for a class that is not there."""
-    wanted, count = recipe.loss.class_weights, network.num_classes
-    if wanted is None:
-        return None
-    if wanted == "auto":
-        if labels is not None and labels.several:
-            images = labels.table()[targets].sum(0)
-        else:
-            targets = targets[targets < count]  # of the others the class is not known
-            images = torch.bincount(targets, minlength=count)
-        if recipe.loss.name == "bce":
-            return (len(targets) - images) / images.clamp(min=1)
-        return len(targets) / (count * images.clamp(min=1))
-    weights = torch.ones(count)
-    for term, weight in wanted.items():
-        weights[list(network.selector.classes([term]))] = weight
-    return weights
 
 
 def set_form(network: HierarchicalNetwork, recipe: Recipe) -> LearnerForm:

@@ -287,11 +287,12 @@ def test_specialists_that_are_not_better_are_not_written(
     assert not Path("out").exists()
 
 
-def test_settings_that_mean_nothing_here_are_refused(given: dict[str, object]) -> None:
-    for job, more in ((grow, {"group": "cold"}), (specialise, {})):
+def test_settings_that_mean_nothing_here_are_refused(home: Path, given: dict[str, object]) -> None:
+    general = {"model": f"{home}/general.py:N2HL", "weights": home / "general" / "best.safetensors"}
+    for job, more in ((grow, {"group": "cold"}), (specialise, general)):
         for setting in ("augment.crop=none", "ema=0.9", "negatives=1"):
             with pytest.raises(HiergenError, match=f"--set {setting}: means nothing where single branches are trained"):
-                job(**{**given, "settings": (*FAST, setting)}, **more)  # type: ignore[arg-type, operator]
+                job(**{**given, **more, "settings": (*FAST, setting)})  # type: ignore[arg-type, operator]
 
 
 def test_maps_are_mirrored_and_cropped_by_the_recipe(home: Path, given: dict[str, object]) -> None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from hiergen.data.samples import Samples
 from hiergen.models.load import load_network
 from hiergen.training.distill import GroupLoss
-from hiergen.training.loop import class_weights
+from hiergen.training.labelled import class_weights
 from hiergen.training.recipe import Distillation, load_recipe
 from hiergen.training.run import train
 from tests.training.own_images import CLASSES, FOLDERS, PLAIN
