@@ -92,7 +92,9 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
             place=place,
             expected=f"{digest[:_SHORT]} ({type(network).__name__}, {len(network.classes)} classes)",
             got=f"{_word(other[:_SHORT])} ({_word(file.metadata['model'])}, {len(file.classes)} classes)",
-            hint=differs or f"all shapes fit: if only names changed, {convert} drops the taxonomy",
+            hint=_other_classes(network.classes, file.classes)
+            or differs
+            or f"all shapes fit: if only names changed, {convert} drops the taxonomy",
         )
     if differs:
         model = f" ({_word(file.metadata['model'])})" if file.metadata else ""
@@ -104,6 +106,13 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
     network.choice = json.loads(file.metadata.get("choice", "{}"))
     network.rejection = file.rejection
     return file
+
+
+def _other_classes(ours: Sequence[str], theirs: Sequence[str]) -> str | None:
+    """What to do where one has all classes of the other, and more."""
+    if set(theirs) < set(ours):
+        return "'hiergen grow' adds classes to the network that they are of"
+    return "'hiergen shrink' takes classes out of the network that they are of" if set(ours) < set(theirs) else None
 
 
 def _difference(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:

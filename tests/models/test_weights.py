@@ -294,3 +294,15 @@ def test_an_error_while_writing_leaves_nothing(tiny: Path, monkeypatch: pytest.M
     assert list(tiny.parent.iterdir()) == [tiny]
     with pytest.raises(HiergenError, match="cannot be written"):
         write_tensors({"a": torch.ones(9)}, tiny / "below" / "a.safetensors", {})
+
+
+def test_weights_of_more_or_fewer_classes_name_the_command_that_changes_them(tmp_path: Path) -> None:
+    groups = {"x": ["a", "b"], "y": ["c", "d"]}
+    many = hiergen.network(["a", "b", "c", "d"], groups=groups, backbone="test_resnet", input_size=32)
+    few = many.shrink("d")
+    save_weights(few, tmp_path / "few.safetensors")
+    save_weights(many, tmp_path / "many.safetensors")
+    with pytest.raises(HiergenError, match="'hiergen grow' adds classes"):
+        load_weights(many, tmp_path / "few.safetensors")
+    with pytest.raises(HiergenError, match="'hiergen shrink' takes classes out"):
+        load_weights(few, tmp_path / "many.safetensors")
