@@ -18,7 +18,6 @@ from hiergen.taxonomy.checks import Finding, check_file, finding_of
 from hiergen.taxonomy.load import Taxonomy
 from hiergen.taxonomy.modelspec import ModelSpec
 from hiergen.taxonomy.nesting import Nesting
-from hiergen.taxonomy.tree import depths
 
 Progress = Callable[[str], None]
 
@@ -132,17 +131,15 @@ def validate(path: str | Path) -> list[Finding]:
 
 
 def _plan_findings(taxonomy: Taxonomy) -> Iterator[Finding]:
-    deepest = max(depths(taxonomy.tree).values())
-    for model, levels in taxonomy.levels.items():
-        if levels > deepest:
-            continue  # E401 says so
+    for model in taxonomy.levels:
         try:
             if plan_if_known(taxonomy, model) is None:
                 key, what = unmeasured(taxonomy, model)
                 text = f"model {model}: {what} was never measured here; 'hiergen build' checks it"
                 yield Finding("W501", taxonomy.document.place(("models", model, *key)), text)
         except HiergenError as error:
-            yield finding_of(error, str(taxonomy.path))
+            if error.code != "E401":  # which is said already
+                yield finding_of(error, str(taxonomy.path))
 
 
 def _facts(taxonomy: Taxonomy, model: str, *, measure: bool) -> BackboneFacts | None:

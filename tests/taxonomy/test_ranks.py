@@ -9,7 +9,7 @@ from hiergen.codegen.build import render
 from hiergen.lookup.reference import read_nestings
 from hiergen.lookup.select import Selector
 from hiergen.lookup.vocabulary import vocabulary
-from hiergen.planning.from_taxonomy import plan_models
+from hiergen.planning.from_taxonomy import plan_models, validate
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 
 Load = Callable[[str, str], Taxonomy]
@@ -89,3 +89,16 @@ def test_no_group_of_wordnet_takes_the_name_of_one_by_hand(write: Callable[..., 
     assert vocabulary(taxonomy).groups["food"] == ("food", members)
     for model in taxonomy.levels:
         assert Selector(taxonomy.nesting(model)).classes("food") == members
+
+
+def test_ranks_that_the_merged_tree_contracts_are_levels_for_checks_too(write: Callable[..., Path]) -> None:
+    """Each group has one child, so that the merged tree is one level deep; the nesting has all ranks."""
+    groups = "{cat: [{wildcat: [tabby]}], dog: [{hound: [pug]}], plant: [{tree: [oak]}]}"
+    path = write(
+        f"name: t\nclasses: [tabby, pug, oak]\nsources: [groups: {groups}]\nmodels: {{N2HL: {{}}, N4HL: {{}}}}\n"
+    )
+    assert load_taxonomy(path).nesting("N2HL").names(1) == ("cat", "dog", "plant")
+    errors = [found for found in validate(path) if found.code.startswith("E")]
+    assert [(found.code, found.message) for found in errors] == [
+        ("E401", "model N4HL asks for 4 levels, the merged tree has 1")
+    ]
