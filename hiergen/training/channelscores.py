@@ -158,7 +158,12 @@ class _Recorder:
         if not self.by_gradient:
             self._add(block, field, ClassStatistics, y.mean(dims))
             return
-        y.register_hook(lambda gradient: self._add(block, field, ClassMeans, (y.detach() * gradient).abs().sum(dims)))  # type: ignore[no-untyped-call]
+        value = y.detach()  # a hook that held y itself would keep it, and all before it, for good
+
+        def lost(gradient: Tensor) -> None:
+            self._add(block, field, ClassMeans, (value * gradient).abs().sum(dims))
+
+        y.register_hook(lost)  # type: ignore[no-untyped-call]
 
     def _add(self, block: str, field: str, kind: type[ClassStatistics], values: Tensor) -> None:
         self.seen.setdefault(block, {}).setdefault(field, kind(self.classes)).add(values, self.targets)

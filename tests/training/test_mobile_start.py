@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import timm
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from hiergen.errors import HiergenError
 from hiergen.nn import Bottlenecks, ConvNeXts, InvertedResiduals
+from hiergen.nn.flat import FlatTail
 from hiergen.nn.lowering import Run, Span, Stack
 from hiergen.nn.tail import sources, stages_after
 from hiergen.training.blockcopy import ChannelScore
@@ -284,3 +287,15 @@ def test_maps_that_cannot_be_scored(lite: nn.Module) -> None:
         score_batches(network, lite, [(maps[:, :50], targets)])
     with pytest.raises(HiergenError, match="a target is no class"):
         score_batches(network, lite, [(maps, targets + 1)])
+
+
+def test_maps_that_were_scored_are_let_go() -> None:
+    """Hooks on activations must not hold them: of all batches together they are gigabytes."""
+    network = narrow(timm.create_model("tf_efficientnet_lite0").eval())
+    tail = FlatTail("tf_efficientnet_lite0", "blocks.4", network.num_classes)
+    seen: list[weakref.ref[Tensor]] = []
+    tail.get_submodule("blocks.6.0").register_forward_hook(lambda _module, _given, y: seen.append(weakref.ref(y)))
+    maps, targets = labelled(112)
+    scores = score_batches(network, tail, zip(maps.split(8), targets.split(8), strict=True))
+    assert scores(1, 0, "blocks.6.0") is not None
+    assert [ref() for ref in seen] == [None] * 3
