@@ -222,5 +222,5 @@ def save(figure: Any, path: Path) -> None:
 def figure_class() -> Any:
     try:
         return import_module("matplotlib.figure").Figure
-    except ImportError:
+    except ModuleNotFoundError:  # another error says itself what is wrong with what is there
         raise HiergenError("pictures need matplotlib", hint="pip install 'hiergen[viz]'") from None
