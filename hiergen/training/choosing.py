@@ -87,7 +87,7 @@ class Choice:
         flat = ("flat",) if self.flat is not None else ()
         own = ("own branch", "points more", "cutout") if "specialists" in self.top1 else ()
         for name in ("group", "classes", "images", *flat, "generalist", *own):
-            table.add_column(name, justify="left" if name in ("group", "cutout") else "right")
+            table.add_column(name, justify="left" if name in ("group", "cutout") else "right", no_wrap=name != "group")
         for g in self.groups:
             shares = [f"{100 * share:.1f}" for share in (g.flat, g.generalist, g.specialist) if share is not None]
             if own:
