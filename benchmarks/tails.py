@@ -1,19 +1,21 @@
 """Second study: tails that start as the backbone's own against the flat network, Tiny ImageNet's 100 classes.
 
-python benchmarks/tails.py DATA WEIGHTS [--rows flat-128,S,…] [--seeds 0,1,2] [--out DIR] [--final] [--times] [--table]
+python benchmarks/tails.py DATA WEIGHTS [--rows flat-128,S,…] [--seeds 0,1,2] [--out DIR] [--train FILE]
+                           [--device cuda] [--times] [--table] [--final]
 
-DATA has tiny-imagenet-100-train.tar and -val.tar, WEIGHTS are tf_efficientnet_lite0's (hiergen convert --like). Every
-row is one `hiergen.training.run.train`; DIR keeps weights and logits, so that a study goes on where it stopped. Logits
-are of images held out of the training file; with `--final` of the validation file, which nothing was chosen by.
-`--times` measures ms (ONNX Runtime, one image, one thread) and wants a quiet machine.
+DATA has tiny-imagenet-100-train.tar (or FILE) and -val.tar, WEIGHTS are tf_efficientnet_lite0's (hiergen convert
+--like). Every row is one `hiergen.training.run.train`, those of "own" specialists what `hiergen specialise` trains; DIR
+keeps weights and which images are recognised, so that a study goes on where it stopped: of images held out of the
+training file, and of the validation file, which nothing is chosen by and which `--table --final` shows. `--times`
+measures ms (ONNX Runtime, one image, one thread) and wants a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,13 +41,16 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import finest_homes
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
+from hiergen.training.branches import Pool, Setting, branch_recipe, logits_of
 from hiergen.training.flatnetwork import FLAT, FlatNetwork
 from hiergen.training.loop import BEST
 from hiergen.training.parallel import Parallel
 from hiergen.training.run import train
+from hiergen.training.specialise import _Specialists
 from hiergen.training.training_module import Learner, predict
 
 HELD = 0.05
+WORKERS = max((os.cpu_count() or 2) // 4, 1)
 TREE = """\
 name: tails-study
 classes: tiny-imagenet-100
@@ -56,13 +61,13 @@ models:
     levels: 2
     trunk: {backbone: tf_efficientnet_lite0, until: blocks.3}
     input_size: 128
-    generalist: shallow
+    generalist: both
     aim: {cutout: 0.57}
   T:
     levels: 2
     trunk: {backbone: tf_efficientnet_lite0, until: blocks.2}
     input_size: 128
-    generalist: shallow
+    generalist: both
     aim: {cutout: 0.42}
 """
 SIZES = (128, 96, 80, 64)
@@ -74,22 +79,30 @@ nesting: {{single_child: 3}}
 models:
   F: {{levels: 2, trunk: {{backbone: tf_efficientnet_lite0, until: blocks.3}}, input_size: {size}}}
 """
-# row: model, recipe, settings; "{epochs}" can be set on the command line
+# row: model, recipe, settings
 ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    **{f"flat-{size}": (f"flat{size}.py:F", "fine-tune", ("epochs=4",)) for size in SIZES},
+    "flat-128": ("flat128.py:F", "fine-tune", ("epochs=4",)),
+    **{f"flat-{size}": (f"flat{size}.py:F", "fine-tune", ("epochs=8",)) for size in SIZES[1:]},
     "S": ("study.py:S", "tails", ("form=generalist", "epochs=12")),
     "T": ("study.py:T", "tails", ("form=generalist", "epochs=18")),
+    "S-own": ("study.py:S", "tails", ("epochs=5",)),  # as many images as 15 epochs of all
+    "T-own": ("study.py:T", "tails", ("epochs=5",)),
+    "S-long": ("study.py:S", "tails", ("form=generalist", "epochs=27")),
+    "T-long": ("study.py:T", "tails", ("form=generalist", "epochs=33")),
     "S-groups": ("study.py:S", "tails", ("form=specialists", "epochs=12")),
     "T-groups": ("study.py:T", "tails", ("form=specialists", "epochs=18")),
     "probe": ("flat128.py:F", "", ()),
 }
+KEPT = {"S-kept": "S-own", "T-kept": "T-own"}  # of each group its own branch or the generalist, as held-out images say
+UNIONS = 30
 
 
 class Study:
     """Where data, networks and results lie."""
 
-    def __init__(self, data: Path, weights: Path, out: Path, *, final: bool) -> None:
-        self.data, self.weights, self.out, self.part = data, weights, out, "final" if final else "held"
+    def __init__(self, data: Path, weights: Path, out: Path, *, file: str, device: str) -> None:
+        self.data, self.weights, self.out, self.file, self.device = data, weights, out, data / file, device
+        self.part = "held"
         out.mkdir(parents=True, exist_ok=True)
         for name, text in (("study", TREE), *((f"flat{size}", FLATS.format(size=size)) for size in SIZES)):
             if not (out / f"{name}.py").exists():
@@ -109,72 +122,140 @@ class Study:
             teacher = None if flat else self.trained("flat-128", seed) / FLAT
             train(
                 f"{self.out}/{model}",
-                self.data / "tiny-imagenet-100-train.tar",
+                self.file,
                 recipe=recipe,
                 settings=[*settings, f"seed={seed}", f"hold_out={HELD}", "flat_epochs=0"],
                 out=folder,
                 force=True,
                 pretrained=self.weights if flat else teacher,
                 console=Console(stderr=True),
-                device="cpu",
-                workers=1,
+                device=self.device,
+                workers=WORKERS,
                 **({"flat": True} if flat else {"teacher": teacher}),
             )
             spent = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
             (folder / "seconds").write_text(json.dumps(spent))
         return folder
 
-    def logits(self, row: str, seed: int) -> tuple[Tensor, Tensor]:
-        """Of the images that figures are of, now or before."""
+    def found(self, row: str, seed: int) -> dict[str, np.ndarray[Any, Any]]:
+        """What a row recognises of the images that figures are of, now or before."""
         file = self.out / f"{row}-{seed}-{self.part}.npz"
         if not file.exists():
-            logits, targets = self._logits(row, seed)
-            np.savez_compressed(file, logits=logits.numpy(), targets=targets.numpy())
-        kept = np.load(file)
-        return torch.tensor(kept["logits"]), torch.tensor(kept["targets"])
+            for part, answers in self._logits(row, seed).items():
+                for name, (logits, targets) in answers.items():
+                    np.savez_compressed(self.out / f"{name}-{seed}-{part}.npz", **self._summary(logits, targets))
+        return dict(np.load(file))
 
-    def _logits(self, row: str, seed: int) -> tuple[Tensor, Tensor]:
-        parallel, network = Parallel("float32", "cpu"), self.network(row)
+    def _logits(self, row: str, seed: int) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
+        """Part → row → logits and targets."""
+        parallel, network = Parallel("float32", self.device), self.network(row).to(self.device)
+        if row.endswith("own"):
+            return self._own(row, seed, network)
         if row == "probe":
-            return self._probe(network, seed)
+            return {part: {row: answer} for part, answer in self._probe(network).items()}
         folder = self.trained(row, seed)
+        model: HierarchicalNetwork = network
         if row.startswith("flat"):
-            flat = FlatNetwork(network)
-            load_flat(flat.trunk, flat.tail, read_state(folder / FLAT), row)
-            return predict(Learner(flat).eval(), self.maps(network), 100, parallel)
-        load_weights(network, folder / BEST)
-        network.form = "specialists" if row.endswith("groups") else "generalist"
-        return predict(Learner(network, form=network.form).eval(), self.maps(network), 100, parallel)
+            model = FlatNetwork(network).to(self.device)
+            load_flat(model.trunk, model.tail, read_state(folder / FLAT), row)
+        else:
+            load_weights(network, folder / BEST)
+            network.form = "specialists" if row.endswith("groups") else "generalist"
+        learner = Learner(model, form="specialists" if row.startswith("flat") else network.form).eval()
+        return {p: {row: predict(learner, self.maps(network, p), 100, parallel)} for p in ("held", "final")}
 
-    def maps(self, network: HierarchicalNetwork, part: str | None = None) -> MapFeed:
-        part = part or self.part
+    def _own(self, row: str, seed: int, network: HierarchicalNetwork) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
+        """Specialists for all groups, and of each group what held-out images say is better."""
+        load_weights(network, self.trained(row[0], seed) / BEST)
+        network.form = "generalist"
+        recipe = branch_recipe("tails", [*ROWS[row][2], f"seed={seed}"])
+        setting = Setting(network, recipe, None, None, WORKERS, False, torch.device(self.device))
+        feeds = {part: self.maps(network, part) for part in ("train", "held", "final")}
+        job = _Specialists(setting, feeds["train"], feeds["held"])
+        found: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
+        with torch.no_grad():
+            for part in ("held", "final"):
+                pool = Pool([feeds[part]], [feeds[part].targets], setting.device)
+                general = torch.cat([logits_of(network, x, "generalist") for _, x in pool.in_order()]).cpu()
+                found[part] = {name: (general.clone(), pool.targets.cpu()) for name in (row, f"{row[0]}-kept")}
+        spent = time.perf_counter()
+        for name, members in self.groups:
+            branch = job.trained(name)
+            choice = job.compared(name, branch)
+            for part in ("held", "final"):
+                pool = Pool([feeds[part]], [feeds[part].targets], setting.device)
+                with torch.no_grad():
+                    own = torch.cat([logits_of(branch, x, "specialists") for _, x in pool.in_order()]).cpu()
+                found[part][row][0][:, members] = own
+                if choice.form == "specialists":
+                    found[part][f"{row[0]}-kept"][0][:, members] = own
+        folder = self.out / f"{row}-{seed}"
+        folder.mkdir(exist_ok=True)
+        (folder / "seconds").write_text(json.dumps({"wall": time.perf_counter() - spent, "cpu": 0.0}))
+        return found
+
+    def maps(self, network: HierarchicalNetwork, part: str) -> MapFeed:
         if part == "final":
             images = open_data(self.data / "tiny-imagenet-100-val.tar", network)
         else:
-            split = open_data(self.data / "tiny-imagenet-100-train.tar", network).split(HELD, seed=0)
+            split = open_data(self.file, network).split(HELD, seed=0)
             images = split[0] if part == "train" else split[1]
-        return MapFeed(cached_features(network, images, eval_transform(network), workers=1), seed=0)
+        return MapFeed(cached_features(network, images, eval_transform(network), workers=WORKERS), seed=0)
 
-    def _probe(self, network: HierarchicalNetwork, seed: int) -> tuple[Tensor, Tensor]:
+    def _probe(self, network: HierarchicalNetwork) -> dict[str, tuple[Tensor, Tensor]]:
         """Logistic regression on the whole frozen backbone's pooled features; its penalty is chosen on a tenth of the
         training images."""
         tail = FlatTail(network.trunk.backbone, network.trunk.until, 1000, input_size=network.input_size)
         load_flat(network.trunk, tail, read_state(self.weights), "weights")
         tail.classifier = nn.Identity()
-        tail.eval()
+        tail.eval().to(self.device)
 
         def pooled(part: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
             with torch.inference_mode():
-                both = [(tail(x), y) for x, y in self.maps(network, part).mixed(100)]
+                both = [(tail(x.to(self.device)).cpu(), y) for x, y in self.maps(network, part).mixed(100)]
             return torch.cat([x for x, _ in both]).numpy(), torch.cat([y for _, y in both]).numpy()
 
-        (x, y), (held, targets) = pooled("train"), pooled(self.part)
-        mean, std = x.mean(0), x.std(0) + 1e-6
-        x, held, cut = (x - mean) / std, (held - mean) / std, len(x) // 10
-        fits = [LogisticRegression(C=c, max_iter=200).fit(x[cut:], y[cut:]) for c in (1e-4, 1e-3, 1e-2)]
+        x, y = pooled("train")
+        mean, std, cut = x.mean(0), x.std(0) + 1e-6, len(x) // 10
+        x = (x - mean) / std
+        fits = [LogisticRegression(C=c, max_iter=100).fit(x[cut:], y[cut:]) for c in (1e-4, 1e-3, 1e-2)]
         best = max(fits, key=lambda fit: fit.score(x[:cut], y[:cut]))
-        final = LogisticRegression(C=best.C, max_iter=200).fit(x, y)
-        return torch.tensor(final.decision_function(held)).float(), torch.tensor(targets)
+        final = LogisticRegression(C=best.C, max_iter=100).fit(x, y)
+        answers = {}
+        for part in ("held", "final"):
+            some, targets = pooled(part)
+            logits = torch.tensor(final.decision_function((some - mean) / std)).float()
+            answers[part] = (logits, torch.tensor(targets))
+        return answers
+
+    def _summary(self, logits: Tensor, targets: Tensor) -> dict[str, np.ndarray[Any, Any]]:
+        """Whether each image is recognised of all classes (`right`), among its group's (`within`; the group's number in
+        `group`, -1: a group of one class); AUROC of each group's images against all others by the largest of its
+        logits; and the shares recognised among the classes of unions of two and three groups."""
+        order = targets.argsort(stable=True)
+        logits, targets = logits[order].float(), targets[order]
+        homes = torch.full((logits.shape[1],), -1)
+        for number, (_, members) in enumerate(self.groups):
+            homes[members] = number
+        group = homes[targets]
+        apart = homes[None, :] != group[:, None]
+        aurocs = [
+            roc_auc_score((group == number).numpy(), logits[:, members].max(1).values.numpy())
+            for number, (_, members) in enumerate(self.groups)
+        ]
+        draw, unions = np.random.default_rng(0), []
+        for number in range(UNIONS):
+            some = draw.choice(len(self.groups), 2 + number % 2, replace=False)
+            members = torch.cat([self.groups[i][1] for i in some])
+            rows = torch.isin(targets, members)
+            unions.append(float((members[logits[rows][:, members].argmax(1)] == targets[rows]).double().mean()))
+        return {
+            "right": (logits.argmax(1) == targets).numpy(),
+            "within": (logits.masked_fill(apart, -torch.inf).argmax(1) == targets).numpy(),
+            "group": group.numpy(),
+            "auroc": np.array(aurocs),
+            "unions": np.array(unions),
+        }
 
     @cached_property
     def groups(self) -> tuple[tuple[str, Tensor], ...]:
@@ -185,40 +266,20 @@ class Study:
         found = ((name, (homes == i).nonzero()[:, 0]) for i, name in enumerate(names))
         return tuple((name, members) for name, members in found if len(members) > 1)
 
-    def right(self, row: str, seed: int) -> tuple[Tensor, list[Tensor]]:
-        """Whether each image is recognised of all classes, and of each group's images among the group's classes."""
-        logits, targets = self.logits(row, seed)
-        order = targets.argsort(stable=True)
-        logits, targets = logits[order], targets[order]
-        within = []
-        for _, members in self.groups:
-            rows = torch.isin(targets, members)
-            within.append((members[logits[rows][:, members].argmax(1)] == targets[rows]).double())
-        return (logits.argmax(1) == targets).double(), within
-
-    def outsiders(self, row: str, seed: int) -> float:
-        """AUROC of a group's images against all others, by the largest of its logits; the mean over groups."""
-        logits, targets = self.logits(row, seed)
-        found = []
-        for _, members in self.groups:
-            inside = torch.isin(targets, members)
-            found.append(roc_auc_score(inside.numpy(), logits[:, members].max(1).values.numpy()))
-        return float(np.mean(found))
+    def within(self, row: str, seeds: list[int]) -> list[np.ndarray[Any, Any]]:
+        """By group, and image: the mean over the seeds."""
+        found = [self.found(row, seed) for seed in seeds]
+        right = np.mean([f["within"] for f in found], axis=0)
+        return [right[found[0]["group"] == number] for number in range(len(self.groups))]
 
     def more(self, row: str, other: str, seeds: list[int], draws: int = 2000) -> tuple[float, float, float]:
         """Points that a row has more within groups, and the 95 % interval by a paired bootstrap over images."""
-        differences = []
-        for pair in zip(*(self._within(name, seeds) for name in (row, other)), strict=True):
-            differences.append((pair[0] - pair[1]).numpy())
+        both = zip(self.within(row, seeds), self.within(other, seeds), strict=True)
+        differences = [ours - theirs for ours, theirs in both]
         draw = np.random.default_rng(0)
         means = [np.mean([d[draw.integers(0, len(d), len(d))].mean() for d in differences]) for _ in range(draws)]
         low, high = np.quantile(means, [0.025, 0.975])
         return 100 * float(np.mean([d.mean() for d in differences])), 100 * float(low), 100 * float(high)
-
-    def _within(self, row: str, seeds: list[int]) -> Iterator[Tensor]:
-        """By group, and image: the mean over the seeds."""
-        for some in zip(*(self.right(row, seed)[1] for seed in seeds), strict=True):
-            yield torch.stack(some).mean(0)
 
     def times(self) -> dict[str, float]:
         """ms as parts of the flat network's at 128 px: of the whole network, and of the cutouts of groups."""
@@ -232,34 +293,51 @@ class Study:
             network.form = "specialists"
             runs.append(timer.add(network.cutout(members.tolist())))
         flat, *others = timer.measure(runs)
-        found = dict(zip(("S", "S-groups", "T", "T-groups"), (ms / flat for ms in others), strict=True))
+        found = dict(zip(("S", "S-own", "T", "T-own"), (ms / flat for ms in others), strict=True))
         for size in SIZES:
             timer = Timer((3, size, size), "onnxruntime", 1)
             small = timer.add(flat_network("tf_efficientnet_lite0", 100, (3, size, size)))
             found[f"flat-{size}"] = timer.measure([small])[0] / flat
+        for name in ("S", "T"):
+            found |= {f"{name}-long": found[name], f"{name}-groups": found[f"{name}-own"]}
         return found | {"probe": 1.0, "flat ms": flat}
 
 
+AGAINST = {"own": "long", "kept": "long"}  # equal training; the others against the flat network
+
+
 def table(study: Study, seeds: list[int]) -> None:
-    """A row for each network, and what it has more than the flat network and than the generalist of equal ms."""
+    """A row for each network, and what it has more than the flat network, or the generalist of equal training."""
     times = json.loads(file.read_text()) if (file := study.out / "times.json").exists() else {}
-    print("| network | × ms | top-1 of 100 | within its group | more than flat-128 (95 %) | AUROC, others | CPU min |")
-    print("|---|---|---|---|---|---|---|")
-    for row in ROWS:
+    print(
+        "| network | seeds | × ms | top-1 of 100 | within its group | more than (95 %) | unions | AUROC, others | s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for row in (*ROWS, *KEPT):
         done = [seed for seed in seeds if (study.out / f"{row}-{seed}-{study.part}.npz").exists()]
         if not done:
             continue
-        both = [study.right(row, seed) for seed in done]
-        full = [100 * float(full.mean()) for full, _ in both]
-        within = [100 * float(np.mean([float(g.mean()) for g in groups])) for _, groups in both]
-        aurocs = [100 * study.outsiders(row, seed) for seed in done]
+        found = [study.found(row, seed) for seed in done]
+        groups = range(len(study.groups))
+        full = [100 * f["right"].mean() for f in found]
+        within = [100 * float(np.mean([f["within"][f["group"] == g].mean() for g in groups])) for f in found]
         seconds = [
-            json.loads((study.out / f"{row}-{s}" / "seconds").read_text())["cpu"] for s in done if row != "probe"
+            json.loads(file.read_text())["wall"]
+            for seed in done
+            if (file := study.out / f"{KEPT.get(row, row)}-{seed}" / "seconds").exists()
         ]
-        cells = [f"{times.get(row, 0):.2f}", *(spread(values) for values in (full, within))]
-        mean, low, high = study.more(row, "flat-128", done)
-        cells += [f"{mean:+.1f} ({low:+.1f} … {high:+.1f})", spread(aurocs)]
-        print(f"| {row} | {' | '.join(cells)} | {np.mean(seconds or [0]) / 60:.0f} |")
+        other = f"{row[0]}-{AGAINST[row[2:]]}" if row[2:] in AGAINST else "flat-128"
+        both = [seed for seed in done if (study.out / f"{other}-{seed}-{study.part}.npz").exists()]
+        more = "{:+.1f} ({:+.1f} … {:+.1f}) {}".format(*study.more(row, other, both), other) if both else ""
+        cells = [
+            str(len(done)),
+            f"{times.get(KEPT.get(row, row), 0):.2f}",
+            spread(full) if row[2:] not in AGAINST else "",
+            spread(within),
+        ]
+        cells += [more, spread([100 * f["unions"].mean() for f in found])]
+        cells += [spread([100 * f["auroc"].mean() for f in found]), f"{np.mean(seconds or [0]):.0f}"]
+        print(f"| {row} | {' | '.join(cells)} |")
 
 
 def spread(values: list[float]) -> str:
@@ -274,20 +352,20 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--out", type=Path, default=Path("runs/tails"))
+    parser.add_argument("--train", default="tiny-imagenet-100-train.tar")
+    parser.add_argument("--device", default="cpu")
     for flag in ("final", "times", "table"):
         parser.add_argument(f"--{flag}", action="store_true")
     options = parser.parse_args()
-    study, seeds = (
-        Study(options.data, options.weights, options.out, final=options.final),
-        list(map(int, options.seeds.split(","))),
-    )
+    study = Study(options.data, options.weights, options.out, file=options.train, device=options.device)
+    seeds = list(map(int, options.seeds.split(",")))
     if options.times:
         (study.out / "times.json").write_text(json.dumps(study.times(), indent=1))
     if not (options.table or options.times):
         for seed in seeds:
             for row in filter(None, options.rows.split(",")):
-                study.logits(row, seed)
-                print(f"{row} seed {seed}: {100 * float(study.right(row, seed)[0].mean()):.1f}", flush=True)
+                print(f"{row} seed {seed}: {100 * study.found(row, seed)['right'].mean():.1f}", flush=True)
+    study.part = "final" if options.final else "held"
     table(study, seeds)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hiergen.cli.app import DATA_FORMS, MODEL_FORMS, Weights, Workers, app, console
+from hiergen.cli.app import DATA_FORMS, MODEL_FORMS, Device, Weights, Workers, app, console
 from hiergen.console.terminal import say
 from hiergen.errors import listed
 
@@ -50,6 +50,7 @@ def grow(
     force: Force = False,
     cache: Cache = None,
     workers: Workers = None,
+    device: Device = None,
     skip_broken: SkipBroken = False,
 ) -> None:
     """Add classes to a trained network: only their branches and rows are trained, all that was there stays to the
@@ -73,6 +74,7 @@ def grow(
         force=force,
         cache=cache,
         workers=workers,
+        device=device,
         skip_broken=skip_broken,
         console=console(),
     )
@@ -106,6 +108,7 @@ def specialise(
     force: Force = False,
     cache: Cache = None,
     workers: Workers = None,
+    device: Device = None,
     skip_broken: SkipBroken = False,
     only_known: Annotated[
         bool, typer.Option("--only-known", help="Leave out folders that are no class of the network.")
@@ -129,6 +132,7 @@ def specialise(
         force=force,
         cache=cache,
         workers=workers,
+        device=device,
         skip_broken=skip_broken,
         only_known=only_known,
         console=console(),

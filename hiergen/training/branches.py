@@ -27,6 +27,7 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import descend, form_logits, generalist_of
 from hiergen.training.loop import normed
 from hiergen.training.optim import make_optimizer, make_schedule
+from hiergen.training.parallel import Parallel
 from hiergen.training.recipe import Recipe, load_recipe
 from hiergen.training.training_module import Learner, seed_all
 
@@ -65,6 +66,7 @@ class Setting:
     cache: Path | None
     workers: int | None
     skip_broken: bool
+    device: torch.device
     noted: set[str] = field(default_factory=set)  # of images; old and new ones may be alike
 
     def say(self, text: str, *, style: str | None = None) -> None:
@@ -121,6 +123,15 @@ def _cache_hints() -> Iterator[None]:
         raise
 
 
+def device_for(name: str | None) -> torch.device:
+    """The device to train on: this one, or a GPU where there is one. Raises HiergenError as `Parallel` does, and in one
+    of several processes, which would all do the same."""
+    parallel = Parallel("float32", name)
+    if parallel.world > 1:
+        raise HiergenError("single branches are trained by one process", got=f"{parallel.world}")
+    return parallel.device
+
+
 def logits_of(network: HierarchicalNetwork, maps: Tensor, form: Form) -> Tensor:
     """Of all classes, in a form, on the trunk's maps."""
     if form == "specialists":
@@ -138,10 +149,10 @@ def row_features(network: HierarchicalNetwork, maps: Tensor, form: Form) -> Tens
 
 
 class Pool:
-    """Images of several feeds as one; `targets` count the old classes first."""
+    """Images of several feeds as one, on a device; `targets` count the old classes first."""
 
-    def __init__(self, feeds: Sequence[MapFeed], targets: Sequence[Tensor]) -> None:
-        self.feeds, self.targets = feeds, torch.cat(list(targets))
+    def __init__(self, feeds: Sequence[MapFeed], targets: Sequence[Tensor], device: torch.device) -> None:
+        self.feeds, self.targets, self.device = feeds, torch.cat(list(targets)).to(device), device
         self._starts = torch.tensor([0, *(len(feed) for feed in feeds)]).cumsum(0)
 
     def __len__(self) -> int:
@@ -149,6 +160,7 @@ class Pool:
 
     def maps(self, rows: Tensor) -> Tensor:
         """Of these images, `(B, C, H, W)`."""
+        rows = rows.cpu()
         found: list[Tensor] = []
         order: list[Tensor] = []
         for start, feed in zip(self._starts[:-1].tolist(), self.feeds, strict=True):
@@ -156,7 +168,7 @@ class Pool:
             if len(mine):
                 found.append(feed.maps_of(rows[mine] - start))
                 order.append(mine)
-        return torch.cat(found)[torch.cat(order).argsort()]
+        return torch.cat(found)[torch.cat(order).argsort()].to(self.device)
 
     def epoch(self, rows: Tensor, size: int, recipe: Recipe, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """These images in random order, mirrored and cropped by the recipe: rows and maps of each whole batch."""
@@ -166,14 +178,14 @@ class Pool:
         for number in range(len(rows) // size):
             some = rows[order[number * size : (number + 1) * size]]
             x = self.maps(some)
-            x = x if mirrored is None else mirror(x, mirrored[some])
-            yield some, window(x, trunk.crop_maps, seed, epoch, number)
+            x = x if mirrored is None else mirror(x, mirrored[some].to(self.device))
+            yield some.to(self.device), window(x, trunk.crop_maps, seed, epoch, number)
 
     def in_order(
         self, size: int = 128, report: Callable[[int, int], None] = lambda *_: None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """All images: rows and maps."""
-        for rows in torch.split(torch.arange(len(self)), size):
+        for rows in torch.split(torch.arange(len(self), device=self.device), size):
             yield rows, self.maps(rows)
             report(int(rows[-1]) + 1, len(self))
 

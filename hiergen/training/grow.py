@@ -25,7 +25,7 @@ from hiergen.nn.graft import ClassPart, assemble
 from hiergen.nn.heads import ClassHeads
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import generalist_of
-from hiergen.training.branches import Pool, Setting, branch_recipe, fit, logits_of, row_features
+from hiergen.training.branches import Pool, Setting, branch_recipe, device_for, fit, logits_of, row_features
 from hiergen.training.joining import Place, described, new_classes
 from hiergen.training.recipe import Recipe
 from hiergen.training.ridge import ridge_rows
@@ -88,6 +88,7 @@ def grow(
     cache: Path | None = None,
     workers: int | None = None,
     skip_broken: bool = False,
+    device: str | None = None,
     console: Console | None = None,
 ) -> Grown:
     """Add classes to a trained network, as FOLDER/model.py and .safetensors: branches and rows of the new ones are
@@ -108,8 +109,9 @@ def grow(
     target = free_folder(Path(folder), force)
     reference = find_model(model)
     check_weights(reference, weights, False, hint="classes are added to a trained network")
+    where = device_for(device)
     network = load_network(reference, weights)
-    setting = Setting(network, branch_recipe(recipe, settings), console, cache, workers, skip_broken)
+    setting = Setting(network, branch_recipe(recipe, settings), console, cache, workers, skip_broken, where)
     setting.say_unfitted()
     seed_all(setting.recipe.seed)
     place = Place.of(network, group, new_group)
@@ -125,6 +127,7 @@ def grow(
     old_images = _old_images(setting, data if old is None else old, new_images, required=old is not None)
     if old_images is None and solver == "ridge":
         raise HiergenError("ridge regression needs images of old classes", hint="--old DATA (old=…), or --solver train")
+    network.to(where)
     splits = [(new_images, "new"), *([(old_images, "old")] if old_images else [])]
     feeds = [[setting.feed(images, what) for images in pair] for pair, what in splits]
     for feed in feeds[0]:
@@ -134,7 +137,7 @@ def grow(
     likely = _likeliest(network, feeds[0][0], len(names), place.members, in_use[0])
     if new_group is not None:  # whose branch is one
         likely = [max(set(likely), key=likely.count)] * len(names)
-    part = assemble([replace(d, index=i) for d, i in zip(drafts, likely, strict=True)], like=network)
+    part = assemble([replace(d, index=i) for d, i in zip(drafts, likely, strict=True)], like=network).to(where)
     joint = _Joint(setting, part, in_use, [pair[0] for pair in feeds], [pair[1] for pair in feeds])
     if old_images is not None:
         joint.solve()
@@ -143,6 +146,7 @@ def grow(
     before = joint.shares()
     joint.calibrate()
     pairs = zip(joint.shares(), before, strict=True)
+    network.cpu(), part.cpu()
     ours = [ClassPart.of(network, i) for i in range(network.num_classes)]
     whole = assemble([*ours, *(ClassPart.of(part, i) for i in range(len(names)))], like=network)
     how = f"{reference.name} with {network.num_classes} classes and {len(names)} new"
@@ -203,7 +207,8 @@ def _likeliest(
     """For each new class the old one, of these, whose logit is the largest on its images in the mean."""
     sums = torch.zeros(count, network.num_classes, dtype=torch.double)
     for x, y in feed.once(128, 0, 1):
-        sums.index_add_(0, y, logits_of(network, x, form).softmax(1).double())
+        likely = logits_of(network, x.to(network.head.weight.device), form).softmax(1)
+        sums.index_add_(0, y, likely.cpu().double())
     allowed = torch.full((network.num_classes,), -1.0, dtype=torch.double)
     allowed[list(members)] = 0
     return (sums + allowed * sums.sum().clamp(min=1)).argmax(1).tolist()
@@ -224,7 +229,7 @@ class _Joint:
         old = setting.network.num_classes
         self.count = old
         self.pool, self.held = (
-            Pool(some, [feed.targets + (0 if number else old) for number, feed in enumerate(some)])
+            Pool(some, [feed.targets + (0 if number else old) for number, feed in enumerate(some)], setting.device)
             for some in (feeds, held)
         )
         self.features: dict[Form, list[Tensor]] = {}  # of tails that stay: what all their rows read
@@ -368,7 +373,7 @@ def _affine(old: Tensor, new: Tensor, targets: Tensor) -> tuple[float, float]:
     """Scale and offset of the new logits with the least cross-entropy beside the old ones."""
     values = torch.zeros(2, dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([values], max_iter=100, line_search_fn="strong_wolfe")
-    old, new = old.double(), new.double()
+    old, new, targets = old.cpu().double(), new.cpu().double(), targets.cpu()
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -23,7 +23,7 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.routing import finest_homes, generalist_of
 from hiergen.nn.siblings import Siblings
 from hiergen.training.assembly import image_hints
-from hiergen.training.branches import Pool, Setting, branch_recipe, fit, logits_of, row_features
+from hiergen.training.branches import Pool, Setting, branch_recipe, device_for, fit, logits_of, row_features
 from hiergen.training.choosing import Choice, GroupChoice, compare_group
 from hiergen.training.initial import estimate_norms
 from hiergen.training.recipe import Recipe
@@ -71,6 +71,7 @@ def specialise(
     workers: int | None = None,
     skip_broken: bool = False,
     only_known: bool = False,
+    device: str | None = None,
     console: Console | None = None,
 ) -> Specialised:
     """Train the own branches of some groups (default: all of two classes or more) of a network with a generalist, one
@@ -84,7 +85,8 @@ def specialise(
     target = free_folder(Path(folder), force)
     reference = find_model(model)
     check_weights(reference, weights, False, hint="specialists are added to a trained network")
-    network = load_network(reference, weights)
+    where = device_for(device)
+    network = load_network(reference, weights).to(where)
     generalist_of(network, "generalist")
     names = network.nesting.names(max(network.nesting.depth - 1, 1))
     homes = torch.tensor(finest_homes(network))
@@ -96,7 +98,7 @@ def specialise(
             raise HiergenError(f"no group {quoted(group)}", expected=listed(names), nearest=nearest(group, names))
         if int((homes == names.index(group)).sum()) < 2:
             raise HiergenError(f"group {quoted(group)} has a single class, which is told apart from nothing")
-    setting = Setting(network, branch_recipe(recipe, settings), console, cache, workers, skip_broken)
+    setting = Setting(network, branch_recipe(recipe, settings), console, cache, workers, skip_broken, where)
     setting.say_unfitted()
     seed_all(setting.recipe.seed)
     known = list(range(network.num_classes)) if only_known else None
@@ -109,12 +111,12 @@ def specialise(
         choice = learning.compared(group, part)
         found.append(choice)
         if choice.form == "specialists":
-            network = setting.network = _with(network, part, choice)
+            network = setting.network = _with(network.cpu(), part.cpu(), choice).to(where)
     done = Specialised(tuple(found), None)
     if not done.kept:
         return done
     how = f"{reference.name} and specialists of {len(done.kept)} of its {len(names)} groups"
-    return replace(done, written=write_network(network, target, reference, name=name, how=how, force=force))
+    return replace(done, written=write_network(network.cpu(), target, reference, name=name, how=how, force=force))
 
 
 def _named(texts: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
@@ -144,14 +146,14 @@ class _Specialists:
 
     def __init__(self, setting: Setting, feed: MapFeed, held: MapFeed) -> None:
         self.setting, network = setting, setting.network
-        self.pool, self.held = (Pool([some], [some.targets]) for some in (feed, held))
+        self.pool, self.held = (Pool([some], [some.targets], setting.device) for some in (feed, held))
         self.names = network.nesting.names(max(network.nesting.depth - 1, 1))
-        self.homes = torch.tensor(finest_homes(network))
+        self.homes = torch.tensor(finest_homes(network), device=setting.device)
         self.teacher: Form = "flat" if network._modules.get("flat") is not None else "generalist"
         with torch.inference_mode():
             self.taught = torch.cat([logits_of(network, x, self.teacher) for _, x in self.pool.in_order()])
             self.general, self.flat = (
-                torch.cat([logits_of(network, x, form) for _, x in self.held.in_order()])
+                torch.cat([logits_of(network, x, form) for _, x in self.held.in_order()]).cpu()
                 for form in ("generalist", self.teacher)
             )
 
@@ -167,11 +169,12 @@ class _Specialists:
         part = assemble([ClassPart.of(network, c) for c in members.tolist()], like=network)
         part.form = "specialists"
         part._modules.update(generalist=None, flat=None)
+        part.to(self.setting.device)
         _start_as(part, generalist_of(network, "generalist").tail)
         inside = torch.isin(self.pool.targets, members)
-        own, others = (which.nonzero()[:, 0] for which in (inside, ~inside))
-        place = torch.full((network.num_classes,), -1)
-        place[members] = torch.arange(len(members))
+        own, others = (which.nonzero()[:, 0].cpu() for which in (inside, ~inside))
+        place = torch.full_like(self.homes, -1)
+        place[members] = torch.arange(len(members), device=place.device)
         targets = place[self.pool.targets]
         shuffled = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(recipe.seed))]
         estimate_norms(
@@ -214,11 +217,12 @@ class _Specialists:
     def compared(self, group: str, part: HierarchicalNetwork) -> GroupChoice:
         """The new branch with the generalist, on the held-out images."""
         number, members = self._members(group)
+        members, targets = members.cpu(), self.held.targets.cpu()
         own = torch.zeros_like(self.general)
-        own[:, members] = torch.cat([logits_of(part, x, "specialists") for _, x in self.held.in_order()])
+        own[:, members] = torch.cat([logits_of(part, x, "specialists") for _, x in self.held.in_order()]).cpu()
         flat = self.flat if self.teacher == "flat" else None
         likeliest = generalist_of(self.setting.network, "generalist").likeliest(self.general, self.homes.tolist())
-        return compare_group(group, members, self.held.targets, self.general, own, flat, likeliest == number)
+        return compare_group(group, members, targets, self.general, own, flat, likeliest == number)
 
 
 def _start_as(part: HierarchicalNetwork, tail: Siblings) -> None:

@@ -209,7 +209,7 @@ def test_what_was_not_trained_on_is_held_out(home: Path, given: dict[str, object
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "train").symlink_to(home / "images")
     folders(tmp_path / "parts" / "val", 3, seed=5)
-    setting = Setting(before(given), load_recipe("tails", FAST), None, None, 0, False)
+    setting = Setting(before(given), load_recipe("tails", FAST), None, None, 0, False, torch.device("cpu"))
     images, held = setting.images(tmp_path / "parts", setting.network, classes="present")
     assert (len(images), len(held)) == (64, 12)
     assert grow(**{**given, "data": tmp_path / "parts"}, group="cold", solver="ridge").images == (16, 64)  # type: ignore[arg-type]
@@ -287,6 +287,17 @@ def test_specialists_that_are_not_better_are_not_written(
     assert not Path("out").exists()
 
 
+def test_a_device_that_is_not_there_is_one_sentence(home: Path, given: dict[str, object], hiergen: Run) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    data = ("--weights", given["weights"], "--data", given["data"], "-o", "out", "--device", "cuda")
+    for words in (("grow", given["model"], "--group", "cold"), ("specialise", given["model"])):
+        ran = hiergen(words[0], words[1], *data, *words[2:])
+        assert (ran.code, ran.out) == (2, "")
+        assert "no device 'cuda'; expected cpu" in ran.err
+    assert not Path("out").exists()
+
+
 def test_settings_that_mean_nothing_here_are_refused(home: Path, given: dict[str, object]) -> None:
     general = {"model": f"{home}/general.py:N2HL", "weights": home / "general" / "best.safetensors"}
     for job, more in ((grow, {"group": "cold"}), (specialise, general)):
@@ -299,10 +310,10 @@ def test_maps_are_mirrored_and_cropped_by_the_recipe(home: Path, given: dict[str
     """Against the maps themselves: each image's is one of them, or its mirror image, in a window that all share."""
     network = before(given)
     recipe = load_recipe("tails", ["trunk.flip_maps=0.5", "trunk.crop_maps=0.5"])
-    setting = Setting(network, recipe, None, None, 0, False)
+    setting = Setting(network, recipe, None, None, 0, False, torch.device("cpu"))
     images = open_data(home / "images", network, classes="present")
     feed = setting.feed(images, "all")
-    pool, sizes, flipped = Pool([feed], [feed.targets]), set(), 0
+    pool, sizes, flipped = Pool([feed], [feed.targets], setting.device), set(), 0
     every = torch.arange(len(pool))
     for rows, maps in (pair for epoch in range(4) for pair in pool.epoch(every, 8, recipe, epoch)):
         whole, (height, width) = pool.maps(rows), maps.shape[-2:]
