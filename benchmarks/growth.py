@@ -160,7 +160,8 @@ class Study:
             "grow, branches": lambda: self.grown("specialists", seed, "train", True),
             "grow, branches by ridge regression": lambda: self.grown("specialists", seed, "ridge", True),
             "grow, branches without old images": lambda: self.grown("specialists", seed, "train", False),
-            "grow, rows of a branch for all": lambda: self.grown("generalist", seed, "train", True),
+            "grow, rows of a shallow branch for all": lambda: self.grown("generalist", seed, "train", True),
+            "grow, rows of the flat network": lambda: self.grown("flat", seed, "train", True),
             "flat, fine-tuned on new images": lambda: self.forgotten(seed, sample=False),
             "flat, fine-tuned on new and a sample of old": lambda: self.forgotten(seed, sample=True),
             "RanPAC on features of the weights": lambda: self.ridge(None, 5000),
@@ -190,16 +191,21 @@ class Study:
 
     def grown(self, form: str, seed: int, solver: str, sample: bool) -> dict[str, float]:
         """Of `hiergen grow`, group by group; `same`: whether old logits are what they were, to the bit, on the CPU."""
-        folder: Path | str = self.trained("old", form, seed)
-        first = self.network("old", form, seed)
+        trained = "generalist" if form == "flat" else form  # both branches for all classes grow at once
+        folder: Path | str = self.trained("old", trained, seed)
+        first = self.network("old", trained, seed)
+        first.form = form  # type: ignore[assignment]
         seconds = 0.0
         only = self.only_new() if not sample else self.file
         for number, (group, classes) in enumerate(self.new.items()):
+            target = self.out / f"grown-{trained}-{solver}-{'old' if sample else 'new'}-{seed}-{number}"
             start = time.perf_counter()
+            if form == "flat":
+                folder = target
+                continue
             # the folder of a training answers as held-out images said; a grown one as it was asked to
             model = f"{self.out}/old.py:S" if not number else str(folder)
             weights = self.plain(first, form, seed) if not number else None
-            target = self.out / f"grown-{form}-{solver}-{'old' if sample else 'new'}-{seed}-{number}"
             grow(
                 model,
                 only,
@@ -216,6 +222,7 @@ class Study:
             seconds += time.perf_counter() - start
             folder = target
         network = load_network(find_model(str(folder)), None).eval()
+        network.form = form  # type: ignore[assignment]
         maps = self.pools["final"].maps(torch.arange(0, 5000, 20)).cpu()[:250]
         with torch.no_grad():
             same = torch.equal(logits_of(first, maps, form), logits_of(network, maps, form)[:, : len(self.old)])

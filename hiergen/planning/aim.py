@@ -50,6 +50,9 @@ class StageTime(BaseModel):
     flat: float
 
 
+_STEP = 16  # px
+
+
 class Aimed(BaseModel):
     """What an aim came to: the trunk's last stage and the tails' shape; ms of the flat network, of the trunk, of a mean
     group's cutout and of the whole network; and what they were measured on."""
@@ -78,6 +81,17 @@ class Aimed(BaseModel):
         if self.trunk > (1 - ROUTABLE) * self.flat:
             text += f"; only {1 - self.trunk / self.flat:.0%} of the flat network's time lies behind the trunk"
         return text
+
+    def rival(self, input_size: tuple[int, int, int]) -> str:
+        """The flat network of smaller images that takes as long as a mean cutout: its time goes with their pixels."""
+        scale = (self.cutout / self.flat) ** 0.5
+        sides = [max(round(side * scale / _STEP) * _STEP, 2 * _STEP) for side in input_size[1:]]
+        text = f"{sides[0]} px" if sides[0] == sides[1] else f"{sides[0]} × {sides[1]} px"
+        setting = str(sides[0]) if sides[0] == sides[1] else str(sides)
+        return (
+            f"as fast as a cutout is the flat network at {text}, and it may recognise more: "
+            f"'input_size: {setting}' and 'hiergen train --flat' say so"
+        )
 
 
 def find_aimed(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts) -> Aimed | None:

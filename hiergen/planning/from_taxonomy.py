@@ -62,8 +62,10 @@ def latencies(taxonomy: Taxonomy) -> Iterator[str]:
         if (aim := spec.find_aim()) is not None:
             backbone = _facts(taxonomy, model, measure=False)
             aimed = None if backbone is None else find_aimed(spec, taxonomy.nesting(model), backbone)
-            if aimed is not None:
+            if aimed is not None and backbone is not None:
                 yield f"{model}: {aimed.sentence(aim)}"
+                if backbone.tokens is None and aimed.cutout < aimed.flat:
+                    yield f"{model}: {aimed.rival(backbone.input_size)}"
         if spec.budget is None or spec.budget.ms is None:
             continue
         if (backbone := _facts(taxonomy, model, measure=False)) is None:

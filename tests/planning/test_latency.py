@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from hiergen.cli import app
 from hiergen.errors import HiergenError, PlanError, SpecError
 from hiergen.planning import latency as module
+from hiergen.planning.aim import Aimed
 from hiergen.planning.from_taxonomy import plan_if_known, plan_models, plan_nesting, validate
 from hiergen.planning.latency import MOST, solve_macs
 from hiergen.taxonomy.load import load_taxonomy
@@ -235,3 +236,18 @@ def test_a_real_network_is_timed(file: Path) -> None:
         PlanError, match=r"t\.yaml:4: the budget of 0\.001 ms is too small; expected at least [\d.]+ ms"
     ):
         plan_models(load_taxonomy(file))
+
+
+@pytest.mark.parametrize(
+    ("cutout", "size", "text"),
+    [
+        (0.57, (3, 128, 128), "the flat network at 96 px"),  # 128 · √0.57 = 96.6
+        (0.41, (3, 128, 128), "the flat network at 80 px"),
+        (0.5, (3, 224, 160), "the flat network at 160 × 112 px"),
+        (0.05, (3, 64, 64), "the flat network at 32 px"),
+    ],
+)
+def test_the_flat_network_that_is_as_fast_is_named(cutout: float, size: tuple[int, int, int], text: str) -> None:
+    ms = {"flat": 2.0, "trunk": 0.5, "cutout": 2.0 * cutout, "full": 2.0}
+    record = {"until": "blocks.3", "shape": None, "machine": "m", "runtime": "r", "threads": 1, "date": "d"}
+    assert f"as fast as a cutout is {text}, and it may" in Aimed.model_construct(**record, **ms).rival(size)
