@@ -83,15 +83,19 @@ class Aimed(BaseModel):
         return text
 
     def rival(self, input_size: tuple[int, int, int]) -> str:
-        """The flat network of smaller images that takes as long as a mean cutout: its time goes with their pixels."""
-        scale = (self.cutout / self.flat) ** 0.5
-        sides = [max(round(side * scale / _STEP) * _STEP, 2 * _STEP) for side in input_size[1:]]
+        """The flat network of smaller images that takes as long as a mean cutout."""
+        sides = equal_sides(input_size, self.cutout / self.flat)
         text = f"{sides[0]} px" if sides[0] == sides[1] else f"{sides[0]} × {sides[1]} px"
         setting = str(sides[0]) if sides[0] == sides[1] else str(sides)
         return (
             f"as fast as a cutout is the flat network at {text}, and it may recognise more: "
             f"'input_size: {setting}' and 'hiergen train --flat' say so"
         )
+
+
+def equal_sides(input_size: tuple[int, int, int], share: float) -> list[int]:
+    """Sides in px of the images of which a network takes this part of its time: it goes with their pixels."""
+    return [max(round(side * share**0.5 / _STEP) * _STEP, 2 * _STEP) for side in input_size[1:]]
 
 
 def find_aimed(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts) -> Aimed | None:

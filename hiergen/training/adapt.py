@@ -1,24 +1,28 @@
-"""The job of `hiergen adapt`: from a fine-tuned checkpoint and its images to measured cutouts, by ordinary commands."""
+"""The job of `hiergen adapt`: from a fine-tuned checkpoint and its images to measured cutouts, by ordinary commands,
+and to what they must beat: the flat network of smaller images that takes as long."""
 
 from __future__ import annotations
 
 import json
 import shlex
+import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import yaml
 
 from hiergen.console.terminal import one_line, plain_table
 from hiergen.errors import HiergenError, OutputError, unquoted
 from hiergen.files import write_text
 from hiergen.models.convert import read_state
 from hiergen.models.load import find_model, load_network
+from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.runtimes import checked
 from hiergen.nn.trunk import known_model
-from hiergen.planning.aim import usual_runtime
+from hiergen.planning.aim import equal_sides, usual_runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
 from hiergen.taxonomy.naming import slug
@@ -36,8 +40,9 @@ TRAINED, CUTOUTS = "run", "cutouts"  # folders
 
 @dataclass(frozen=True)
 class Row:
-    """A cutout: shares of its group's held-out images that it and the flat network, sliced, tell apart among its
-    classes; ms of one image, its part of the flat network's, and MB of its weights."""
+    """A cutout: shares of its group's held-out images that it, the flat network, sliced, and the flat network of
+    smaller images tell apart among its classes; ms of one image, its part of the flat network's, and MB of its
+    weights."""
 
     name: str
     classes: int
@@ -49,28 +54,61 @@ class Row:
     share: float
     megabytes: float
     folder: str
+    smaller: float | None = None
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """The flat network of images of `px`, which takes about as long as a cutout: a network of its own in `folder`."""
+
+    px: int
+    ms: float
+    share: float
+    megabytes: float
+    folder: str
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """What `adapt` made: a folder, a row for each cutout, the runtime, and ms and MB of the flat network."""
+    """What `adapt` made: a folder, a row for each cutout, the runtime, ms and MB of the flat network, and the flat
+    network of smaller images (None: cutouts take as long as the flat network, or the backbone takes one size only)."""
 
     folder: Path
     rows: tuple[Row, ...]
     runtime: str
     flat_ms: float
     flat_megabytes: float
+    smaller: Smaller | None = None
 
     def table(self) -> Table:
         """The rows."""
-        table = plain_table(
-            ("cutout", "classes", "flat, sliced", "cutout's top-1", "is", f"ms ({self.runtime})", "× flat", "MB")
+        small = self.smaller
+        at = () if small is None else (f"at {small.px} px",)
+        heads = (
+            "cutout",
+            "classes",
+            "flat, sliced",
+            *at,
+            "cutout's top-1",
+            "is",
+            f"ms ({self.runtime})",
+            "× flat",
+            "MB",
         )
-        table.add_row("flat network", "", "", "", "", f"{self.flat_ms:.2f}", "1", f"{self.flat_megabytes:.1f}")
+        table = plain_table(heads)
+        blank = ("",) * (len(heads) - 4)
+        table.add_row("flat network", *blank, f"{self.flat_ms:.2f}", "1", f"{self.flat_megabytes:.1f}")
+        if small is not None:
+            times = f"{small.ms:.2f}", f"{small.share:.2f}", f"{small.megabytes:.1f}"
+            table.add_row(f"flat, {small.px} px", *blank, *times)
         for row in self.rows:
-            flat = "" if row.flat is None else f"{100 * row.flat:.1f} %"
             form = "own branch" if row.form == "specialists" else "generalist"
-            shares = flat, f"{100 * row.cutout:.1f} %", form
+            both = (row.flat, *((row.smaller,) if at else ()))
+            shares = (
+                *("" if share is None else f"{100 * share:.1f} %" for share in both),
+                f"{100 * row.cutout:.1f} %",
+                form,
+            )
             times = f"{row.ms:.2f}", f"{row.share:.2f}", f"{row.megabytes:.1f}"
             table.add_row(row.name, str(row.classes), *shares, *times)
         return table
@@ -96,7 +134,8 @@ def adapt(
     `checkpoint` is timm's `backbone` (safetensors or a PyTorch checkpoint), `data` its images, a folder for each class
     in the order of its classifier. One that was trained on other classes is fine-tuned first. `run` takes the words of
     a `hiergen` command; `say` gets each of them before it runs. `folder` is new: it gets the taxonomy, the model's
-    source, the training and a folder for each cutout. `runtime` is what cutouts are measured in: onnxruntime where it
+    source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so that it
+    takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
     is installed, else torch. Raises HiergenError as these commands do.
     """
     runtime = runtime or usual_runtime()
@@ -134,8 +173,51 @@ def adapt(
         step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part)
         parts.append((group, part))
     adapted = _measured(folder, network, parts, given, runtime, threads)
+    side = _smaller_side(network, adapted)
+    if side is not None:
+        name, alone = f"flat-{side}px", ("--set", "form=generalist", "--set", "flat_epochs=0")
+        small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
+        write_text(small, _smaller_file(taxonomy, network, side))
+        step("build", small, "-o", folder / f"{name}.py")
+        step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name)
+        adapted = _with_smaller(adapted, network, folder / name, side, threads)
     write_text(folder / REPORT, json.dumps({**asdict(adapted), "folder": str(folder)}, indent=2) + "\n")
     return adapted
+
+
+def _smaller_side(network: HierarchicalNetwork, adapted: Adapted) -> int | None:
+    """px of the square images of which the flat network takes as long as the cutouts in the mean."""
+    _, height, width = network.input_size
+    share = statistics.mean(row.share for row in adapted.rows) if adapted.rows else 1.0
+    if network.trunk.tokens or height != width:
+        return None
+    side = equal_sides(network.input_size, share)[0]
+    return side if side < height else None
+
+
+def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> str:
+    """The taxonomy with one model: cut at the same stage, the flat network's tail its branch for all classes."""
+    content = yaml.safe_load(taxonomy.read_text(encoding="utf-8"))
+    model = content["models"][MODEL]
+    trunk = {**model["trunk"], "until": network.trunk.until}
+    content["models"] = {MODEL: {**model, "trunk": trunk, "input_size": side, "generalist": "whole"}}
+    content["name"] = f"{content['name']}-{side}px"  # timm's registry has a name once
+    text = f"# The flat network of {side} px: what cutouts must beat.\n"
+    return text + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _with_smaller(adapted: Adapted, network: HierarchicalNetwork, folder: Path, side: int, threads: int) -> Adapted:
+    """What the flat network of smaller images recognises, and its ms beside the flat network's."""
+    choice = json.loads((folder / CHOICE).read_text(encoding="utf-8"))
+    shares = {group["group"]: group["generalist"] for group in choice["groups"]}
+    timer = Timer((network.input_size[0], side, side), adapted.runtime, threads)
+    small = flat_network(network.trunk.backbone, network.num_classes, (network.input_size[0], side, side))
+    (ms,) = timer.measure([timer.add(small)])
+    megabytes, share = adapted.flat_megabytes, round(ms / adapted.flat_ms, 3)
+    found = Smaller(side, round(ms, 3), share, megabytes, str(folder))
+    return replace(
+        adapted, rows=tuple(replace(row, smaller=shares.get(row.name)) for row in adapted.rows), smaller=found
+    )
 
 
 def _classes(state: dict[str, Any], cfg: dict[str, Any]) -> int | None:

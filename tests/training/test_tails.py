@@ -23,6 +23,7 @@ from hiergen.training.adapt import adapt
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.initial import start_heads
 from hiergen.training.loop import Training
+from hiergen.training.recipe import load_recipe
 from hiergen.training.run import resume, train
 from tests.training.own_images import CLASSES, folders
 
@@ -243,6 +244,7 @@ def test_teachers_that_do_not_fit_are_refused_in_a_sentence(home: Path) -> None:
 
 def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hiergen.planning.network.LEAST", 0.01)
+    monkeypatch.setattr("hiergen.training.adapt.equal_sides", lambda _size, _share: [32, 32])
     from hiergen.cli.app import app
 
     said: list[str] = []
@@ -260,13 +262,26 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
         say=said.append,
     )
     assert [line.split()[1] for line in said[:3]] == ["init", "build", "train"]
-    assert all(line.split()[1] == "cutout" for line in said[3:])
-    assert len(done.rows) == len(said) - 3 > 0
+    assert all(line.split()[1] == "cutout" for line in said[3:-2])
+    assert [line.split()[1] for line in said[-2:]] == ["build", "train"]
+    assert len(done.rows) == len(said) - 5 > 0
     for row in done.rows:
         part = load_network(row.folder)
         assert part.num_classes == row.classes
         assert row.ms > 0
     assert json.loads(Path("adapted/adapt.json").read_text())["rows"][0]["classes"] == done.rows[0].classes
+    assert done.smaller is not None
+    assert (done.smaller.px, done.smaller.share) == (32, pytest.approx(done.smaller.ms / done.flat_ms, abs=1e-3))
+    small = load_network("adapted/flat-32px").eval()
+    _, held = open_data(home / "images", small).split(load_recipe("fine-tune", FAST).hold_out)
+    with torch.no_grad():
+        logits = torch.cat([small(held[i][0][None]) for i in range(len(held))])
+    targets = torch.tensor(held.targets)
+    for row in done.rows:
+        members = torch.tensor(small.selector.classes(row.name))
+        mine = torch.isin(targets, members)
+        right = members[logits[mine][:, members].argmax(1)] == targets[mine]
+        assert row.smaller == pytest.approx(float(right.double().mean()) if len(right) else 0.0)
     assert find_model("adapted/model.py:N2HL").cls.nesting.classes == ("Night_Sky", "moss", "plum", "rust", "sand")
     assert all(line.startswith("hiergen ") for line in said)  # to copy
     with pytest.raises(HiergenError, match="no runtime 'warp'"):
