@@ -20,6 +20,7 @@ from hiergen.hardware import processor
 from hiergen.models.load import load_network
 from hiergen.nn.lowering import Lowering
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.runtimes import without_denormals
 from hiergen.nn.tuning import cache_file
 
 WARM_UP = 3  # runs of each subject that are not counted
@@ -102,7 +103,7 @@ def in_turns(
 
     Without `repeats` there are as many turns as fit into `SECONDS` for each subject, from `FEWEST` to `MOST`.
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), without_denormals():
         warm = [sum(_timed(run, device) for run in runs.values()) for _ in range(WARM_UP)]
         if repeats is None:
             repeats = min(max(int(1000 * SECONDS * len(runs) / max(warm[-1], 1e-3)), FEWEST), MOST)

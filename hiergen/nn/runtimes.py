@@ -114,6 +114,17 @@ def threads_set(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def without_denormals() -> Iterator[None]:
+    """Numbers below a float's full precision are zeros in this thread, while the block runs. Random weights lead to
+    them, and processors take many times as long for them: they would decide which of two networks is faster."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def _torch(module: nn.Module, example: Tensor, threads: int, _: bool) -> Run:
     def run() -> Any:
         with threads_set(threads), torch.inference_mode():
@@ -154,8 +165,10 @@ def onnx_session(file: Path, threads: int) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # threads that still spin after their turn would slow the next subject's
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")  # in its threads
     try:
-        return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        with without_denormals():  # in this one it would hold for good
+            return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise HiergenError(
             "onnxruntime cannot load what torch wrote", got=first_line(error), hint="another --opset may help"

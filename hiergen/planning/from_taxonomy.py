@@ -64,7 +64,7 @@ def latencies(taxonomy: Taxonomy) -> Iterator[str]:
             aimed = None if backbone is None else find_aimed(spec, taxonomy.nesting(model), backbone)
             if aimed is not None and backbone is not None:
                 yield f"{model}: {aimed.sentence(aim)}"
-                if backbone.tokens is None and aimed.cutout < aimed.flat:
+                if backbone.tokens is None and aimed.cutout < aimed.flat and spec.generalist != "whole":
                     yield f"{model}: {aimed.rival(backbone.input_size)}"
         if spec.budget is None or spec.budget.ms is None:
             continue

@@ -12,7 +12,7 @@ from torch import nn
 from hiergen import nn as layers
 from hiergen.nn import ClassHeads, Generalist, HierarchicalNetwork, Siblings, Trunk
 from hiergen.nn.plain_form import plain_form
-from hiergen.nn.runtimes import RUNTIMES, Run, quiet
+from hiergen.nn.runtimes import RUNTIMES, Run, quiet, without_denormals
 from hiergen.nn.stage import StageRecipe
 from hiergen.planning.blocks import BLOCKS
 from hiergen.planning.plan import Plan, StagePlan
@@ -83,7 +83,7 @@ class Timer:
 
     def measure(self, runs: Sequence[Run]) -> list[float]:
         """ms of each, its shortest run; they take turns."""
-        with torch.no_grad():
+        with torch.no_grad(), without_denormals():
             end, turns = time.perf_counter() + LEAST * len(runs), 0
             lowest = [math.inf] * len(runs)
             while turns < TURNS or time.perf_counter() < end:

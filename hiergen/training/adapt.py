@@ -175,7 +175,7 @@ def adapt(
     adapted = _measured(folder, network, parts, given, runtime, threads)
     side = _smaller_side(network, adapted)
     if side is not None:
-        name, alone = f"flat-{side}px", ("--set", "form=generalist", "--set", "flat_epochs=0")
+        name, alone = f"flat_{side}px", ("--set", "form=generalist", "--set", "flat_epochs=0")
         small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
         write_text(small, _smaller_file(taxonomy, network, side))
         step("build", small, "-o", folder / f"{name}.py")

@@ -12,14 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from hiergen.cli import app
+from hiergen.costs.measured import in_turns
 from hiergen.errors import HiergenError, PlanError, SpecError
 from hiergen.planning import latency as module
 from hiergen.planning.aim import Aimed
 from hiergen.planning.from_taxonomy import plan_if_known, plan_models, plan_nesting, validate
 from hiergen.planning.latency import MOST, solve_macs
+from hiergen.planning.network import Timer
 from hiergen.taxonomy.load import load_taxonomy
 
 NARROWEST = 40_000_000
@@ -251,3 +254,19 @@ def test_the_flat_network_that_is_as_fast_is_named(cutout: float, size: tuple[in
     ms = {"flat": 2.0, "trunk": 0.5, "cutout": 2.0 * cutout, "full": 2.0}
     record = {"until": "blocks.3", "shape": None, "machine": "m", "runtime": "r", "threads": 1, "date": "d"}
     assert f"as fast as a cutout is {text}, and it may" in Aimed.model_construct(**record, **ms).rival(size)
+
+
+def test_numbers_below_full_precision_cost_nothing_while_runs_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processors take many times as long for them: of random networks some would be slower than others."""
+    monkeypatch.setattr("hiergen.planning.network.LEAST", 0.0)
+    kept: list[bool] = []
+
+    def run() -> bool:
+        kept.append(float(torch.tensor(1e-40) * torch.tensor(1.0)) > 0)
+        return kept[-1]
+
+    assert run()  # as anywhere else
+    Timer((3, 8, 8), "torch", 1).measure([run])
+    in_turns({"one": run}, torch.device("cpu"), repeats=2)
+    assert run()
+    assert not any(kept[1:-1])

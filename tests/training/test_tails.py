@@ -272,7 +272,7 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
     assert json.loads(Path("adapted/adapt.json").read_text())["rows"][0]["classes"] == done.rows[0].classes
     assert done.smaller is not None
     assert (done.smaller.px, done.smaller.share) == (32, pytest.approx(done.smaller.ms / done.flat_ms, abs=1e-3))
-    small = load_network("adapted/flat-32px").eval()
+    small = load_network("adapted/flat_32px").eval()
     _, held = open_data(home / "images", small).split(load_recipe("fine-tune", FAST).hold_out)
     with torch.no_grad():
         logits = torch.cat([small(held[i][0][None]) for i in range(len(held))])
