@@ -173,14 +173,19 @@ def explore(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The .html file (default: NAME.html).")] = None,
     results: Annotated[
-        Path | None, typer.Option(help="A metrics.json of 'hiergen train' or 'hiergen eval --json'.")
+        Path | None,
+        typer.Option(help="The folder of 'hiergen eval -o FOLDER', or a metrics.json of 'train' or 'eval --json'."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Weights that the page's commands name, and --image takes: FILE.safetensors.")
+        str | None, typer.Option(help="Weights that the page's commands name, and --image and --data take.")
     ] = None,
     image: Annotated[
         list[str] | None,
         typer.Option(help="Show the paths of these images through the tree: files, folders, patterns; repeatable."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Show those of a few images of each class of labelled data, and which answers are right."),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure milliseconds now: full, flat and some cutouts of each model.")
@@ -199,6 +204,7 @@ def explore(
             results=results,
             weights=weights,
             images=image or (),
+            data=data,
             timed=measure,
             batch=batch,
             threads=threads,
@@ -209,6 +215,8 @@ def explore(
     models = ", ".join(model.name for one in done.sources for model in one.models)
     text = f"→ {done.path}: {len(done.sources[0].ids):,} classes; {models}; {done.size / 1e6:.1f} MB"
     say(printer, text, style="bold")
+    for note in done.notes:
+        say(printer, note)
     for one in done.sources:
         for model in one.models:
             if model.why:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from hiergen.models.weights import save_weights
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.predict import percent
 from hiergen.views.explore import explore
-from hiergen.views.explore.pictures import MOST
+from hiergen.views.explore.pictures import EACH, MOST, _draw
 from tests.views.page_cases import Page, browser, data_of
 
 SPEC = """\
@@ -32,6 +35,7 @@ models:
   PHL: *model
 """
 FILES = [f"{i}.png" for i in range(3)]
+COUNTS = {"tabby": 2, "pug": 5, "carp": 5, "siamese": 5, "beagle": 5, "tuna": 5, "hound": 5}  # images of "data"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for file in FILES:
             pixels = draw.integers(0, 256, (6, 9, 3)).astype(np.uint8)
             Image.fromarray(pixels).resize((450, 300), Image.Resampling.NEAREST).save(file)
+        for name, count in COUNTS.items():
+            (Path("data") / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = draw.integers(0, 256, (6, 9, 3)).astype(np.uint8)
+                Image.fromarray(pixels).resize((90, 60), Image.Resampling.NEAREST).save(f"data/{name}/{name}-{i}.png")
         yield made
 
 
@@ -127,3 +136,71 @@ def test_what_cannot_be_shown_is_said_and_nothing_written(folder: Path) -> None:
     assert f"at most {MOST}" in said(weights="w.safetensors", images=FILES * 40)
     Path("far.yaml").write_text(SPEC.replace("name: seen", "name: far"))
     assert "hiergen build far.yaml" in said("far.yaml:N2HL", weights="w.safetensors")
+
+
+def test_a_few_of_each_class_are_drawn_and_known(folder: Path, network: HierarchicalNetwork) -> None:
+    done = explore(["seen.yaml"], "d.html", weights="w.safetensors", data="data")
+    pictures = data_of(done.path.read_text("utf-8"))["pictures"]
+    labels = network.nesting.labels
+    names = [item["name"] for item in pictures["items"]]
+    assert len(set(names)) == len(names)
+    assert Counter(name.split("-")[0] for name in names) == {name: min(n, EACH) for name, n in COUNTS.items()}
+    assert done.notes == ("data: 20 of 32 images, at most 3 of each of 7 classes, drawn with seed 0",)
+    right = 0
+    for item in pictures["items"]:
+        own = item["name"].split("-")[0]
+        assert labels[item["true"]] == own
+        logits = by_hand(network, f"data/{own}/{item['name']}")
+        assert dict(item["shares"])[int(logits.argmax())] == pytest.approx(float(logits.max()), abs=1e-5)
+        right += labels[int(logits.argmax())] == own
+    assert 0 < right < 20
+    with browser() as chromium:
+        shown = Page(chromium, done.path.absolute())
+        assert shown.text("#pictures .kind") == f"{right} of 20 right. {done.notes[0]}."
+        assert shown.js("return document.querySelectorAll('.picture .right').length") == right
+        for i, item in enumerate(pictures["items"]):
+            shown.js("document.querySelectorAll('.picture')[arguments[0]].click(); Explore.flush()", i)
+            own, said = item["name"].split("-")[0], labels[item["shares"][0][0]]
+            text, alt = shown.text("#picture-says"), f"{item['name']}, {own}: {'right' if own == said else 'wrong'}"
+            assert ("✓ right" if own == said else f"✗ wrong: it is {own} (") in text
+            assert item["name"] in text
+            assert shown.js("return document.querySelectorAll('.picture img')[arguments[0]].alt", i) == alt
+        shown.quiet()
+
+
+def test_of_many_classes_some_are_drawn() -> None:
+    targets = [c for c in range(250) for _ in range(4)]
+    chosen, each = _draw(targets)
+    assert (len(chosen), each) == (MOST, 1)
+    assert len({targets[i] for i in chosen}) == MOST
+    assert chosen == _draw(targets)[0]
+    assert _draw([0, 0, 0, 0, 1])[1] == EACH
+    assert _draw(targets[:160])[1] == 2
+
+
+def test_broken_images_and_other_folders_are_said(hiergen: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
+    for name in ("tabby", "pug", "zebra"):
+        (tmp_path / "some" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "some" / name / "a.png")
+    (tmp_path / "some/tabby/b.png").write_bytes(b"no image")
+    run = ["explore", "seen.yaml", "--weights", "w.safetensors", "-o", tmp_path / "p.html", "--data"]
+    ran = hiergen(*run, tmp_path / "some")
+    assert ran.code == 0
+    said = re.sub(r"\s+", " ", ran.out)
+    assert "2 of 3 images, at most 3 of each of 2 classes, drawn with seed 0; left out: 1 that cannot be read" in said
+    assert "left out: 1 folders ('zebra')" in said
+    (tmp_path / "p.html").unlink()
+    for name in ("tabby", "pug"):
+        (tmp_path / "some" / name / "a.png").write_bytes(b"no image")
+    for data, says in (
+        (tmp_path / "some", "none of the images that were drawn can be read"),
+        ("absent", "no data 'absent'"),
+    ):
+        ran = hiergen(*run, data)
+        assert ran.code == 2
+        assert says in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
+        assert not (tmp_path / "p.html").exists()
+    ran = hiergen(*run, "data", "--image", "0.png")
+    assert ran.code == 2
+    assert "two choices of images are given; expected --image or --data" in ran.err

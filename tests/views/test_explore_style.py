@@ -22,7 +22,9 @@ def test_contrast_is_that_of_wcag() -> None:
 def test_every_control_is_found() -> None:
     found = controls()
     assert {"compare", "theme", "help", "keep", "search", "colour"} <= {control.id for control in found}
-    assert {"quiet", "link", "copy"} <= set(chain.from_iterable(control.classes for control in found))
+    assert {"quiet", "link", "copy", "picture", "confused"} <= set(
+        chain.from_iterable(control.classes for control in found)
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -63,6 +65,14 @@ def test_marks_and_text_can_be_read() -> None:
         }.items():
             for ground in grounds:
                 assert contrast(scheme[ink], scheme[ground]) >= 4.5, (ink, ground)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("how", ["right", "wrong"])
+def test_a_right_and_a_wrong_answer_can_be_told_apart(scheme: str, how: str) -> None:
+    found = list(pairs(Control("span", classes=frozenset({"answer", how})), EVERY, schemes(EVERY)[scheme]))
+    assert found
+    assert all(ink != schemes(EVERY)[scheme]["--ink"] and contrast(ink, ground) >= 4.5 for ink, ground in found)
 
 
 def test_what_hovers_is_for_pointers_that_can() -> None:

@@ -20,9 +20,10 @@ from hiergen.lookup.reference import parse_reference
 from hiergen.nestings.read import check_same_classes
 from hiergen.taxonomy.checks import merged_findings
 from hiergen.taxonomy.naming import identifier
+from hiergen.views.explore.answers import read_evaluation
 from hiergen.views.explore.measure import Measured, measure
 from hiergen.views.explore.payload import payload, read_results, trained_model
-from hiergen.views.explore.pictures import read_pictures, seen_by
+from hiergen.views.explore.pictures import read_data, read_pictures, seen_by
 from hiergen.views.explore.read import Source, read_source
 
 _SUFFIXES = (".html", ".htm")
@@ -30,12 +31,13 @@ _SUFFIXES = (".html", ".htm")
 
 @dataclass(frozen=True)
 class Explored:
-    """Where the page is, its size in bytes, and what is in it."""
+    """Where the page is, its size in bytes, and what is in it. `notes` say which images were drawn."""
 
     path: Path
     size: int
     sources: tuple[Source, ...]
     measured: dict[tuple[int, str], Measured]
+    notes: tuple[str, ...] = ()
 
 
 def explore(
@@ -45,6 +47,7 @@ def explore(
     results: str | Path | None = None,
     weights: str | None = None,
     images: Sequence[str | os.PathLike[str]] = (),
+    data: str | os.PathLike[str] | None = None,
     timed: bool = False,
     batch: int = 1,
     threads: int | None = None,
@@ -54,12 +57,16 @@ def explore(
     """Write the page of one taxonomy file or model, or of two side by side.
 
     `names` are as `read_source` takes them; `out` is an .html file (default: TITLE.html here). `results` is a metrics
-    file. `weights` is put into the commands of the model that it is of (of all, where the file does not say). `timed`
+    file, or the folder of an evaluation: then the page also shows right and wrong answers, and what is taken for what.
+    `weights` is put into the commands of the model that it is of (of all, where the file does not say). `timed`
     measures the models now, with torch. `images` are files, folders and patterns, at most 100 images: a network of the
-    first source sees them, with the `weights`, and the page shows the path of each through the tree.
+    first source sees them, with the `weights`, and the page shows the path of each through the tree; or so it does with
+    a few images of each class of `data`, which is what `open_data` takes.
     Raises HiergenError for input that cannot be read, sources over different classes, and a path that cannot be
     written; then nothing is.
     """
+    if images and data is not None:
+        raise HiergenError("two choices of images are given", expected="--image or --data")
     if not 1 <= len(names) <= 2:
         raise HiergenError("a page shows one taxonomy or model, or two", got=str(len(names)))
     target = None if out is None else _target(Path(out), names)
@@ -72,15 +79,22 @@ def explore(
     if timed:
         for other in sources[1:]:  # before the minutes
             check_same_classes(sources[0].nestings[0], other.nestings[0])
-    read = None
-    if results is not None:
+    read, answers = None, None
+    if results is not None and os.path.isdir(results):
+        progress("reading results")
+        metrics, answers = read_evaluation(Path(results), sources[0].ids)
+        read = (Path(results).name, metrics)
+    elif results is not None:
         read = (Path(results).name, read_results(Path(results), sources[0].ids))
     trained = trained_model(weights) if weights is not None else None
     pictures = None
-    if images:
+    if images or data is not None:
         model = seen_by(sources[0], trained)
         progress(f"showing images to {model.name}")
-        pictures = read_pictures(model, images, sources[0].ids, weights=weights)
+        if data is not None:
+            pictures = read_data(model, os.fspath(data), sources[0].ids, weights=weights)
+        else:
+            pictures = read_pictures(model, images, sources[0].ids, weights=weights)
         pictures["model"] = sources[0].models.index(model)
         trained = trained or identifier(model.name)  # whose weights these are, then
     measured: dict[tuple[int, str], Measured] = {}
@@ -98,7 +112,7 @@ def explore(
                         progress=partial(_report, progress, what),
                     )
     progress("writing")
-    data = payload(
+    content = payload(
         sources,
         results=read,
         measured=measured,
@@ -106,12 +120,12 @@ def explore(
         weights=weights,
         trained=trained,
     )
-    if pictures is not None:
-        data["pictures"] = pictures
-    text = document(data)
+    content |= {key: part for key, part in (("pictures", pictures), ("answers", answers)) if part is not None}
+    text = document(content)
     target = target or _target(Path(f"{sources[0].title}.html"), names)
     write_text(target, text)
-    return Explored(target, len(text.encode()), tuple(sources), measured)
+    notes = [f"{part['from']}: {part['drawn']}" for part in (pictures, answers) if part and "drawn" in part]
+    return Explored(target, len(text.encode()), tuple(sources), measured, tuple(notes))
 
 
 def _target(path: Path, names: Sequence[str]) -> Path:
@@ -133,14 +147,17 @@ SCRIPTS = (
     "search.js",
     "colour.js",
     "state.js",
-    "pictures.js",
+    "seen.js",
     "tree.js",
     "diagram.js",
     "details.js",
     "cutout.js",
     "panels.js",
+    "pictures.js",
+    "answers.js",
     "main.js",
 )
+OPTIONAL = {"pictures.js": "pictures", "answers.js": "answers"}  # only in a page with such data
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -157,7 +174,10 @@ def document(data: dict[str, Any]) -> str:
     '<!doctype html>'
     """
     style = _asset("page", "page.css")
-    scripts = [*(source for _, source, _ in vendored()), *(_asset("page", name) for name in SCRIPTS)]
+    scripts = [
+        *(source for _, source, _ in vendored()),
+        *(_asset("page", name) for name in SCRIPTS if OPTIONAL.get(name, "title") in data),
+    ]
     policy = "; ".join(
         (
             "default-src 'none'",

@@ -27,7 +27,7 @@ from hiergen.views.explore.measure import Measured
 from hiergen.views.explore.nodes import class_table, comma_pieces, conflict_data, moves_data, nesting_data
 from hiergen.views.explore.read import ExploredModel, Source, plain
 
-_LIMIT = 64_000_000  # bytes; 21,841 classes need 5 MB
+LIMIT = 64_000_000  # bytes; 21,841 classes need 5 MB
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Height = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0)]
@@ -75,7 +75,7 @@ def read_results(path: Path, ids: Sequence[str]) -> Results:
 
     Raises SpecError for a file that is none, and for one of other classes.
     """
-    place, text = unquoted(path), read_text(path, limit=_LIMIT)
+    place, text = unquoted(path), read_text(path, limit=LIMIT)
     try:
         results = Results.model_validate(json.loads(text))
     except (ValueError, RecursionError) as error:
@@ -97,7 +97,7 @@ def trained_model(weights: str) -> str | None:
             return None
         with open(weights, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size <= _LIMIT else {}
+            header = json.loads(file.read(size)) if size <= LIMIT else {}
         name = header["__metadata__"]["model"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
