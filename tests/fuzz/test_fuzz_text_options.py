@@ -16,7 +16,7 @@ from hiergen import cli
 from tests.fuzz.bytes import SCALARS, seeds
 from tests.fuzz.entry import command, folder
 from tests.fuzz.profiles import examples
-from tests.fuzz.specimens import network, pickles, pictures
+from tests.fuzz.specimens import KEPT, network, pickles, pictures
 from tests.fuzz.test_fuzz_text_state import COUNTS, METRICS, TAXONOMY
 from tests.fuzz.test_fuzz_text_trees import ISA
 
@@ -29,7 +29,7 @@ USUAL: dict[str, list[str]] = {
     "show": ["t.yaml"],
     "schema": [],
     "cue": ["cat", "t.yaml"],
-    "explore": ["t.yaml", "-o", "o.html"],
+    "explore": ["m.py", "--weights", "e.safetensors", "-o", "o.html"],
     "draw": ["t.yaml", "-o", "o.svg"],
     "init": ["t.txt", "-o", "o.yaml"],
     "import": ["t.txt", "-o", "o.yaml"],
@@ -66,6 +66,7 @@ BIG = {"--classes", "-n", "--levels", "-k"}  # of count-partitions: an exact cou
 
 def _stage(here: Path) -> None:
     network(here)
+    (here / "e.safetensors").write_bytes(KEPT["weights"])
     (here / "t.txt").write_bytes(ISA)
     (here / "t.yaml").write_text(TAXONOMY)
     (here / "empty.yaml").write_text("")
@@ -88,6 +89,7 @@ def _warm() -> None:
         _stage(here)
         for name, words in USUAL.items():
             command(name, *words, seconds=60)
+        command("explore", *USUAL["explore"], "--data", "d", allowed=(0,), seconds=60)
 
 
 def test_every_command_is_attacked() -> None:

@@ -56,6 +56,12 @@ COUNTS = {"classes": IDS, "counts": [[9 if i == j else 1 for j in range(5)] for 
 TABLE = "\n".join(
     [",".join(["", *IDS]), *(",".join([c, *map(str, row)]) for c, row in zip(IDS, COUNTS["counts"], strict=True))]
 )
+IMAGES = "file,true_id,predicted_id,probability,accepted\n" + "\n".join(
+    f"{t}{i}.png,{t},{p},0.5,1"
+    for t, row in zip(IDS, COUNTS["counts"], strict=True)
+    for p, count in zip(IDS, row, strict=True)
+    for i in range(count)
+)
 REPORT = "class,name,images,accuracy,confused_with,confused\n" + "\n".join(
     f"{c},{c},10,0.5,{IDS[i - 1]},3" for i, c in enumerate(IDS)
 )
@@ -88,6 +94,22 @@ def test_mutated_metrics_are_read_or_refused(seed: int) -> None:
         (here / "t.yaml").write_text(TAXONOMY)
         (here / "m.json").write_bytes(_json(rng, METRICS))
         command("explore", "t.yaml", "--results", "m.json", "-o", "o.html")
+
+
+@examples(15, 0.03)
+@given(seeds)
+def test_mutated_evaluations_are_read_or_refused(seed: int) -> None:
+    rng = random.Random(seed)
+    good = {"metrics.json": json.dumps({**METRICS, "images": 65}), "images.csv": IMAGES, "confusion.csv": TABLE}
+    with folder() as here:
+        (here / "t.yaml").write_text(TAXONOMY)
+        (here / "ev").mkdir()
+        for name, text in good.items():
+            (here / "ev" / name).write_text(text)
+        command("explore", "t.yaml", "--results", "ev", "-o", "o.html", allowed=(0,), seconds=60)
+        name = rng.choice(list(good))
+        (here / "ev" / name).write_bytes(almost(rng, good[name].encode()))
+        command("explore", "t.yaml", "--results", "ev", "-o", "o.html")
 
 
 @examples(15, 0.03)
