@@ -45,8 +45,8 @@ def read_evaluation(folder: Path, ids: Sequence[str]) -> tuple[Results, dict[str
     predicted class, images), `items` with thumbnails of at most `EACH` right and `EACH` wrong ones of each class and
     `MOST` in all, and `drawn`: a sentence of how many these are.
 
-    Images that can no longer be read are counted in it. Raises SpecError for files that are not there or not an
-    evaluation's, HiergenError for one of other classes.
+    Images that can no longer be read are counted in it. Raises HiergenError for files that are not there, are no
+    evaluation's or of several, and for one of other classes.
     """
     from hiergen.training.evaluation_files import CONFUSIONS, IMAGES
     from hiergen.training.runfolder import METRICS
@@ -72,10 +72,8 @@ def read_evaluation(folder: Path, ids: Sequence[str]) -> tuple[Results, dict[str
             continue
         items.append(plain({**answer._asdict(), "file": PurePath(answer.file).name, "image": image}))
     lost = len(chosen) - len(items)
-    drawn = (
-        f"thumbnails of {len(items)} of {len(answers):,} images, at most {EACH} right and {EACH} wrong ones of a class"
-    )
-    drawn += f" and {MOST} in all, drawn with seed {SEED}"
+    drawn = f"thumbnails of {len(items)} of {len(answers):,} images, "
+    drawn += f"at most {EACH} right and {EACH} wrong ones of a class and {MOST} in all, drawn with seed {SEED}"
     drawn += f"; {lost} more can no longer be read where {IMAGES} says" if lost else ""
     confusions = [[true, predicted, count] for (true, predicted), count in sorted(counts.items())]
     return results, {"from": unquoted(folder), "drawn": drawn, "confusions": confusions, "items": items}

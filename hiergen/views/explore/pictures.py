@@ -100,6 +100,7 @@ def read_data(model: ExploredModel, data: str, ids: Sequence[str], *, weights: s
     drawn = f"{len(items)} of {len(images):,} images, at most {each} of each of {some} classes, drawn with seed {SEED}"
     drawn += f"; left out: {len(broken)} that cannot be read" if broken else ""
     drawn += f"; left out: {len(images.left_out)} folders ({listed(images.left_out)})" if images.left_out else ""
+    drawn += f"; {images.note}" if images.note else ""
     return {"form": network.form, "items": items, "from": data, "drawn": drawn}
 
 
