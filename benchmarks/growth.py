@@ -276,7 +276,7 @@ class Study:
         return self.scores(self.answers(tail, "final"))
 
     def _tune(self, tail: nn.Module, pool: Pool, rows: Tensor, epochs: int, generator: torch.Generator) -> None:
-        """As the recipe fine-tune does it: SGD, cosine, norms frozen, mirrored maps."""
+        """Nearly as the recipe fine-tune: SGD, cosine, norms frozen; batches, not images, are mirrored."""
         tail.requires_grad_(True).eval()
         optimizer = torch.optim.SGD(tail.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
         steps = epochs * (len(rows) // 128)

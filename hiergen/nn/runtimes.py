@@ -118,11 +118,12 @@ def threads_set(threads: int | None) -> Iterator[None]:
 def without_denormals() -> Iterator[None]:
     """Numbers below a float's full precision are zeros in this thread, while the block runs. Random weights lead to
     them, and processors take many times as long for them: they would decide which of two networks is faster."""
+    before = not (torch.tensor(1e-40) * 1.0).item()  # torch does not say
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
 
 
 def _torch(module: nn.Module, example: Tensor, threads: int, _: bool) -> Run:

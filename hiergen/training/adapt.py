@@ -207,14 +207,15 @@ def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> st
 
 
 def _with_smaller(adapted: Adapted, network: HierarchicalNetwork, folder: Path, side: int, threads: int) -> Adapted:
-    """What the flat network of smaller images recognises, and its ms beside the flat network's."""
+    """What the flat network of smaller images recognises, and its ms; both flat networks take turns."""
     choice = json.loads((folder / CHOICE).read_text(encoding="utf-8"))
     shares = {group["group"]: group["generalist"] for group in choice["groups"]}
-    timer = Timer((network.input_size[0], side, side), adapted.runtime, threads)
-    small = flat_network(network.trunk.backbone, network.num_classes, (network.input_size[0], side, side))
-    (ms,) = timer.measure([timer.add(small)])
-    megabytes, share = adapted.flat_megabytes, round(ms / adapted.flat_ms, 3)
-    found = Smaller(side, round(ms, 3), share, megabytes, str(folder))
+    timers = [
+        Timer(size, adapted.runtime, threads) for size in (network.input_size, (network.input_size[0], side, side))
+    ]
+    flats = [flat_network(network.trunk.backbone, network.num_classes, timer.input_size) for timer in timers]
+    whole, ms = timers[0].measure([timer.add(flat) for timer, flat in zip(timers, flats, strict=True)])
+    found = Smaller(side, round(ms, 3), round(ms / whole, 3), adapted.flat_megabytes, str(folder))
     return replace(
         adapted, rows=tuple(replace(row, smaller=shares.get(row.name)) for row in adapted.rows), smaller=found
     )

@@ -270,3 +270,9 @@ def test_numbers_below_full_precision_cost_nothing_while_runs_are_timed(monkeypa
     in_turns({"one": run}, torch.device("cpu"), repeats=2)
     assert run()
     assert not any(kept[1:-1])
+    torch.set_flush_denormal(True)
+    try:
+        in_turns({"one": run}, torch.device("cpu"), repeats=1)
+        assert not run()  # whose own setting it was
+    finally:
+        torch.set_flush_denormal(False)
