@@ -142,8 +142,9 @@ class _Builder:
 
     def _mapping(self, node: Any, key: Key) -> dict[str, Any]:
         built: dict[str, Any] = {}
+        inherited: dict[str, Any] = {}
         first: dict[str, int] = {}
-        for name_node, value_node in node.value:
+        for name_node, value_node in sorted(node.value, key=lambda pair: not _merges(pair[0])):
             line = name_node.start_mark.line + 1
             if not isinstance(name_node, yaml.ScalarNode):
                 raise SpecError("a key must be a single value", place=f"{self.path}:{line}", got="a list or mapping")
@@ -153,9 +154,26 @@ class _Builder:
                     f"{quoted(name)} stands twice", place=f"{self.path}:{line}", hint=f"first on line {first[name]}"
                 )
             first[name] = line
+            if _merges(name_node):
+                inherited = self._inherited(value_node, key, f"{self.path}:{line}")
+                continue
             built[name] = self.build(value_node, (*key, name))
             self.lines[(*key, name)] = line  # the line of the key is where a reader looks
-        return built
+        return {**inherited, **built}
+
+    def _inherited(self, node: yaml.Node, key: Key, place: str) -> dict[str, Any]:
+        """What YAML's merge key brings: a mapping, or several, of which the first counts."""
+        line = self.lines[key]
+        built = self.build(node, key)
+        self.lines[key] = line
+        parts = built if isinstance(built, list) else [built]
+        if not all(isinstance(part, dict) for part in parts):
+            raise SpecError("'<<' takes the keys of a mapping", place=place, expected="an alias such as *base")
+        return {name: value for part in reversed(parts) for name, value in part.items()}
+
+
+def _merges(name: yaml.Node) -> bool:
+    return isinstance(name, yaml.ScalarNode) and name.value == "<<" and name.style in (None, "")
 
 
 WIDTH = 118  # columns of a comment or list

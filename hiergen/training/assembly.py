@@ -39,7 +39,7 @@ from hiergen.training.losses import make_loss
 from hiergen.training.optim import make_optimizer
 from hiergen.training.parallel import Parallel
 from hiergen.training.progress import TrainingLog
-from hiergen.training.recipe import SPECIALISTS_FROM, Recipe
+from hiergen.training.recipe import Recipe
 from hiergen.training.runfolder import Request
 from hiergen.training.training_module import seed_all
 
@@ -186,14 +186,10 @@ class Job:
             self.network.flat.requires_grad_(False)
         if self.recipe.form != "auto" or self.network.generalist is None:
             return
-        each = len(self.images) // self.network.num_classes
-        few = each < SPECIALISTS_FROM and (frozen or self.network.flat is None)
-        self.recipe = self.recipe.model_copy(update={"form": "generalist" if few else "each"})
-        if few:
-            self.say(
-                f"the generalist is trained alone: {each} images a class are too few for branches of groups to be "
-                f"better (from about {SPECIALISTS_FROM}); --set form=each trains them too"
-            )
+        alone = frozen or self.network.flat is None
+        self.recipe = self.recipe.model_copy(update={"form": "generalist" if alone else "each"})
+        if alone:
+            self.say("the generalist is trained alone; --set form=each trains the groups' own branches too")
 
     def _check_recipe(self) -> None:
         """What the loop would refuse, before the trunk's maps are computed for hours."""

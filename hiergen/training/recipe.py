@@ -157,9 +157,6 @@ class Reject(Model):
     )
 
 
-SPECIALISTS_FROM = 400  # images a class; see docs/evidence.md
-
-
 class Recipe(Model):
     """How a network is trained. Every key may be left out."""
 
@@ -199,8 +196,8 @@ class Recipe(Model):
     form: Literal["auto", "specialists", "generalist", "each"] = Field(
         default="auto",
         description="Which part is trained: the branches of groups and classes, the `generalist`, or `each` of them "
-        f"for itself. `auto`: the generalist alone where there is one and fewer than {SPECIALISTS_FROM} images a "
-        "class, as the others gain nothing then; else all that there is.",
+        "for itself. `auto`: the generalist alone where there is one, as the others gain nothing (docs/evidence.md); "
+        "`each` where a flat branch stands behind a trunk that is trained.",
     )
     negatives: Annotated[int, Field(ge=0)] | None = Field(
         default=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hiergen.errors import SpecError
 from hiergen.taxonomy.yamlfile import MAX_DEPTH, parse
@@ -32,6 +33,21 @@ def test_lines() -> None:
     assert document.place(("nope",)) == "t.yaml:2"
 
 
+MERGED = """\
+a: &a {x: p, y: q}
+b: {y: own, <<: *a}
+c: {<<: *a, z: r}
+d: {<<: [{x: first}, *a]}
+e: {"<<": text}
+"""
+
+
+def test_merge_keys_bring_what_yaml_says() -> None:
+    document = parse(MERGED, HERE)
+    assert document.data == yaml.safe_load(MERGED)
+    assert (document.line(("b",)), document.line(("b", "x")), document.line(("b", "y"))) == (2, 1, 2)
+
+
 GOOD = {
     "alias": ("a: &x [1]\nb: *x", {"a": ["1"], "b": ["1"]}),
     "multiline": ("a: |\n  x\n  y\n", {"a": "x\ny\n"}),
@@ -53,6 +69,8 @@ def test_plain_yaml_is_read(name: str) -> None:
 
 BAD = {
     "self alias": ("a: &x [*x]", "t.yaml:1: an alias contains itself"),
+    "merged list": ("a: {<<: [b]}", "t.yaml:1: '<<' takes the keys of a mapping; expected an alias such as"),
+    "merges itself": ("a: &x {<<: *x}", "an alias contains itself"),
     "self alias, deeper": ("a: &x {b: {c: *x}}", "an alias contains itself"),
     "multiline key": ("a: b\n  c: d", r"t.yaml:2:4: is not valid YAML: mapping values are not allowed"),
     "depth": ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "t.yaml:1: is nested too deeply; expected at most 40"),

@@ -148,12 +148,12 @@ def test_without_a_teacher_the_flat_network_is_trained_first_and_stays_in_the_ne
     torch.testing.assert_close(network.double()(x), model.double()(x))
 
 
-def test_few_images_a_class_train_the_generalist_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_generalist_is_trained_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = timm.create_model(BACKBONE, num_classes=len(CLASSES))
     save_file(model.state_dict(), "teacher.safetensors")
     options = {"recipe": "tails", "settings": [*FAST, "form=auto"], "teacher": "teacher.safetensors"}
     done = train(f"{home}/with.py:N2HL", home / "images", out="few", console=Console(width=200), **options)
-    assert "the generalist is trained alone: 5 images a class are too few" in capsys.readouterr().out
+    assert "the generalist is trained alone" in capsys.readouterr().out
     assert "form: generalist" in Path("few/recipe.yaml").read_text()
     choice = json.loads(Path("few/choice.json").read_text())
     assert set(choice["top1"]) == {"generalist"}
