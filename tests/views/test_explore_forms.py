@@ -10,7 +10,10 @@ from typing import get_args
 
 import pytest
 
+from hiergen.codegen.build import build
 from hiergen.costs.subjects import network_parts
+from hiergen.models.load import find_model
+from hiergen.models.weights import save_weights
 from hiergen.nn.cutout import cut
 from hiergen.nn.generalist import Form
 from hiergen.nn.network import HierarchicalNetwork
@@ -93,3 +96,16 @@ def test_details_and_heads_tell_of_them(page: Page, networks: dict[str, Hierarch
     assert page.js("return Explore.format.amount(arguments[0])", total) in page.text("#tree-0 .root")
     page.model("Without")
     assert "for all classes" not in page.text(".facts") + page.text("#details")
+
+
+def test_a_page_begins_in_the_form_of_the_weights(file: Path, tmp_path: Path) -> None:
+    build(file, tmp_path / "general.py")
+    network = find_model(f"{tmp_path}/general.py:Both").cls()
+    pages = {"generalist": explore([f"{file}:Both"], tmp_path / "none.html")}
+    for form in ("specialists", "flat"):
+        network.form = form
+        save_weights(network, tmp_path / f"{form}.safetensors")
+        pages[form] = explore([f"{file}:Both"], tmp_path / f"{form}.html", weights=f"{tmp_path}/{form}.safetensors")
+    with browser() as chromium:
+        for form, done in pages.items():
+            assert Page(chromium, done.path).js("return document.getElementById('form').value") == form

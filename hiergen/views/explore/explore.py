@@ -86,7 +86,7 @@ def explore(
         read = (Path(results).name, metrics)
     elif results is not None:
         read = (Path(results).name, read_results(Path(results), sources[0].ids))
-    trained = trained_model(weights) if weights is not None else None
+    trained, form = trained_model(weights) if weights is not None else (None, None)
     pictures = None
     if images or data is not None:
         model = seen_by(sources[0], trained)
@@ -96,7 +96,7 @@ def explore(
         else:
             pictures = read_pictures(model, images, sources[0].ids, weights=weights)
         pictures["model"] = sources[0].models.index(model)
-        trained = trained or identifier(model.name)  # whose weights these are, then
+        trained, form = trained or identifier(model.name), pictures["form"]  # whose weights these are, then
     measured: dict[tuple[int, str], Measured] = {}
     if timed:
         for s, source in enumerate(sources):
@@ -119,6 +119,7 @@ def explore(
         findings=[merged_findings(source.taxonomy) if source.taxonomy else [] for source in sources],
         weights=weights,
         trained=trained,
+        form=form,
     )
     content |= {key: part for key, part in (("pictures", pictures), ("answers", answers)) if part is not None}
     text = document(content)

@@ -89,19 +89,19 @@ def read_results(path: Path, ids: Sequence[str]) -> Results:
     return results
 
 
-def trained_model(weights: str) -> str | None:
-    """The class name of the network that a safetensors file was trained for, from its header; None where there is no
-    such file here, or it does not say."""
+def trained_model(weights: str) -> tuple[str | None, str | None]:
+    """The class name of the network that a safetensors file was trained for, and its form, from its header; None where
+    there is no such file here, or it does not say."""
     try:
         if not Path(weights).is_file():  # a pipe may never end
-            return None
+            return None, None
         with open(weights, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size)) if size <= LIMIT else {}
-        name = header["__metadata__"]["model"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return name if isinstance(name, str) else None
+        name, form = header["__metadata__"]["model"], header["__metadata__"].get("form", "specialists")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None, None
+    return (name, form) if isinstance(name, str) and isinstance(form, str) else (None, None)
 
 
 def results_data(results: Results, ids: Sequence[str], nestings: Sequence[Nesting], name: str) -> dict[str, Any]:
@@ -152,12 +152,13 @@ def payload(
     findings: Sequence[Sequence[Finding]] = (),
     weights: str | None = None,
     trained: str | None = None,
+    form: str | None = None,
 ) -> dict[str, Any]:
     """The data of one page. With two sources, the second's classes are put into the order of the first.
 
-    `measured` is by source and model; `trained` is the class name of the network that `weights` are of. A page begins
-    with that network, or with one of the nesting that `results` are told by. Raises TaxonomyError for sources over
-    different classes.
+    `measured` is by source and model; `trained` is the class name of the network that `weights` are of, and `form`
+    what it answers with (default: its generalist, where there is one). A page begins with that network, or with one
+    of the nesting that `results` are told by. Raises TaxonomyError for sources over different classes.
     """
     first, *others = sources
     for other in others:
@@ -172,7 +173,7 @@ def payload(
     models: list[dict[str, Any]] = []
     groups: list[Nesting] = []
     if trained not in {identifier(model.name) for source in sources for model in source.models}:
-        trained = None  # a network by another name
+        trained, form = None, None  # a network by another name
     for s, (source, order) in enumerate(zip(sources, orders, strict=True)):
         base = len(nestings)
         for nesting in source.nestings:
@@ -216,6 +217,7 @@ def payload(
         "moves": moves_data(first, groups, [len(s.nestings) for s in sources]),
         "alone": _alone(names),
         "weights": weights,
+        "form": form or "generalist",
     }
     if overlay is not None:
         data["results"] = overlay

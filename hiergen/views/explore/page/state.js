@@ -17,7 +17,7 @@
     size: "classes",
     onlyMoved: false,
     picture: null, // which of the images that the network was shown
-    form: "specialists", // what a network with branches for all classes answers with
+    form: raw.form, // what a network with branches for all classes answers with
     focus: { pane: 0, node: 0 }, // what the keyboard is on
     hover: null, // { pane, node } under the pointer
     files: {
