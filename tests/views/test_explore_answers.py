@@ -18,7 +18,6 @@ import pytest
 import torch
 from PIL import Image
 
-from hiergen.codegen.build import build
 from hiergen.models.load import find_model
 from hiergen.taxonomy.load import load_taxonomy
 from hiergen.training.run import evaluate
@@ -45,9 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(made)
         Path("answered.yaml").write_text(SPEC)
-        build("answered.yaml", "generated/answered.py")
         torch.manual_seed(1)
-        network = find_model("generated/answered.py:N2HL").cls()
+        network = find_model("answered.yaml:N2HL").cls()
         with torch.no_grad():
             network.head.weight.mul_(40)
         draw = np.random.default_rng(0)

@@ -161,7 +161,7 @@ def test_cutout_figures_are_those_of_the_plan(page: Page, plans: dict[str, Plan]
     assert "full network" in page.text("#cutout-count")
 
 
-def test_the_line_names_exactly_the_chosen_classes(page: Page, plans: dict[str, Plan]) -> None:
+def test_the_line_names_exactly_the_chosen_classes(page: Page, plans: dict[str, Plan], folder: Path) -> None:
     from hiergen.lookup.choose import find_terms
     from hiergen.lookup.select import Selector
     from hiergen.taxonomy.nesting import Nesting
@@ -177,7 +177,7 @@ def test_the_line_names_exactly_the_chosen_classes(page: Page, plans: dict[str, 
             assert words[:5] == [
                 "hiergen",
                 "cutout",
-                f"generated/awkward.py:{name}",
+                f"{folder}/awkward.yaml:{name}",
                 "--weights",
                 "weights.safetensors",
             ]
@@ -191,7 +191,7 @@ def test_the_line_names_exactly_the_chosen_classes(page: Page, plans: dict[str, 
             assert found == set(kept), words
 
 
-def test_copy_copies_the_line(page: Page) -> None:
+def test_copy_copies_the_line(page: Page, folder: Path) -> None:
     page.choose([0, 1])
     page.js(
         "globalThis.copied = null;"
@@ -201,7 +201,7 @@ def test_copy_copies_the_line(page: Page) -> None:
     page.js("document.querySelector('#cutout .copy').click()")
     assert page.until(lambda: page.js("return globalThis.copied")) == page.text("#cutout-line")
     assert page.text("#cutout-line") == (
-        "hiergen cutout generated/awkward.py:N3HL --weights weights.safetensors --classes=cat -o cutout"
+        f"hiergen cutout {folder}/awkward.yaml:N3HL --weights weights.safetensors --classes=cat -o cutout"
     )
     assert page.until(lambda: page.text("#cutout .copy") == "Copied")
     page.js("document.execCommand = () => true; navigator.clipboard.writeText = async () => { throw new Error('no'); }")
@@ -209,7 +209,7 @@ def test_copy_copies_the_line(page: Page) -> None:
     assert page.until(lambda: page.js("return String(getSelection())")) == page.text("#cutout-line")
 
 
-def test_gains_are_sliders_and_a_line(page: Page, plans: dict[str, Plan]) -> None:
+def test_gains_are_sliders_and_a_line(page: Page, plans: dict[str, Plan], folder: Path) -> None:
     from hiergen.lookup.select import Selector
 
     page.model("N3HL")
@@ -223,7 +223,7 @@ def test_gains_are_sliders_and_a_line(page: Page, plans: dict[str, Plan]) -> Non
     page.js("Explore.goTo(0, arguments[0]); Explore.flush()", nodes[0][0])
     page.set("#details input[type=range]", "1.4", "input")
     assert page.text("#attend-line") == (
-        "hiergen attend generated/awkward.py:N3HL --weights weights.safetensors --data path/to/val --gain=animal=1.4"
+        f"hiergen attend {folder}/awkward.yaml:N3HL --weights weights.safetensors --data path/to/val --gain=animal=1.4"
     )
     assert page.js("return document.querySelector('#gains input[type=range]').value") == "1.4"
     assert page.row("animal").get_attribute("data-gain") == "× 1.4"
@@ -304,9 +304,9 @@ def test_weights_are_named_in_the_lines_of_their_model(chromium: Browser, folder
     ours = str(tmp_path / "ours.safetensors")
     page = Page(chromium, explore([str(folder / "awkward.yaml")], tmp_path / "p.html", weights=ours).path)
     page.choose([0])
-    assert shlex.split(page.text("#cutout-line"))[2:5] == ["generated/awkward.py:N2HL", "--weights", ours]
+    assert shlex.split(page.text("#cutout-line"))[2:5] == [f"{folder}/awkward.yaml:N2HL", "--weights", ours]
     page.model("N3HL")
-    others = ["generated/awkward.py:N3HL", "--weights", "weights.safetensors"]
+    others = [f"{folder}/awkward.yaml:N3HL", "--weights", "weights.safetensors"]
     assert shlex.split(page.text("#cutout-line"))[2:5] == others
     page.set(".names input", "typed.safetensors", "input")
     assert shlex.split(page.text("#cutout-line"))[2:5] == [*others[:2], "typed.safetensors"]

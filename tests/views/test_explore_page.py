@@ -217,7 +217,7 @@ def test_the_command_says_what_it_wrote(hiergen: Callable[..., Any], awkward: Pa
     assert "11 classes; PHL, N2HL, N3HL" in ran.out
     data = data_of(out.read_text("utf-8"))
     assert [m["name"] for m in data["models"]] == ["PHL", "N2HL", "N3HL"]
-    assert data["models"][2]["reference"] == "generated/awkward.py:N3HL"
+    assert data["models"][2]["reference"] == f"{awkward}:N3HL"
     assert [p.name for p in out.parent.iterdir()] == ["p.html"]  # nothing half-written stays
 
 

@@ -14,7 +14,6 @@ import torch
 from helpers import message
 from PIL import Image
 
-from hiergen.codegen.build import build
 from hiergen.models.load import find_model
 from hiergen.models.weights import save_weights
 from hiergen.nn.network import HierarchicalNetwork
@@ -44,9 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(made)
         Path("seen.yaml").write_text(SPEC)
-        build("seen.yaml", "generated/seen.py")
         torch.manual_seed(1)
-        network = find_model("generated/seen.py:N2HL").cls()
+        network = find_model("seen.yaml:N2HL").cls()
         with torch.no_grad():
             network.head.weight.mul_(40)
         save_weights(network, "w.safetensors", model="N2HL")
@@ -66,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def network(folder: Path) -> HierarchicalNetwork:
     from hiergen.models.load import load_trained
 
-    return load_trained("generated/seen.py:N2HL", "w.safetensors")
+    return load_trained("seen.yaml:N2HL", "w.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +132,6 @@ def test_what_cannot_be_shown_is_said_and_nothing_written(folder: Path) -> None:
     Path("broken.png").write_bytes(b"no image")
     assert "broken.png" in said(weights="w.safetensors", images=[*FILES, "broken.png"])
     assert f"at most {MOST}" in said(weights="w.safetensors", images=FILES * 40)
-    Path("far.yaml").write_text(SPEC.replace("name: seen", "name: far"))
-    assert "hiergen build far.yaml" in said("far.yaml:N2HL", weights="w.safetensors")
 
 
 def test_a_few_of_each_class_are_drawn_and_known(folder: Path, network: HierarchicalNetwork) -> None:

@@ -273,7 +273,6 @@ def _model(model: ExploredModel, measured: Measured | None) -> dict[str, Any]:
         {
             "name": model.name,
             "reference": model.reference,
-            "built": model.built,
             "why": model.why,
             "plan": _plan(plan) if plan else None,
             "flat": backbone_facts.model_dump(include=_FLAT) if backbone_facts else None,

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from hiergen.console.terminal import command
 from hiergen.errors import HiergenError, listed, unquoted
 from hiergen.taxonomy.naming import identifier
 from hiergen.views.explore.read import ExploredModel, Source, plain
@@ -29,7 +28,7 @@ _LEAST = 5e-6  # a smaller probability is left out
 
 def seen_by(source: Source, trained: str | None) -> ExploredModel:
     """The model that images are shown to: the only one, or that of the class name `trained`. Raises HiergenError where
-    that does not say which, and for a model that is not built yet."""
+    that does not say which."""
     models = [m for m in source.models if trained is None or identifier(m.name) == trained]
     if len(models) != 1:
         raise HiergenError(
@@ -37,9 +36,6 @@ def seen_by(source: Source, trained: str | None) -> ExploredModel:
             place=source.typed,
             expected=f"one of them, as {source.typed}:{source.models[0].name}, or weights that name theirs",
         )
-    if not models[0].built:
-        run = command(("hiergen", "build", source.typed.partition(":")[0]))
-        raise HiergenError(f"{models[0].reference} is not there to see the images", hint=f"run {run}")
     return models[0]
 
 

@@ -13,7 +13,6 @@ from hiergen.lookup.reference import parse_reference
 from hiergen.planning.backbones import BackboneFacts, facts
 from hiergen.planning.plan import Plan
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy
-from hiergen.taxonomy.naming import identifier
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.views.draw.subject import of_network
 
@@ -22,7 +21,7 @@ from hiergen.views.draw.subject import of_network
 class ExploredModel:
     """One network. `reference` is what other commands call it, `nesting` the index of its nesting in the source.
 
-    `plan` is None where it is not known; `why` then says so in a sentence. `built`: the reference exists.
+    `plan` is None where it is not known; `why` then says so in a sentence.
     """
 
     name: str
@@ -30,7 +29,6 @@ class ExploredModel:
     nesting: int
     plan: Plan | None
     why: str | None
-    built: bool
 
     @property
     def backbone(self) -> BackboneFacts | None:
@@ -79,7 +77,7 @@ def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
     nestings = tuple(
         replace(taxonomy.nesting(next(name for name in names if levels[name] == k)), name=typed) for k in depths
     )
-    file = Path("generated") / f"{identifier(taxonomy.spec.name)}.py"
+    file = typed if only is None else typed.removesuffix(f":{only}")
     models = []
     for name in names:
         why = None
@@ -90,8 +88,7 @@ def _of_taxonomy(typed: str, taxonomy: Taxonomy, only: str | None) -> Source:
                 why = f"{unmeasured(taxonomy, name)[1]} was never measured here; run {run} once"
         except HiergenError as error:
             plan, why = None, str(error)
-        reference = f"{file.as_posix()}:{identifier(name)}"
-        models.append(ExploredModel(name, reference, depths.index(levels[name]), plan, why, file.is_file()))
+        models.append(ExploredModel(name, f"{file}:{name}", depths.index(levels[name]), plan, why))
     deepest = max(range(len(names)), key=lambda i: (models[i].plan is not None, levels[names[i]], -i))
     ids, labels = tuple(c.id for c in taxonomy.classes), tuple(c.name for c in taxonomy.classes)
     return Source(taxonomy.spec.name, typed, ids, labels, nestings, tuple(models), deepest, taxonomy)
@@ -111,7 +108,7 @@ def _of_model(typed: str) -> Source:
     reference = typed
     if model_class.path is not None and not folder and typed.endswith(".py"):
         reference = f"{typed}:{model_class.name}"
-    model = ExploredModel(model_class.name, reference, 0, subject.plan, why, True)
+    model = ExploredModel(model_class.name, reference, 0, subject.plan, why)
     title = Path(typed.removesuffix(f":{model_class.name}")).stem if model_class.path is not None else typed
     return Source(
         title,

@@ -149,8 +149,6 @@
     count.textContent = n === 0 ? "Click classes or groups to keep them." : n === Explore.count ? "All classes are chosen: that is the full network." : `${format.whole(n)} of ${format.classes(Explore.count)}`;
     body.replaceChildren(...Explore.panes().map(figures));
     line.set(Explore.cutoutLine(model, state.chosen, state.files), n ? "hiergen cutout: leave a class out, the whole network is no cutout" : "hiergen cutout …");
-    if (n && !model.built) line.element.dataset.hint = `first: hiergen build ${Explore.raw.sources[model.source].typed}`;
-    else delete line.element.dataset.hint;
     if (n !== draw.before) {
       if (costs.plan && n && n < Explore.count) {
         const part = costs.cutout(state.chosen);
