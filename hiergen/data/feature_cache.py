@@ -8,13 +8,15 @@ the process that computes batch N, `use-*` by those that have the cache open.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import math
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from hiergen.files import write_text, writing
 FORMAT = 2
 LIMIT = 20 * 10**9  # bytes of all caches in a folder
 MISSING, DONE, BROKEN = 0, 1, 2  # states of a row; a broken one is of an image that cannot be read
-FEATURES, STATE, ABOUT = "features.npy", "state.npy", "about.json"
+FEATURES, STATE, CONTENTS, ABOUT = "features.npy", "state.npy", "contents.npy", "about.json"
 _SIZED = (FEATURES, STATE, "maps")  # the last is of hiergen 0.1
 _RESERVE = 1 << 30  # bytes of the disk that stay free
 _NAME = re.compile(r"[0-9a-f]{32}\.maps")
@@ -116,6 +118,25 @@ class FeatureCache:
             raise OutputError("was removed and made anew meanwhile", place=str(self.home), hint="run again")
         self.release(batch)
 
+    def borrow(self) -> None:
+        """Copy batches whose images other caches have: those of the same trunk and of a transform without chance."""
+        if not (self.home / CONTENTS).exists() or not self.missing:
+            return
+        wanted, about = np.load(self.home / CONTENTS), _about(self.home)
+        known: dict[int, tuple[Array, int]] = {}
+        for path in self.home.parent.glob(f"*.maps/{CONTENTS}"):
+            with suppress(OSError, ValueError):  # it may be removed meanwhile
+                if path.parent != self.home and _about(path.parent) == about:
+                    features = np.load(path.parent / FEATURES, mmap_mode="r")
+                    rows = np.flatnonzero(np.load(path.parent / STATE) == DONE)
+                    images = np.load(path)[rows].tolist()
+                    known |= {image: (features, row) for image, row in zip(images, rows.tolist(), strict=True)}
+        for batch in self.missing:
+            images = wanted[self.span(batch)].tolist()
+            if all(image in known for image in images) and self.claim(batch):
+                features_of = [features[row] for features, row in map(known.__getitem__, images)]
+                self.store(batch, np.stack(features_of), np.full(len(images), DONE))
+
     def forget(self, row: int) -> None:
         """Have a row computed anew."""
         self._state.write(row, np.array([MISSING], np.uint8))
@@ -139,10 +160,13 @@ def open_cache(
     *,
     batch: int,
     about: dict[str, Any],
+    contents: Sequence[Hashable] | None = None,
     limit: int = LIMIT,
     note: Callable[[str], None] = lambda _: None,
 ) -> FeatureCache:
     """The cache of this key (32 hex digits), as it is, or an empty one, for which the caches used longest ago go.
+
+    `contents` tell the images apart, in other caches too: then they can borrow from each other.
 
     Raises HiergenError where it does not fit into `limit` (bytes of all caches in the folder) or on the disk,
     OutputError where it cannot be written. A cache that is not whole is made anew, and `note` says so.
@@ -164,10 +188,22 @@ def open_cache(
             home.mkdir(exist_ok=True)
             np.lib.format.open_memmap(home / FEATURES, "w+", np.dtype(dtype), shape).flush()  # takes no space yet
             np.lib.format.open_memmap(home / STATE, "w+", np.dtype(np.uint8), shape[:1]).flush()
+            if contents is not None:
+                np.save(home / CONTENTS, np.array([_number(content) for content in contents]))
             write_text(home / ABOUT, as_json(about, indent=1) + "\n")
             return FeatureCache(home, dtype, shape, batch)
         finally:
             turn.release()
+
+
+def _number(content: Hashable) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(content).encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def _about(home: Path) -> dict[str, Any]:
+    """What a cache is of, but for its images. Raises OSError and ValueError."""
+    about = json.loads((home / ABOUT).read_text("utf-8"))
+    return {key: about[key] for key in about if key not in ("images", "count", "seed")}
 
 
 def _make_room(folder: Path, wanted: int, limit: int) -> None:

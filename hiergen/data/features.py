@@ -21,7 +21,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from hiergen.data.augment import describe
+from hiergen.data.augment import describe, eval_transform
 from hiergen.data.feature_cache import BROKEN, DONE, FORMAT, LIMIT, MISSING, FeatureCache, open_cache
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import Broken, Item, Key, Samples, read_batches
@@ -103,10 +103,11 @@ def cached_features(
 
     View v of image i is its `transform` seeded with (seed, v, i). A cache serves every network with the same trunk
     (weights and statistics), images, transform (by its `description`), views, seed, dtype, batch size (another may give
-    other last bits), torch and timm. It lies in `folder` (default: `hiergen/features` in the user's cache folder). An
-    interrupted call goes on where it stopped. Processes that want the same cache share the work; `share` (rank, world)
-    says where this one begins. `progress(done, total)` counts images times views, also those of other processes; `note`
-    gets sentences (default: warnings). Close the answer when done.
+    other last bits), torch and timm; evaluation's maps of images that other sets have as well are copied from theirs.
+    It lies in `folder` (default: `hiergen/features` in the user's cache folder). An interrupted call goes on where it
+    stopped. Processes that want the same cache share the work; `share` (rank, world) says where this one begins.
+    `progress(done, total)` counts images times views, also those of other processes; `note` gets sentences (default:
+    warnings). Close the answer when done.
     Raises HiergenError for a broken image (unless `skip_broken`), maps that are not finite or too large for `dtype`,
     and a cache that does not fit into `limit` bytes or on the disk; OutputError where it cannot be written.
     """
@@ -132,8 +133,13 @@ def cached_features(
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     shape = (views * len(images), trunk.out_channels, *trunk.map_size)
     folder = Path(folder or cache_home() / "features")
-    cache = open_cache(folder, key, dtype, shape, batch=batch_size, about=about, limit=limit, note=note or _warn)
+    still = views == 1 and about["transform"] == describe(eval_transform(network))  # draws nothing at random
+    contents = images.contents() if still else None
+    cache = open_cache(
+        folder, key, dtype, shape, batch=batch_size, about=about, contents=contents, limit=limit, note=note or _warn
+    )
     try:
+        cache.borrow()
         filling = _Filling(cache, trunk, Samples(images, transform, seed=seed), workers, skip_broken, progress, share)
         filling.run(note)
         return FeatureSet(cache, images, views)

@@ -91,6 +91,11 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
         """What tells each image from all others, whatever links lead to it."""
         return [self.place(i) for i in range(len(self))]
 
+    def contents(self) -> list[Hashable] | None:
+        """What changes with an image's bytes, by the size and time of its file; the same in other sets that have the
+        image. None where that is not known."""
+        return None
+
     def split(self, share: float, *, seed: int = 0) -> tuple[Self, Self]:
         """Two parts, the second with about `share` of each class's images; see `split`."""
         classes = None if self.labels is None else self.labels.classes
@@ -136,6 +141,10 @@ class LabelledImages(ImageSet):
     def identities(self) -> list[Hashable]:
         files = {place.file: _identity(place.file) for place in self.places}
         return [(files[place.file], place.offset) for place in self.places]
+
+    def contents(self) -> list[Hashable]:
+        facts = {place.file: (_identity(place.file), _size_and_time(place.file)) for place in self.places}
+        return [(*facts[place.file], place.offset, self.mode) for place in self.places]
 
     def fingerprint(self) -> str:
         files = sorted({place.file.absolute() for place in self.places})
@@ -202,6 +211,10 @@ class RowImages(ImageSet):
     def fingerprint(self) -> str:
         more = [] if self.labels is None else [self.labels]
         return digest([self.source.fingerprint(), *zip(self.rows, self.targets, strict=True), *more])
+
+    def contents(self) -> list[Hashable]:
+        source = self.source.fingerprint()
+        return [(source, row, self.mode) for row in self.rows]
 
     def subset(self, indices: Iterable[int]) -> Self:
         chosen = list(indices)

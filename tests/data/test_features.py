@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from hiergen.data import feature_cache, features
 from hiergen.data.feature_cache import open_cache
 from hiergen.data.features import FeatureSet, cached_features, fingerprint
-from hiergen.data.images import ImageSet
+from hiergen.data.images import ImageSet, LabelledImages
 from hiergen.data.samples import Samples
 from hiergen.errors import HiergenError
+from hiergen.taxonomy.imagefolder import ImagePlace
 from tests.forks import Forked
 from tests.nn.steering_cases import Nested
 
@@ -167,6 +168,42 @@ def test_what_the_maps_depend_on_is_in_the_key(make: Make, network: Nested, monk
     monkeypatch.setattr(torch, "__version__", "9.9.1+cpu")
     assert make(Shades(3)).folder in folders
     assert len(folders) == 9
+
+
+def test_images_that_another_set_has_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, log = seeded_network(), list[str]()
+    read_place = ImagePlace.read
+    monkeypatch.setattr(ImagePlace, "read", lambda place: log.append(place.file.name) or read_place(place))
+    for i in range(20):
+        Image.new("RGB", (64, 64), (12 * i, 5, 255 - 12 * i)).save(tmp_path / f"{i}.png")
+
+    def images(numbers: Iterable[int]) -> LabelledImages:
+        places = tuple(ImagePlace(tmp_path / f"{i}.png") for i in numbers)
+        return LabelledImages(places, tuple(i % 5 for i in numbers), network.preprocess)
+
+    def maps(numbers: Iterable[int], folder: str = "cache", **options: object) -> Tensor:
+        log.clear()
+        settings = {"folder": tmp_path / folder, "batch_size": 4, "dtype": "float32", **options}
+        with cached_features(network, images(numbers), network.preprocess, **settings) as found:
+            return found.maps(0, range(len(numbers)))
+
+    maps([0, 2, 4, 6, 8, 10, 12, 14]), maps([1, 3, 5, 7, 9, 11])
+    wanted = [9, 2, 14, 5, 0, 11, 19, 1, 3, 4, 12, 7]
+    found = maps(wanted)
+    assert sorted(log) == ["0.png", "1.png", "11.png", "19.png"]  # a batch with a new image, 19, is computed whole
+    torch.testing.assert_close(found, maps(wanted, "other"), rtol=1e-5, atol=1e-6)
+    maps([2, 4, 6, 8], seed=3)
+    assert log == []  # nothing is drawn
+    Image.new("RGB", (64, 64), (1, 2, 3)).save(tmp_path / "4.png")
+    found = maps([2, 4, 6, 8, 10])
+    assert sorted(log) == ["2.png", "4.png", "6.png", "8.png"]
+    torch.testing.assert_close(found[1], maps([4], "third")[0], rtol=1e-5, atol=1e-6)
+    maps([2, 6, 8, 10], dtype="float16")
+    assert len(log) == 4
+    with torch.no_grad():
+        next(network.trunk.parameters()).mul_(1.5)
+    maps([6, 8, 10, 12])
+    assert len(log) == 4
 
 
 def test_workers_and_progress(make: Make, tmp_path: Path) -> None:
