@@ -92,7 +92,15 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "S-groups": ("study.py:S", "tails", ("form=specialists", "epochs=12")),
     "T-groups": ("study.py:T", "tails", ("form=specialists", "epochs=18")),
     "probe": ("flat128.py:F", "", ()),
+    "flat-subset": ("flat128.py:F", "fine-tune", ("epochs=4",)),  # one for each group, of its images only
 }
+SUBSET = """\
+name: flat-subset-{number}
+classes: [{classes}]
+sources: [wordnet]
+models:
+  F: {{levels: 1, trunk: {{backbone: tf_efficientnet_lite0, until: blocks.3}}, input_size: 128}}
+"""
 KEPT = {"S-kept": "S-own", "T-kept": "T-own"}  # of each group its own branch or the generalist, as held-out images say
 UNIONS = 30
 
@@ -139,7 +147,8 @@ class Study:
 
     def found(self, row: str, seed: int) -> dict[str, np.ndarray[Any, Any]]:
         """What a row recognises of the images that figures are of, now or before."""
-        file = self.out / f"{row}-{seed}-{self.part}.npz"
+        part = "final" if row == "flat-subset" else self.part
+        file = self.out / f"{row}-{seed}-{part}.npz"
         if not file.exists():
             for part, answers in self._logits(row, seed).items():
                 for name, (logits, targets) in answers.items():
@@ -153,6 +162,8 @@ class Study:
             return self._own(row, seed, network)
         if row == "probe":
             return {part: {row: answer} for part, answer in self._probe(network).items()}
+        if row == "flat-subset":
+            return {"final": {row: self._subsets(row, seed)}}  # what it holds out is another part of the images
         folder = self.trained(row, seed)
         model: HierarchicalNetwork = network
         if row.startswith("flat"):
@@ -163,6 +174,43 @@ class Study:
             network.form = "specialists" if row.endswith("groups") else "generalist"
         learner = Learner(model, form="specialists" if row.startswith("flat") else network.form).eval()
         return {p: {row: predict(learner, self.maps(network, p), 100, parallel)} for p in ("held", "final")}
+
+    def _subsets(self, row: str, seed: int) -> tuple[Tensor, Tensor]:
+        """Flat networks of each group's classes, trained on its images: logits of the validation images."""
+        network, start = self.network("S"), time.perf_counter()
+        feed = self.maps(network, "final")
+        logits = torch.full((len(feed), network.num_classes), -1e4)
+        for number, (_, members) in enumerate(self.groups):
+            file, folder = self.out / f"subset{number}.py", self.out / f"{row}-{seed}-{number}"
+            text = SUBSET.format(number=number, classes=", ".join(network.classes[i] for i in members.tolist()))
+            file.with_suffix(".yaml").write_text(text, "utf-8")
+            build(file.with_suffix(".yaml"), file)
+            if not (folder / FLAT).exists():
+                train(
+                    f"{file}:F",
+                    self.file,
+                    recipe=ROWS[row][1],
+                    settings=[*ROWS[row][2], f"seed={seed}", f"hold_out={HELD}"],
+                    out=folder,
+                    force=True,
+                    pretrained=self.weights,
+                    flat=True,
+                    only_known=True,
+                    console=Console(stderr=True),
+                    device=self.device,
+                    workers=WORKERS,
+                )
+            model = FlatNetwork(find_model(f"{file}:F").cls()).eval()
+            load_flat(model.trunk, model.tail, read_state(folder / FLAT), row)
+            order = [network.classes.index(c) for c in model.classes]
+            answers, targets = predict(
+                Learner(model, form="specialists").eval(), feed, 100, Parallel("float32", self.device)
+            )
+            logits[:, order] = answers.float()
+        folder = self.out / f"{row}-{seed}"
+        folder.mkdir(exist_ok=True)
+        (folder / "seconds").write_text(json.dumps({"wall": time.perf_counter() - start, "cpu": 0.0}))
+        return logits, targets
 
     def _own(self, row: str, seed: int, network: HierarchicalNetwork) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
         """Specialists for all groups, and of each group what held-out images say is better."""
