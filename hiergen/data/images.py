@@ -96,9 +96,10 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
         image. None where that is not known."""
         return None
 
-    def split(self, share: float, *, seed: int = 0) -> tuple[Self, Self]:
-        """Two parts, the second with about `share` of each class's images; see `split`."""
-        classes = None if self.labels is None else self.labels.classes
+    def split(self, share: float, *, seed: int = 0, single: bool = False) -> tuple[Self, Self]:
+        """Two parts, the second with about `share` of each class's images; see `split`. With `single` a class may have
+        one image, which is of the first part."""
+        classes = 0 if single else None if self.labels is None else self.labels.classes
         try:
             first, second = split(self.targets, share, seed=seed, classes=classes)
         except HiergenError as error:

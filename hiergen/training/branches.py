@@ -78,13 +78,19 @@ class Setting:
             self.say(UNFITTED, style="yellow")
 
     def images(
-        self, data: str | Path, network: HierarchicalNetwork, *, classes: Wanted, val: str | Path | None = None
+        self,
+        data: str | Path,
+        network: HierarchicalNetwork,
+        *,
+        classes: Wanted,
+        val: str | Path | None = None,
+        single: bool = False,
     ) -> tuple[ImageSet, ImageSet]:
         """Images to learn from, and held out: of `val`, or of the data's validation part, as in a training, else a
-        share of each class's. Raises HiergenError as `open_data` does, and for an image that is in both."""
+        share of each class's, with `single` none of a class with one image. Raises HiergenError as `open_data` does, and for an image that is in both."""
         images = open_data(data, network, classes=classes)
         if val is None and not has_validation(data):
-            images, held = images.split(self.recipe.hold_out)
+            images, held = images.split(self.recipe.hold_out, single=single)
         else:
             held = open_data(data if val is None else val, network, split="validation", classes=classes)
         check_apart(images, held)

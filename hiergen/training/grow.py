@@ -171,7 +171,7 @@ def _old_images(
     """Images of the network's classes to learn from, and held out, as a training of the same share holds them out; of
     each class at most as many as of a new one in the mean."""
     try:
-        pair = setting.images(data, setting.network, classes=PRESENT)
+        pair = setting.images(data, setting.network, classes=PRESENT, single=True)
     except HiergenError as error:
         if required or not error.problem.endswith("is a class of the network"):
             raise

@@ -233,6 +233,14 @@ def test_few_images(home: Path, given: dict[str, object], tmp_path: Path) -> Non
         grow(**{**given, "force": True})  # type: ignore[arg-type]
 
 
+def test_an_old_class_may_have_a_single_image(home: Path, given: dict[str, object], tmp_path: Path) -> None:
+    shutil.copytree(home / "images", tmp_path / "images")
+    for file in sorted((tmp_path / "images" / "rust").iterdir())[1:]:
+        file.unlink()
+    done = grow(**{**given, "data": tmp_path / "images"}, group="cold", solver="ridge")  # type: ignore[arg-type]
+    assert done.images == (12, 3 * 12 + 1)  # it is learned from, and not held out
+
+
 def test_groups_are_named_with_commas() -> None:
     assert _named(["a, b", "c,d,a"], ("a", "b", "c,d")) == ("a", "b", "c,d")
 
