@@ -87,7 +87,8 @@ class Setting:
         single: bool = False,
     ) -> tuple[ImageSet, ImageSet]:
         """Images to learn from, and held out: of `val`, or of the data's validation part, as in a training, else a
-        share of each class's, with `single` none of a class with one image. Raises HiergenError as `open_data` does, and for an image that is in both."""
+        share of each class's, with `single` none of a class with one image. Raises HiergenError as `open_data` does,
+        and for an image that is in both."""
         images = open_data(data, network, classes=classes)
         if val is None and not has_validation(data):
             images, held = images.split(self.recipe.hold_out, single=single)
