@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import re
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from importlib.util import module_from_spec, spec_from_file_location
@@ -27,6 +28,7 @@ _FORMS = "FILE.py:NAME, FILE.yaml:NAME, package.module:NAME, a registered name, 
 _BUILD = "run 'hiergen build TAXONOMY.yaml' to write models"
 # What a file may raise on import by being wrong; anything else is no mistake of its text and keeps its traceback.
 _BAD_SOURCE = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, OSError)
+_REGISTER = re.compile(r"^@register\(.*\n", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ def find_model(reference: str | Path) -> ModelRef:
     if re.fullmatch(r"\w+(\.\w+)+", module) or name is not None:
         return _dotted(module, name)
     return _named(parsed.text)
+
+
+def written_source(model: ModelRef) -> str:
+    """The text of the file that hiergen wrote a model to, or would write; "" of one by another hand."""
+    if model.source or model.path is None or not model.path.is_file():
+        return model.source
+    text = read_text(model.path)
+    return text if "Written by hiergen " in text[:8000] else ""
 
 
 def load_network(model: str | Path | ModelRef, weights: str | Path | None = None) -> HierarchicalNetwork:
@@ -147,13 +157,13 @@ def _planned(reference: Reference) -> ModelRef:
 
 def network_of(source: str, model: str, path: Path) -> ModelRef:
     """A model of a text that `build` would write; timm's names stay those of written files."""
-    module = run_source(re.sub(r"^@register\(.*\n", "", source, flags=re.MULTILINE), path)
+    module = run_source(_REGISTER.sub("", source), path)
     return replace(network_in(module, model, None), source=source)
 
 
 def _cutout(folder: Path) -> ModelRef:
     source, weights = folder / CUTOUT_SOURCE, folder / CUTOUT_WEIGHTS
-    if not source.is_file() and (folder / TRAINING).is_file():
+    if not weights.is_file() and (folder / TRAINING).is_file():
         return _trained(folder)
     missing = [file.name for file in (source, weights) if not file.is_file()]
     if missing:
@@ -185,15 +195,17 @@ def _trained(folder: Path) -> ModelRef:
         )
     if not (folder / TRAINED_WEIGHTS).is_file():
         raise HiergenError(f"is a training's folder without {TRAINED_WEIGHTS}", place=place, hint="has it ended?")
-    inside = folder / trained.path.name  # a file that the training wrote: the folder was moved
-    if trained.kind in ("source", "taxonomy") and not trained.path.exists() and inside.is_file():
-        model = f"{inside}:{trained.model}" if trained.model else str(inside)
-    elif trained.kind == "cutout" and trained.path.resolve() == folder.resolve():
+    if (inside := folder / trained.path.name).suffix == ".py" and inside.is_file():
+        # the training's own copy; the file that it was of has the name with timm
+        module = run_source(_REGISTER.sub("", read_text(inside)), inside)
+        return replace(network_in(module, trained.model or None, inside), weights=folder / TRAINED_WEIGHTS)
+    if trained.kind == "cutout" and trained.path.resolve() == folder.resolve():
         raise HiergenError("is a training of itself", place=place)
     try:
         return replace(find_model(model), weights=folder / TRAINED_WEIGHTS)
     except HiergenError as error:
-        error.hint = f"name where the model is now: MODEL --weights {unquoted(folder / TRAINED_WEIGHTS)}"
+        weights = shlex.quote(str(folder / TRAINED_WEIGHTS))
+        error.hint = f"name where the model is now: MODEL --weights {weights}"
         raise error.at(place) from None
 
 

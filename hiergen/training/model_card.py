@@ -24,6 +24,7 @@ import torch
 from hiergen._version import __version__
 from hiergen.console.markdown import Markdown, escaped, fenced, table
 from hiergen.files import writable
+from hiergen.lookup.reference import CUTOUT_SOURCE, parse_reference
 from hiergen.models.hub import front_matter
 from hiergen.models.weights import taxonomy_hash
 from hiergen.nn.network import HierarchicalNetwork
@@ -48,7 +49,7 @@ _TURNS = 7
 _LOADING = """\
 import hiergen
 
-network = hiergen.load_network({model}, {weights!r})
+network = hiergen.load_network({model})
 print(network.predict(image))  # a file, or a PIL image in mode {mode}
 logits = network(network.preprocess(image)[None])  # {size} -> (1, classes), in the order of network.classes"""
 
@@ -95,22 +96,36 @@ def card_text(facts: CardFacts) -> str:
         versions=f"hiergen {__version__}, torch {torch.__version__}, timm {timm.__version__}, "
         f"Python {platform.python_version()}",
         loading=_LOADING.format(
-            model=ascii(request.model), weights=BEST, mode=image_mode(network), size=network.input_size
+            model="'.'" if keeps_source(request) else f"{request.model!a}, {BEST!r}",
+            mode=image_mode(network),
+            size=network.input_size,
         ),
         tables=["\n".join(from_rich(shown)) for shown in tables],
         times=() if facts.cost is None else facts.cost.rows[0].times,
         cost_rows="" if facts.cost is None else _cost_rows(facts.cost),
-        cost_command=f"hiergen cost {shlex.quote(request.model)}",
+        cost_command=f"hiergen cost {'.' if keeps_source(request) else shlex.quote(request.model)}",
         broken=[str(place) for place in facts.data.get("broken", ())],
         best=best,
         best_top1=next((row["val_top1"] for row in history if row["epoch"] == best), None),
         started=", ".join(started) or "random weights",
         changes=recipe_changes(facts.recipe, request.recipe),
         recipe_text=dump_recipe(facts.recipe),
-        eval_command=eval_command(facts, BEST, data=TEST_IMAGES),
+        eval_command=eval_command(facts, Path(), data=TEST_IMAGES),
         lacking=sum(score.images == 0 for score in metrics.classes),
     )
     return writable(text)
+
+
+def keeps_source(request: Request) -> bool:
+    """Whether a training's folder has the network's source, and so is a model itself."""
+    return parse_reference(request.model).path.name == CUTOUT_SOURCE
+
+
+def trained_words(request: Request, folder: Path) -> str:
+    """What commands take for the trained network, as shell words."""
+    if keeps_source(request):
+        return shlex.quote(str(folder))
+    return f"{shlex.quote(request.model)} --weights {shlex.quote(str(folder / BEST))}"
 
 
 def _result(facts: CardFacts) -> dict[str, Any]:
@@ -166,16 +181,16 @@ def measured_cost(network: HierarchicalNetwork, device: torch.device) -> CostCar
     return cost(alike, runtime="torch", threads=threads, repeats=_TURNS, memory=False, rivals=False)
 
 
-def eval_command(facts: CardFacts, weights: str, data: str | None = None) -> str:
-    """Measures weights on `data`, a shell word, or on the validation images; where those were held out of the training
-    images, on images that the user must name."""
+def eval_command(facts: CardFacts, folder: Path, data: str | None = None) -> str:
+    """Measures what was trained in `folder` on `data`, a shell word, or on the validation images; where those were held
+    out of the training images, on images that the user must name."""
     request = facts.request
     root = ""
     if data is None:
         held_out = str(facts.data.get("validation", "")).endswith("held out of training")
         data = TEST_IMAGES if held_out else shlex.quote(request.val or request.data)
         root = f" --root {shlex.quote(request.root)}" if request.root and not held_out else ""
-    return f"hiergen eval {shlex.quote(request.model)} --weights {shlex.quote(weights)} --data {data}{root}"
+    return f"hiergen eval {trained_words(request, folder)} --data {data}{root}"
 
 
 @cache

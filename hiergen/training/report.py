@@ -21,7 +21,7 @@ from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.loop import BEST
 from hiergen.training.metrics import Metrics, confusion
 from hiergen.training.metrics_table import summary_table
-from hiergen.training.model_card import CardFacts, best_epoch, card_text, eval_command, measured_cost
+from hiergen.training.model_card import CardFacts, best_epoch, card_text, eval_command, measured_cost, trained_words
 from hiergen.training.recipe import Recipe
 from hiergen.training.runfolder import CARD, METRICS, Request
 from hiergen.views.draw.draw import network_picture, tree_picture
@@ -199,7 +199,6 @@ def _told_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:
 
 
 def _print(console: Console, folder: Path, facts: CardFacts) -> None:
-    weights = str(folder / BEST)
     console.print(summary_table(facts.metrics))
     best = best_epoch(facts.history)
     if best is not None and len(facts.history) > 1:
@@ -207,12 +206,10 @@ def _print(console: Console, folder: Path, facts: CardFacts) -> None:
         say(console, note, style="dim")
     files = ", ".join((BEST, METRICS, CLASSES, CARD, *facts.drawn, *facts.pictures))
     lines = [f"in {folder}: {files}", "next:", f"  hiergen predict {shlex.quote(str(folder))} IMAGES"]
-    lines.append(f"  {eval_command(facts, weights)}")
+    lines.append(f"  {eval_command(facts, folder)}")
     name = cutout_example(facts.network)
     if name is not None:
-        lines.append(
-            f"  hiergen cutout {shlex.quote(facts.request.model)} --weights {shlex.quote(weights)} "
-            f"--classes={shlex.quote(name)} --out {shlex.quote(str(folder / 'cutout'))}"
-        )
+        model, out = trained_words(facts.request, folder), shlex.quote(str(folder / "cutout"))
+        lines.append(f"  hiergen cutout {model} --classes={shlex.quote(name)} --out {out}")
     for line in lines:
         say(console, writable(line))

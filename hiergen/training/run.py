@@ -21,8 +21,9 @@ from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers
 from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text
+from hiergen.lookup.reference import CUTOUT_SOURCE
 from hiergen.models.convert import read_state
-from hiergen.models.load import find_model, load_trained
+from hiergen.models.load import find_model, load_trained, written_source
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.roots import Split
 from hiergen.training.assembly import Job
@@ -127,10 +128,11 @@ def train(
     called = f"{job.model.name}-{'flat' if request.flat else name}"
 
     def place(hold: Callable[[Path], object]) -> Path:
+        source = written_source(job.model)
         folder = begin(wanted, called, request, job.recipe, force=force, hold=hold)
-        if job.model.source and job.model.path is not None:  # built in memory: a file that what follows can name
-            file = folder / f"{job.model.path.stem}.py"
-            write_text(file, job.model.source)
+        if source:  # which may be built anew, or moved
+            file = folder / CUTOUT_SOURCE
+            write_text(file, source)
             job.request = request.model_copy(update={"model": f"{file}:{job.model.name}"})
             record(folder, job.request, job.recipe)
         return folder

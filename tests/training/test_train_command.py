@@ -61,8 +61,8 @@ def test_a_training_says_what_it_did_and_what_comes_next(run: Hiergen, hiergen: 
     assert lines[2] == "in a run: 1 epochs of 3 updates"
     assert lines[3].startswith("epoch 1/1  loss ")
     assert lines[-4:-2] == ["next:", "  hiergen predict 'a run' IMAGES"]
-    assert lines[-2] == f"  hiergen eval {MODEL} --weights 'a run/{BEST}' --data other"
-    assert lines[-1].startswith(f"  hiergen cutout {MODEL} --weights 'a run/{BEST}' --classes=cold --out ")
+    assert lines[-2] == "  hiergen eval 'a run' --data other"
+    assert lines[-1] == "  hiergen cutout 'a run' --classes=cold --out 'a run/cutout'"
     assert done.err == ""
     again = hiergen("eval", MODEL, "--weights", f"a run/{BEST}", "--data", "other", "--json")
     kept = json.loads(Path("a run/metrics.json").read_text())
@@ -70,8 +70,34 @@ def test_a_training_says_what_it_did_and_what_comes_next(run: Hiergen, hiergen: 
     assert (figures.pop("nll"), figures.pop("ece")) == pytest.approx((kept.pop("nll"), kept.pop("ece")), rel=1e-4)
     kept.pop("ece_bins"), figures.pop("ece_bins")
     assert figures == kept
-    assert hiergen("cutout", *lines[-1].replace("'", "").split(" --")[0].split()[2:], "--weights", f"a run/{BEST}",
-                   "--classes", "cold", "--out", "cold").code == 0  # fmt: skip
+    assert hiergen(*shlex.split(lines[-1])[1:]).code == 0
+
+
+def test_a_training_stays_what_it_was_wherever_its_folder_is_and_whatever_is_built(
+    run: Hiergen, hiergen: Hiergen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("--out", "run")
+    trained = load_network("run")
+    x = torch.rand(2, *trained.trunk.input_size)
+    wanted = trained(x)
+    source = Path("own.py").read_text()
+    Path("own.py").write_text(re.sub(r"\bN2HL\b", "Other", source))  # built anew, to something else
+    assert torch.equal(load_network("run")(x), wanted)
+    Path("own.py").unlink()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert torch.equal(load_network("../run")(x), wanted)
+    done = hiergen("predict", "../run", "../other", "--json")
+    assert done.code == 0, done.err
+    monkeypatch.chdir("../run")
+    card = Path("card.md").read_text()
+    given = re.search(r"network = hiergen\.(load_network\(.*\))", card)
+    assert given
+    assert torch.equal(eval(given[1])(x), wanted)
+    for line in re.findall(r"^\s*(hiergen .*)$", card, flags=re.MULTILINE):
+        command = shlex.split(line)[1:]
+        done = hiergen(*("../other" if word == "TEST_IMAGES" else word for word in command))
+        assert done.code == 0, (line, done.err)
 
 
 def test_quiet_prints_nothing_and_all_is_written(run: Hiergen) -> None:
@@ -90,18 +116,16 @@ def test_without_arguments_in_an_empty_folder(
     assert done.code == 0, done.err
     first, *commands = [shlex.split(line)[1:] for line in done.out.splitlines() if line.startswith("  hiergen")]
     assert first == ["predict", "runs/N2HL-digits", "IMAGES"]
-    assert (
-        commands[0] == f"eval runs/N2HL-digits/digits.py:N2HL --weights runs/N2HL-digits/{BEST} --data digits".split()
-    )
+    assert commands[0] == ["eval", "runs/N2HL-digits", "--data", "digits"]
     for command in commands:
         ran = hiergen(*command)
         assert ran.code == 0, ran.err
-    sources = [Path("runs/N2HL-digits/digits.py").read_text(), (ROOT / "generated/digits.py").read_text()]
+    sources = [Path("runs/N2HL-digits/model.py").read_text(), (ROOT / "generated/digits.py").read_text()]
     assert len({re.sub("plan sha256.*", "", text) for text in sources}) == 1
     again = hiergen("train", "--resume", "runs/N2HL-digits", "--quiet")
     assert again.code == 0, again.err
     Path("runs/N2HL-digits").rename("moved")
-    assert recorded(Path("moved"))[0].model == "moved/digits.py:N2HL"
+    assert recorded(Path("moved"))[0].model == "moved/model.py:N2HL"
 
 
 def test_options_that_commands_share_say_the_same() -> None:
