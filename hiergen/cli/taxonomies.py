@@ -57,6 +57,13 @@ def build(
                 printer.print(model_table(built.plans))
                 for line in latencies(built.taxonomy):
                     printer.print(one_line(line), markup=False, soft_wrap=True)
+                if built.changed:
+                    text = (
+                        f"note: {', '.join(built.changed)} changed, and weights of before do not fit; they go with the"
+                    )
+                    printer.print(
+                        f"{text} source in their training's folder", markup=False, soft_wrap=True, style="yellow"
+                    )
                 _remark(built.taxonomy, names=True)
     if drifted:
         names = " ".join(str(path) for path in drifted)

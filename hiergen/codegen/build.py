@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,13 +28,15 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Built:
-    """What `build` made of one file: where the source belongs, its text, and what the file there differs by."""
+    """What `build` made of one file: where the source belongs, its text, what the file there differs by, and which
+    networks it had otherwise until now."""
 
     taxonomy: Taxonomy
     plans: list[Plan]
     path: Path
     source: str
     drift: str | None
+    changed: tuple[str, ...] = ()
 
 
 def build(
@@ -58,9 +61,39 @@ def build(
         text = with_modules(text)
     if check:
         return Built(taxonomy, plans, target, text, _drift(target, text))
-    if not (target.is_file() and target.read_bytes() == text.encode()):
+    old = target.read_bytes().decode("utf-8", "replace") if target.is_file() else ""
+    if old != text:
         write_text(target, text)
-    return Built(taxonomy, plans, target, text, None)
+    return Built(taxonomy, plans, target, text, None, _changed(old, text))
+
+
+def _changed(old: str, new: str) -> tuple[str, ...]:
+    """Networks of both texts that differ in more than words."""
+    try:
+        before, after = _networks(old), _networks(new)
+    except SyntaxError:
+        return ()
+    return tuple(name for name in after if name in before and before[name] != after[name])
+
+
+def _networks(source: str) -> dict[str, set[str]]:
+    """The networks of a generated module by name: their code without comments and docstrings, and what they use."""
+    body = ast.parse(source).body
+    values = {
+        node.targets[0].id: node
+        for node in body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    found: dict[str, set[str]] = {}
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            node.body = [part for part in node.body if not isinstance(part, ast.Expr)]
+            used: list[ast.stmt] = [node]
+            for statement in used:  # which grows
+                names = {part.id for part in ast.walk(statement) if isinstance(part, ast.Name)}
+                used += [values[name] for name in names if name in values and values[name] not in used]
+            found[node.name] = {ast.dump(statement) for statement in used}
+    return found
 
 
 def output_path(taxonomy: Taxonomy, out: str | Path | None, *, standalone: bool = False) -> Path:

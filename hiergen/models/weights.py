@@ -97,10 +97,11 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
             or f"all shapes fit: if only names changed, {convert} drops the taxonomy",
         )
     if differs:
-        model = f" ({_word(file.metadata['model'])})" if file.metadata else ""
-        raise HiergenError(
-            f"are weights of another model{model} than {type(network).__name__}", place=place, hint=differs
-        )
+        name, trained = type(network).__name__, _word(file.metadata["model"]) if file.metadata else ""
+        problem = f"are weights of another model{f' ({trained})' if trained else ''} than {name}"
+        if trained == name:
+            problem = f"are weights of {name} before it was built anew, otherwise"
+        raise HiergenError(problem, place=place, hint=differs)
     network.form = cast("Form", file.metadata.get("form", "specialists"))
     network.load_state_dict(dict(file.tensors))
     network.choice = json.loads(file.metadata.get("choice", "{}"))

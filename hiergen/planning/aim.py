@@ -80,6 +80,8 @@ class Aimed(BaseModel):
         )
         if self.trunk > (1 - ROUTABLE) * self.flat:
             text += f"; only {1 - self.trunk / self.flat:.0%} of the flat network's time lies behind the trunk"
+        if not self.runtime.startswith(_runtime(aim)):
+            text += f"; 'runtime: {_runtime(aim)}' under 'aim' measures anew in that"
         return text
 
     def rival(self, input_size: tuple[int, int, int]) -> str:
@@ -99,9 +101,14 @@ def equal_sides(input_size: tuple[int, int, int], share: float) -> list[int]:
 
 
 def find_aimed(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts) -> Aimed | None:
-    """What was measured here for this model before. Never imports torch."""
-    with suppress(OutputError):  # no home, no record
-        return read_record(_file(spec, nesting, facts), Aimed)
+    """What was measured here for this model before; where the aim names no runtime, in the usual one or else in
+    another: one that is installed later changes no network. Never imports torch."""
+    aim = spec.find_aim()
+    assert aim is not None
+    for runtime in dict.fromkeys((_runtime(aim), *(() if aim.runtime else ("torch", "onnxruntime")))):
+        with suppress(OutputError):  # no home, no record
+            if (found := read_record(_file(spec, nesting, facts, runtime), Aimed)) is not None:
+                return found
     return None
 
 
@@ -111,7 +118,9 @@ def measure_aimed(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts, progr
     Raises PlanError for an aim that cannot be met and a backbone whose blocks branches cannot be made of, HiergenError
     for a runtime that is not installed and a cache that cannot be written.
     """
-    file = _file(spec, nesting, facts)
+    aim = spec.find_aim()
+    assert aim is not None
+    file = _file(spec, nesting, facts, _runtime(aim))
     io.check_writable(file)
     aimed = _Solver(spec, nesting, facts, progress).solve()
     write_record(file, aimed)
@@ -312,12 +321,10 @@ def _runtime(aim: Aim) -> str:
     return aim.runtime or usual_runtime()
 
 
-def _file(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts) -> Path:
+def _file(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts, runtime: str) -> Path:
     """Where the record lies: named by all that the plan depends on. Names of groups and classes are not."""
-    aim = spec.find_aim()
-    assert aim is not None
     shape = [nesting.parents(level) for level in range(2, nesting.depth + 1)]
-    key = [spec.model_dump(mode="json"), shape, nesting.heads, facts.model_dump(mode="json"), _runtime(aim)]
+    key = [spec.model_dump(mode="json"), shape, nesting.heads, facts.model_dump(mode="json"), runtime]
     return _named("aims", key)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Write
 
+from hiergen.codegen.build import build
 from tests.bad_input import Run, check_refused, listing, spec
 
 OUTS = {
@@ -54,3 +55,28 @@ def test_two_files_into_one(here: Path, hiergen: Run, write: Write) -> None:
     check_refused(hiergen("build", "t.yaml", "u.yaml", "--out", "x.py"), "x.py", 0, "cannot hold several")
     assert hiergen("build", "t.yaml", "u.yaml", "--out", "x").code == 0
     assert sorted(p.name for p in (here / "x").iterdir()) == ["t.py", "u.py"]
+
+
+def test_networks_that_changed_are_named(tmp_path: Path) -> None:
+    text = (
+        "name: t\nclasses: [cat, dog, oak, fir]\nsources: [wordnet]\nmodels:\n"
+        "  PHL: {trunk: {backbone: resnet18, until: layer2}, levels: 1, block: bottleneck, budget: {params: PARAMS}}\n"
+        "  N2HL: {trunk: {backbone: resnet18, until: layer2}, levels: 2, block: bottleneck, budget: {params: 4M}}\n"
+    )
+    file, out = tmp_path / "t.yaml", tmp_path / "t.py"
+
+    def built(text: str) -> tuple[str, ...]:
+        file.write_text(text)
+        return build(file, out).changed
+
+    first = text.replace("PARAMS", "2M")
+    assert built(first) == ()
+    assert built(first) == ()
+    assert built(text.replace("PARAMS", "1M")) == ("PHL",)
+    assert built(text.replace("PARAMS", "1M").replace("name: t", "names: {oak: an oak}\nname: t")) == ("PHL", "N2HL")
+    assert built(first.replace("PHL:", "Other:")) == ("N2HL",)  # whose names were others
+    assert (
+        built(first.replace("PHL:", "Other:") + text.split("models:\n")[1].replace("PARAMS", "3M").split("\n")[0]) == ()
+    )
+    out.write_text('"""Written by hiergen by hand"""\n(')
+    assert built(first) == ()

@@ -20,7 +20,7 @@ from hiergen.costs.measured import in_turns
 from hiergen.errors import HiergenError, PlanError, SpecError
 from hiergen.planning import latency as module
 from hiergen.planning.aim import Aimed
-from hiergen.planning.from_taxonomy import plan_if_known, plan_models, plan_nesting, validate
+from hiergen.planning.from_taxonomy import latencies, plan_if_known, plan_models, plan_nesting, validate
 from hiergen.planning.latency import MOST, solve_macs
 from hiergen.planning.network import Timer
 from hiergen.taxonomy.load import load_taxonomy
@@ -254,6 +254,29 @@ def test_the_flat_network_that_is_as_fast_is_named(cutout: float, size: tuple[in
     ms = {"flat": 2.0, "trunk": 0.5, "cutout": 2.0 * cutout, "full": 2.0}
     record = {"until": "blocks.3", "shape": None, "machine": "m", "runtime": "r", "threads": 1, "date": "d"}
     assert f"as fast as a cutout is {text}, and it may" in Aimed.model_construct(**record, **ms).rival(size)
+
+
+def test_a_runtime_that_is_installed_later_changes_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("hiergen.planning.network.LEAST", 0.0)
+    monkeypatch.setattr("hiergen.planning.aim.usual_runtime", lambda: "torch")
+    file = tmp_path / "a.yaml"
+    text = (
+        "name: a\nclasses: [cat, dog, oak, fir]\nsources: [wordnet]\nmodels:\n  M:\n    levels: 2\n    input_size: 32\n"
+    )
+    file.write_text(text + "    trunk: {backbone: mobilenetv2_035}\n    aim: {cutout: 0.9}\n")
+    (before,) = plan_models(load_taxonomy(file))
+    (line,) = (line for line in latencies(load_taxonomy(file)) if "takes" in line)
+    assert ", in torch " in line
+    assert "measures anew" not in line
+    monkeypatch.setattr("hiergen.planning.aim.usual_runtime", lambda: "onnxruntime")
+    monkeypatch.setattr("hiergen.planning.from_taxonomy.measure_aimed", None)
+    assert plan_if_known(load_taxonomy(file), "M") == before
+    assert plan_models(load_taxonomy(file)) == [before]
+    (line,) = (line for line in latencies(load_taxonomy(file)) if "takes" in line)
+    assert line.endswith("'runtime: onnxruntime' under 'aim' measures anew in that")
+    file.write_text(text + "    trunk: {backbone: mobilenetv2_035}\n    aim: {cutout: 0.9, runtime: onnxruntime}\n")
+    assert plan_if_known(load_taxonomy(file), "M") is None
 
 
 def test_numbers_below_full_precision_cost_nothing_while_runs_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
