@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hiergen.models.cutout import Cutout
     from hiergen.models.export import Exported
     from hiergen.nn.generalist import Form
+    from hiergen.planning.plan import Plan
 
 
 @app.command()
@@ -90,23 +91,22 @@ def _print(done: Cutout, *, untrained: bool) -> None:
         say(printer, f"{quoted(term)}: {printable(why)}")
     table = plain_table(("", "classes", "branches", "params", "GMACs", "params vs full", "MACs vs full"))
     flat = part.trunk
+    whole, own = full.answering(done.answers), part.answering("both" if part.for_all else "specialists")
     rows = [
-        (
-            "full network",
-            full.params,
-            full.macs,
-            " → ".join(str(level.branches) for level in full.levels),
-            len(full.classes),
-        ),
-        ("cutout", part.params, part.macs, " → ".join(str(level.branches) for level in part.levels), len(part.classes)),
-        (f"flat {flat.backbone}, classifier sliced", flat.flat_params, flat.flat_macs, "", len(part.classes)),
+        ("full network" + (f", {done.answers}" if full.for_all else ""), *whole, _branches(full, done.answers), full),
+        ("cutout" + (f", {done.form}" if full.for_all else ""), *own, _branches(part), part),
+        (f"flat {flat.backbone}, classifier sliced", flat.flat_params, flat.flat_macs, "", part),
     ]
-    for label, params, macs, branches, count in rows:
-        changes = (_change(full.params, params), _change(full.macs, macs)) if label != "full network" else ("", "")
-        table.add_row(label, str(count), branches, f"{params:,}", giga(macs), *changes)
+    for number, (label, params, macs, branches, plan) in enumerate(rows):
+        changes = (_change(whole[0], params), _change(whole[1], macs)) if number else ("", "")
+        table.add_row(label, str(len(plan.classes)), branches, f"{params:,}", giga(macs), *changes)
     printer.print(table)
     if full.generalist is not None:
-        say(printer, f"form: {done.form}{', as the training chose' if done.chosen else ''}")
+        say(
+            printer,
+            f"form: {done.form}{', as the training chose' if done.chosen else ''}; the network answers as "
+            f"{done.answers}",
+        )
     if done.form != "flat" and flat.flat_params <= part.params and flat.flat_macs <= part.macs:
         printer.print("the sliced flat network is smaller on both counts", style="yellow")
     printer.print(
@@ -119,6 +119,10 @@ def _print(done: Cutout, *, untrained: bool) -> None:
     say(printer, f"→ {done.folder}: {files}", style="bold")
     folder = str(done.folder)
     say(printer, f"next: hiergen predict {shlex.quote(folder)} IMAGES; in Python hiergen.load_network({folder!r})")
+
+
+def _branches(plan: Plan, form: Form = "specialists") -> str:
+    return "1" if form in ("generalist", "flat") else " → ".join(str(level.branches) for level in plan.levels)
 
 
 def _change(before: int, after: int) -> str:

@@ -31,7 +31,7 @@ from hiergen.costs.verdict import verdict
 from hiergen.errors import HiergenError, PlanError
 from hiergen.lookup.select import ClassSelection
 from hiergen.models.load import find_model, load_network
-from hiergen.nn.cutout import cut
+from hiergen.nn.cutout import chosen_form, cut
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.plain_form import plain_form
 from hiergen.nn.runtimes import checked, threads_set, version
@@ -163,12 +163,16 @@ COLUMNS = (
 
 
 def network_to_count(model: str | Path, weights: str | Path | None, measured: bool) -> HierarchicalNetwork:
-    """The network; one that is only counted needs no memory for its weights."""
+    """The network; one that is only counted needs no memory for its weights. Without weights it answers by its
+    generalist, if it has one, as a training would choose."""
     reference = find_model(model)
-    if measured or weights is not None or reference.weights is not None:
+    if weights is not None or reference.weights is not None:
         return load_network(reference, weights)
-    with torch.device("meta"):
-        return reference.cls().eval()
+    with torch.device("cpu" if measured else "meta"):
+        network = reference.cls().eval()
+    if network.generalist is not None:
+        network.form = "generalist"
+    return network
 
 
 def cost(
@@ -306,9 +310,13 @@ def _subjects(
     trunk, count, name = network.trunk, network.num_classes, type(network).__name__
     meta = _device_of(network).type == "meta"
     full = at_rest(network, _device_of(network) if meta else place)
-    ours = [_Subject("full", f"full {name}", count, full)]
+    several = full.generalist is not None or full.flat is not None
+    ours = [_Subject("full", f"full {name}{f', {full.form}' if several else ''}", count, full)]
     if kept is not None:
-        ours.insert(0, _Subject("cutout", "cutout", len(kept), cut(full, kept)))
+        whole = at_rest(full, _device_of(full))
+        whole.form = chosen_form(full, kept)
+        label = f"cutout, {whole.form}" if several else "cutout"
+        ours.insert(0, _Subject("cutout", label, len(kept), cut(whole, kept)))
     yield from ours
     flat = Flat(trunk.backbone, count, tuple(trunk.input_size))
     yield _Subject("flat", f"flat {trunk.backbone}", count, flat)

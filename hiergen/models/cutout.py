@@ -33,7 +33,8 @@ IMAGES = 4  # random ones, for the proof
 class Cutout:
     """What `cutout` wrote. `full` and `part` are plans: classes, params and MACs before and after.
 
-    `form` is that of the full network that was cut, and `chosen` whether a training chose it. `why` says of each term
+    `form` is that of the full network that was cut, `chosen` whether a training chose it, and `answers` the form that
+    the full network answers in. `why` says of each term
     what it was taken for; `difference` is the largest |difference| between the logits of the
     files as written and the full network's, on `IMAGES` random images in float32, both run in one way;
     `as_run` is the same where each runs as it would by itself, which adds rounding.
@@ -44,6 +45,7 @@ class Cutout:
     part: Plan
     form: Form
     chosen: bool
+    answers: Form
     why: dict[str, str]
     difference: float
     as_run: float
@@ -84,7 +86,7 @@ def cutout(
         raise HiergenError("no classes named", expected="--classes or --except")
     terms = find_terms(selector, [*classes, *except_])
     why = {term: selector.explain(read_term(selector, term)) for term in terms}
-    chosen = form is None and bool(network.choice)
+    chosen, answers = form is None and bool(network.choice), network.form
     network.form = form if form is not None else chosen_form(network, kept)
     part = cut(network, kept)
     origin = CutoutOrigin(
@@ -108,7 +110,7 @@ def cutout(
         again = network_in(run_source(source, target / CUTOUT_SOURCE), name, None).cls().eval()
         load_weights(again, made / CUTOUT_WEIGHTS)
         proof = _proof(network, again)
-    return Cutout(target, full_plan, plan, network.form, chosen, why, *proof)
+    return Cutout(target, full_plan, plan, network.form, chosen, answers, why, *proof)
 
 
 def _proof(network: HierarchicalNetwork, part: HierarchicalNetwork) -> tuple[float, float]:

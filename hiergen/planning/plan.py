@@ -178,6 +178,15 @@ class Plan(_Frozen):
         """Of the specialists' form: the trunk and all branches of groups and classes."""
         return self.trunk.macs + sum(level.macs for level in self.levels) + self.head_macs
 
+    def answering(self, form: str) -> tuple[int, int]:
+        """(params, MACs) of what a form runs; "both": at most, as an image runs one group's branches."""
+        branch = None if form == "specialists" else self.flat if form == "flat" else self.generalist
+        params, macs = (branch.params, branch.macs) if branch else (0, 0)
+        if form in ("specialists", "both"):
+            return self.params - sum(plan.params for plan in self.for_all) + params, self.macs + macs
+        gains = branch.groups if branch else 0  # of the form "both" only
+        return self.trunk.params + params - gains, self.trunk.macs + macs
+
     def cutout_cost(self, kept: frozenset[int]) -> tuple[int, int]:
         """(params, MACs) of the cutout of these class indices: trunk, and the paths that lead to them."""
         params, macs = self.trunk.params, self.trunk.macs

@@ -69,21 +69,24 @@ def _print_nesting(loaded: Taxonomy, model: str | None, levels: int | None, prin
 
 
 def model_table(plans: list[Plan]) -> Table:
-    """One row per model: branches per level ("all": and one for all classes), params and MACs, beside the flat
+    """One row per model, and form of one with a generalist: branches per level, params and MACs, beside the flat
     backbone's."""
     heads = ("model", "trunk", "branches", "params", "GMACs", "flat params", "flat GMACs")
     table = plain_table(heads, left=heads[:3])
     for plan in plans:
         trunk = plan.trunk
-        table.add_row(
-            plan.model,
-            f"{trunk.backbone} to {trunk.until}",
-            " → ".join(str(level.branches) for level in plan.levels) + (", all" if plan.generalist else ""),
-            f"{plan.params:,}",
-            giga(plan.macs),
-            f"{trunk.flat_params:,}",
-            giga(trunk.flat_macs),
-        )
+        forms = ["specialists", *(form for form in ("generalist", "flat") if getattr(plan, form))]
+        for form in forms:
+            params, macs = plan.answering(form)
+            table.add_row(
+                plan.model + (f", {form}" if len(forms) > 1 else ""),
+                f"{trunk.backbone} to {trunk.until}",
+                " → ".join(str(level.branches) for level in plan.levels) if form == "specialists" else "1",
+                f"{params:,}",
+                giga(macs),
+                f"{trunk.flat_params:,}",
+                giga(trunk.flat_macs),
+            )
     return table
 
 

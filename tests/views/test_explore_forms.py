@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from hiergen.codegen.build import build
+from hiergen.costs import cost
 from hiergen.costs.subjects import network_parts
 from hiergen.models.load import find_model
 from hiergen.models.weights import save_weights
@@ -84,6 +85,24 @@ def test_each_form_costs_what_its_network_does(page: Page, networks: dict[str, H
             assert tuple(page.figures("cutout").values()) == costs(cut(network, kept)), (form, kept)
             words = shlex.split(page.text("#cutout-line"))
             assert [word for word in words if "--form" in word] == ([f"--form={form}"] if len(shown) > 1 else [])
+
+
+def test_plans_and_cost_cards_know_what_each_form_runs(file: Path, networks: dict[str, HierarchicalNetwork]) -> None:
+    for plan in plan_models(load_taxonomy(file)):
+        network = networks[plan.model]
+        for form in FORMS[plan.model]:
+            network.form = form  # type: ignore[assignment]
+            parts = network_parts(network)
+            assert plan.answering(form) == (sum(part.params for part in parts), sum(part.macs for part in parts))
+    card = cost(f"{file}:Both", "cat", time=False, memory=False, rivals=False)
+    labels = ["cutout, generalist", "full Both, generalist", "flat mobilenetv2_035"]
+    assert [row.label for row in card.rows][:3] == labels
+    assert card.row("full").macs == plan_models(load_taxonomy(file))[0].answering("generalist")[1]
+    network = networks["Both"]
+    network.form, network.choice = "flat", {"cat": "specialists"}
+    card = cost(network, "cat", time=False, memory=False, rivals=False)
+    assert [row.label for row in card.rows][:2] == ["cutout, specialists", "full HierarchicalNetwork, flat"]
+    network.choice = {}
 
 
 def test_details_and_heads_tell_of_them(page: Page, networks: dict[str, HierarchicalNetwork]) -> None:
