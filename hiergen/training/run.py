@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from hiergen.console.progress import ProgressBar
-from hiergen.console.terminal import notebook_console, say
+from hiergen.console.terminal import as_json, notebook_console, say
 from hiergen.data.augment import eval_transform
 from hiergen.data.batches import ImageFeed, MapFeed
 from hiergen.data.images import ImageSet
@@ -251,7 +250,7 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
         if chosen is not None:
             choice, metrics = chosen
         if chosen is not None and parallel.main:
-            write_text(folder / CHOICE, json.dumps(choice.to_dict(), indent=2) + "\n")
+            write_text(folder / CHOICE, as_json(choice.to_dict(), indent=2) + "\n")
             for line in choice.lines():
                 job.say(line)
             if job.console is not None:
@@ -260,10 +259,10 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
             job.say(training.reject(job.recipe.reject.kept))
         if parallel.main and isinstance(training.network, FlatNetwork) and isinstance(metrics, Metrics):
             training.network.write_flat(folder / FLAT)
-            write_text(folder / METRICS, json.dumps(metrics.to_dict(), indent=2) + "\n")
+            write_text(folder / METRICS, as_json(metrics.to_dict(), indent=2) + "\n")
             job.say(f"top-1 {metrics.top1:.1%} of {metrics.images:,} validation images; timm's names: {folder / FLAT}")
         elif parallel.main and isinstance(metrics, LabelMetrics):
-            write_text(folder / METRICS, json.dumps(metrics.to_dict(), indent=2) + "\n")
+            write_text(folder / METRICS, as_json(metrics.to_dict(), indent=2) + "\n")
             if job.console is not None:
                 job.console.print(label_table(metrics))
             job.say(f"in {folder}: {BEST}, {METRICS}; cards and pictures are of images with one label")

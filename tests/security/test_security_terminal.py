@@ -143,6 +143,7 @@ def test_texts_say_what_was_there() -> None:
     assert unsafe(text) == set()
     assert json.loads(text) == data
     assert as_json({"é": 1}) == '{"é": 1}'
+    assert json.loads(as_json({"a": [float("inf"), (float("nan"),)], "b": 0.5})) == {"a": [None, [None]], "b": 0.5}
 
 
 @pytest.mark.parametrize(
