@@ -261,7 +261,8 @@ def _megabytes(network: HierarchicalNetwork) -> float:
     """Of the flat network's weights; the checkpoint's file may hold averages and an optimiser's state too."""
     with torch.device("meta"):
         flat = flat_network(network.trunk.backbone, network.num_classes, network.input_size)
-    return round(sum(tensor.nbytes for tensor in flat.state_dict().values()) / 1e6, 2)
+    size: int = sum(tensor.nbytes for tensor in flat.state_dict().values())
+    return round(size / 1e6, 2)
 
 
 def _row(group: dict[str, Any], part: Path, ms: float, flat_ms: float, smaller: float | None) -> Row:
