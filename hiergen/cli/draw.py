@@ -13,8 +13,8 @@ import typer
 
 from hiergen.cli.app import app, console
 from hiergen.console.progress import spinner
-from hiergen.console.terminal import say
-from hiergen.errors import HiergenError, quoted
+from hiergen.console.terminal import command, say
+from hiergen.errors import HiergenError, listed, quoted
 
 
 class Theme(StrEnum):
@@ -29,8 +29,9 @@ class Layout(StrEnum):
     RADIAL = "radial"
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})  # which are explained
 def draw(
+    context: typer.Context,
     subject: Annotated[
         str,
         typer.Argument(
@@ -72,6 +73,15 @@ def draw(
     channels: Annotated[int, typer.Option(help="Channels of each branch to draw.", min=1, max=64)] = 6,
 ) -> None:
     """Draw a taxonomy's tree or a network's architecture, or the feature maps of branches on an image."""
+    if context.args:
+        svg = out if out is not None and out.suffix == ".svg" else "OUT.svg"
+        both = command(("hiergen", "count-partitions", subject, *context.args, "--svg", svg))
+        raise HiergenError(
+            "one thing is drawn at once",
+            expected=quoted(subject),
+            got=f"{listed(context.args)} too",
+            hint=f"{both} draws nestings side by side",
+        )
     of_image: dict[str, object] = {"--weights": weights, "--branches": branches, "--overlay": overlay, "--gain": gain}
     of_plan: dict[str, object] = {
         **{"--tree": tree, "--architecture": architecture, "--model": model, "--merged": merged, "--class": shown},
