@@ -20,8 +20,8 @@ from hiergen.data.images import ImageSet
 from hiergen.data.samples import Samples, default_workers
 from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text
-from hiergen.models.convert import read_state
 from hiergen.models.load import find_model, load_trained
+from hiergen.models.weights import load_trunk
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.roots import Split
 from hiergen.training.assembly import Job
@@ -148,13 +148,14 @@ def _teacher(
 ) -> Path | None:
     """The flat network, fine-tuned on the same maps, beside the folder that is wanted; None, with a word, where the
     backbone's tail cannot be had by itself, or the weights lack it."""
+    network = find_model(request.model).cls()
     if not isinstance(pretrained, bool):
-        read_state(pretrained)  # what is no file of weights is said once
+        load_trunk(network, pretrained)  # what has not even the trunk is said once
     try:
-        flat = FlatNetwork(find_model(request.model).cls())
+        flat = FlatNetwork(network)
         if not isinstance(pretrained, bool):
             flat.load_tail(pretrained)
-    except HiergenError as error:  # of a file without the trunk too, which the training itself says
+    except HiergenError as error:
         say(None if quiet else console, f"no flat network is trained first: {error}", style="yellow")
         return None
     folder = None if wanted is None else wanted.with_name(f"{wanted.name}-flat")

@@ -150,6 +150,15 @@ def test_without_a_teacher_the_flat_network_is_trained_first_and_stays_in_the_ne
     torch.testing.assert_close(network.double()(x), model.double()(x))
 
 
+def test_a_file_without_the_trunk_is_said_once_and_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = timm.create_model(BACKBONE, num_classes=5).state_dict()
+    torch.save({f"net.{name}": tensor for name, tensor in state.items()}, "raw.pth")  # names of somebody's own
+    options = {"recipe": "tails", "settings": ["flat_epochs=2"], "console": Console(width=200)}
+    with pytest.raises(HiergenError, match=r"raw\.pth: are no weights of the backbone .*--like"):
+        train(f"{home}/with.py:N2HL", home / "images", pretrained="raw.pth", **options)
+    assert capsys.readouterr().out == ""
+
+
 def test_the_generalist_is_trained_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = timm.create_model(BACKBONE, num_classes=len(CLASSES))
     save_file(model.state_dict(), "teacher.safetensors")
