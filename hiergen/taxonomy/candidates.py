@@ -191,6 +191,11 @@ class Dictionary:
         rows = (self._candidate(s, exact=not label.is_kind, least=_NOTHING_COMPOUND) for s in senses)
         return [replace(candidate, is_slip=True) for candidate in rows]
 
+    def beside(self, label: Label) -> list[str]:
+        """The first senses of other words that it may be a misspelling of: "beagel" is a bagel or a beagle."""
+        near = self.wordnet.nearest_names(" ".join(words_of(label.text)))[1:]
+        return [senses[0][0] for name in near if (senses := self._senses(words_of(name)))]
+
     def _first(self, phrases: Iterable[Words]) -> tuple[Words, list[_Entry]]:
         """The first of these phrases that WordNet has as a common noun."""
         for phrase in phrases:
