@@ -7,9 +7,10 @@ import re
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from hiergen.cli.app import app, console
 from hiergen.console.progress import spinner
@@ -29,9 +30,28 @@ class Layout(StrEnum):
     RADIAL = "radial"
 
 
-@app.command(context_settings={"allow_extra_args": True})  # which are explained
+class _Draw(TyperCommand):
+    """Nestings side by side are another command's, which it names."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        more = super().parse_args(ctx, args)
+        if more:
+            subject, out = ctx.params["subject"], ctx.params["out"]
+            svg = out if out is not None and out.suffix == ".svg" else "OUT.svg"
+            both = command(("hiergen", "count-partitions", subject, *more, "--svg", svg))
+            raise HiergenError(
+                "one thing is drawn at once",
+                expected=quoted(subject),
+                got=f"{listed(more)} too",
+                hint=f"{both} draws nestings side by side",
+            )
+        return more
+
+
+@app.command(cls=_Draw)
 def draw(
-    context: typer.Context,
     subject: Annotated[
         str,
         typer.Argument(
@@ -73,15 +93,6 @@ def draw(
     channels: Annotated[int, typer.Option(help="Channels of each branch to draw.", min=1, max=64)] = 6,
 ) -> None:
     """Draw a taxonomy's tree or a network's architecture, or the feature maps of branches on an image."""
-    if context.args:
-        svg = out if out is not None and out.suffix == ".svg" else "OUT.svg"
-        both = command(("hiergen", "count-partitions", subject, *context.args, "--svg", svg))
-        raise HiergenError(
-            "one thing is drawn at once",
-            expected=quoted(subject),
-            got=f"{listed(context.args)} too",
-            hint=f"{both} draws nestings side by side",
-        )
     of_image: dict[str, object] = {"--weights": weights, "--branches": branches, "--overlay": overlay, "--gain": gain}
     of_plan: dict[str, object] = {
         **{"--tree": tree, "--architecture": architecture, "--model": model, "--merged": merged, "--class": shown},
