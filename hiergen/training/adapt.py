@@ -176,7 +176,9 @@ def adapt(
     more = [word for setting in settings for word in ("--set", setting)]
     trained = folder / TRAINED
     # of other classes it is fine-tuned first, by the training itself
-    taught = "--teacher" if _classes(state, network.trunk.pretrained_cfg) == network.num_classes else "--pretrained"
+    taught = (
+        "--teacher" if _classes(state, network.trunk.pretrained_cfg, given) == network.num_classes else "--pretrained"
+    )
     step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
@@ -232,12 +234,16 @@ def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> st
     return text + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def _classes(state: dict[str, Any], cfg: dict[str, Any]) -> int | None:
+def _classes(state: dict[str, Any], cfg: dict[str, Any], file: Path) -> int:
     """How many classes a checkpoint's classifier has. Raises HiergenError for one without a classifier."""
     rows = [tensor.shape[0] for name, tensor in state.items() if name.endswith(f"{cfg.get('classifier')}.weight")]
     if not rows:
+        like = f"hiergen convert FILE --like {cfg.get('architecture')} -o OUT.safetensors"
         raise HiergenError(
-            "the checkpoint has no classifier", expected=f"{cfg.get('classifier')}.weight among its tensors"
+            "the checkpoint has no classifier",
+            place=unquoted(file),
+            expected=f"{cfg.get('classifier')}.weight among its tensors",
+            hint=f"names of another implementation: {like}",
         )
     return int(rows[0])
 

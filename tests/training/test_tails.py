@@ -22,7 +22,7 @@ from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import whole_state
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.network import Timer
-from hiergen.training.adapt import SEEN, adapt
+from hiergen.training.adapt import SEEN, _classes, adapt
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.initial import start_heads
 from hiergen.training.loop import Training
@@ -334,3 +334,8 @@ def test_adapt_says_when_the_checkpoint_may_have_seen_the_held_out_images(home: 
     with pytest.raises(KeyboardInterrupt):
         adapt("five.safetensors", BACKBONE, images, "out", run, val=val, runtime="torch", warn=warned.append)
     assert (ran, warned) == (["init", "build"], [SEEN] if way == "none" else [])
+
+
+def test_adapt_names_a_checkpoint_with_other_names() -> None:
+    with pytest.raises(HiergenError, match=r"^own\.pth: the checkpoint has no classifier; .*FILE --like resnet18"):
+        _classes({"net.fc.w": torch.zeros(2)}, timm.get_pretrained_cfg("resnet18").to_dict(), Path("own.pth"))
