@@ -73,6 +73,7 @@ def test_a_slip_may_be_of_other_words_too() -> None:
     assert default().synset_name(str(sense.synset)) == "bagel.n.01"
     assert default().resolve("beagle.n.01") in sense.others
     assert sense.synset not in sense.others
+    assert senses("guacamolle")[0].others == ()  # a gun moll is far
 
 
 def test_a_proper_name_may_stand_for_its_breed() -> None:
