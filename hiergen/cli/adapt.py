@@ -19,7 +19,13 @@ def adapt(
     backbone: Annotated[str, typer.Option(help="The timm model that they are of.")],
     data: Annotated[str, typer.Option(help="Its images: a folder for each class, in the order of its classifier.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for all that is made.")],
-    val: Annotated[str | None, typer.Option(help="Held-out images, likewise (default: a share of --data).")] = None,
+    val: Annotated[
+        str | None,
+        typer.Option(
+            help="Images that the checkpoint has not seen, likewise (default: a validation part of --data, else a share"
+            " of it, which the checkpoint may have been trained on)."
+        ),
+    ] = None,
     input_size: Annotated[int | None, typer.Option(help="px of the images (default: by the folder's).", min=8)] = None,
     cutout: Annotated[float, typer.Option(help="The aim: ms of a group's cutout, flat = 1.", min=0.01)] = 0.6,
     settings: Annotated[
@@ -32,6 +38,7 @@ def adapt(
     threads: Annotated[int, typer.Option(help="CPU threads to measure with.", min=1)] = 1,
 ) -> None:
     """Make measured cutouts from a fine-tuned flat network and its images; prints each command that it runs."""
+    from hiergen.training.adapt import SEEN
     from hiergen.training.adapt import adapt as job
 
     def run(words: Sequence[str]) -> None:
@@ -50,8 +57,11 @@ def adapt(
         runtime=runtime,
         threads=threads,
         say=lambda text: say(console(), f"$ {text}", style="bold"),
+        warn=lambda text: say(console(), text, style="yellow"),
     )
     console().print(done.table())
+    if done.seen:
+        say(console(), SEEN, style="yellow")
     if done.rows:
         say(console(), f"→ {done.folder}", style="bold")
         say(console(), f"next: hiergen predict {shlex.quote(str(done.rows[0].folder))} IMAGES recognises with a cutout")

@@ -3,7 +3,6 @@ accuracy against compute when only the likely subtrees run."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +27,7 @@ from hiergen.cli.app import (
     numbers,
     read_gains,
 )
+from hiergen.console.terminal import as_json as json_text
 from hiergen.console.terminal import plain_table, say
 from hiergen.errors import HiergenError, quoted, unquoted
 
@@ -98,7 +98,7 @@ def attend(
 
         draw_scan(scanned, plot, what=_what(network, number))
     if as_json:
-        print(json.dumps(_as_data(scanned), indent=1))
+        print(json_text(_as_data(scanned), indent=1))
     else:
         _show_scan(scanned, _what(network, number))
         if plot is not None:
@@ -168,7 +168,7 @@ def _print_effects(
     network: HierarchicalNetwork, rows: list[Effect], gains: dict[int | str, float], as_json: bool
 ) -> None:
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
+        print(json_text([asdict(row) for row in rows], indent=1))
         return
     cued = {(node.level, node.branch) for term in gains for node in network.selector.nodes(term)}
     for named in gains:
@@ -246,7 +246,7 @@ def coarse_first(
         untrained=untrained,
     )
     if as_json:
-        print(json.dumps(asdict(study), indent=1))
+        print(json_text(asdict(study), indent=1))
         return
     _show_study(study, timed_batch, device or default_device())
     if save and weights is not None:

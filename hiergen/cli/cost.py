@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -153,7 +152,7 @@ def tune(
             table.add_row(str(size), str(number), str(network.levels[number - 1].branches), *cells)
     saved = cache_file()
     if as_json:
-        print(json.dumps({"file": str(saved), "tuned": rows}, indent=1))
+        print(json_text({"file": str(saved), "tuned": rows}, indent=1))
         return
     console().print(table)
     print(f"saved to {saved}; delete the file to forget it")

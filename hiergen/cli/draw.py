@@ -7,14 +7,15 @@ import re
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from hiergen.cli.app import app, console
 from hiergen.console.progress import spinner
-from hiergen.console.terminal import say
-from hiergen.errors import HiergenError, quoted
+from hiergen.console.terminal import command, say
+from hiergen.errors import HiergenError, listed, quoted
 
 
 class Theme(StrEnum):
@@ -29,7 +30,27 @@ class Layout(StrEnum):
     RADIAL = "radial"
 
 
-@app.command()
+class _Draw(TyperCommand):
+    """Nestings side by side are another command's, which it names."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        more = super().parse_args(ctx, args)
+        if more:
+            subject, out = ctx.params["subject"], ctx.params["out"]
+            svg = out if out is not None and out.suffix == ".svg" else "OUT.svg"
+            both = command(("hiergen", "count-partitions", subject, *more, "--svg", svg))
+            raise HiergenError(
+                "one thing is drawn at once",
+                expected=quoted(subject),
+                got=f"{listed(more)} too",
+                hint=f"{both} draws nestings side by side",
+            )
+        return more
+
+
+@app.command(cls=_Draw)
 def draw(
     subject: Annotated[
         str,

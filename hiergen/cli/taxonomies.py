@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,14 +140,19 @@ def _next_step(built: object) -> str:
     assert isinstance(built, Built)
     last = max(built.plans, key=lambda plan: len(plan.levels))
     channels, height, width = last.trunk.input_size
-    module = built.path.stem
-    if not built.path.is_absolute() and ".." not in built.path.parts:
-        module = ".".join(built.path.with_suffix("").parts)
+    name, here = last.model.replace("-", "_"), not built.path.is_absolute() and ".." not in built.path.parts
+    parts = built.path.with_suffix("").parts if here else (built.path.stem,)
+    lines = [
+        f"next: in Python, from {'this folder' if here else one_line(built.path.parent)}",
+        f"  from {'.'.join(parts)} import {name}",
+        f"  model = {name}()",
+    ]
+    if not all(part.isidentifier() and not iskeyword(part) for part in parts):  # no module of Python's
+        lines = [
+            "next: in Python",
+            "  import hiergen",
+            f"  model = hiergen.load_network({json_text(f'{built.path}:{name}')})",
+        ]
     show = command(("hiergen", "show", built.taxonomy.path))
-    lines = (
-        f"next: in Python, from {'this folder' if '.' in module else one_line(built.path.parent)}",
-        f"  from {one_line(module)} import {last.model.replace('-', '_')}",
-        f"  model = {last.model.replace('-', '_')}()  # (B, {channels}, {height}, {width}) -> (B, {len(last.classes)})",
-        f"or read {one_line(built.path)}; {show} prints its tree",
-    )
-    return "\n".join(lines)
+    lines[-1] += f"  # (B, {channels}, {height}, {width}) -> (B, {len(last.classes)})"
+    return "\n".join([*lines, f"or read {one_line(built.path)}; {show} prints its tree"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from hiergen.cli.app import (
     app,
     console,
 )
+from hiergen.console.terminal import as_json as json_text
 from hiergen.console.terminal import one_line, say
 from hiergen.errors import HiergenError, listed, unquoted
 
@@ -266,7 +266,7 @@ def evaluate(
     if done.broken:
         print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
     if as_json:
-        print(json.dumps(done.to_dict(), indent=2))
+        print(json_text(done.to_dict(), indent=2))
         return
     metrics = done.metrics
     console().print(label_table(metrics) if isinstance(metrics, LabelMetrics) else metrics_table(metrics))
@@ -362,7 +362,7 @@ def reject(
     if done.broken:
         print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
     if as_json:
-        print(json.dumps(done.to_dict(), indent=2))
+        print(json_text(done.to_dict(), indent=2))
         return
     console().print(rejection_table(done.score))
     if not done.score.others:

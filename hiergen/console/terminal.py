@@ -44,8 +44,13 @@ def one_line(text: object) -> str:
 
 
 def as_json(data: Any, indent: int | None = None) -> str:
-    """JSON in which letters of all scripts stay as they are, and what a terminal would obey is written `\\u001b`."""
-    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    """JSON in which letters of all scripts stay as they are, and what a terminal would obey is written `\\u001b`.
+    NaN and infinite numbers, which JSON does not have, are null."""
+    options: dict[str, Any] = {"indent": indent, "ensure_ascii": False, "allow_nan": False}
+    try:
+        text = json.dumps(data, **options)
+    except ValueError:
+        text = json.dumps(_finite(data), **options)
     if text.translate(_BREAKS).isprintable():
         return text
     # outside of texts JSON has no such characters
@@ -53,6 +58,14 @@ def as_json(data: Any, indent: int | None = None) -> str:
         c if c == "\n" or unicodedata.category(c) not in _HIDDEN else json.dumps(c, ensure_ascii=True)[1:-1]
         for c in text
     )
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def command(words: Iterable[object]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hiergen.console.terminal import one_line
 from hiergen.errors import HiergenError, OutputError, PlanError, SpecError, TaxonomyError, listed
 from hiergen.files import check_yaml_name, replacing
 from hiergen.formats.classtree import class_tree, levels, name_groups, taxonomy_yaml
@@ -120,8 +122,9 @@ def init(
     synsets = stated | synsets
     entries = _with_senses(tree, group_names, entries, synsets, titles)
     flat = not group_names and kind in ("names", "folder")
-    groups = f"{len(group_names)} group{'s' * (len(group_names) != 1)}"
-    head = [f"Imported by `hiergen init {Path(source).name}` ({kind}): {len(entries)} classes, {groups}."]
+    groups = "groups by WordNet" if flat else f"{len(group_names)} group{'s' * (len(group_names) != 1)}"
+    typed = one_line(shlex.join(["hiergen", "init", str(source)]))
+    head = [f"Imported by `{typed}` ({kind}): {len(entries)} classes, {groups}."]
     about: dict[str, str] = {}
     remarks: dict[str, list[str]] = {}
     if listing is None and len(entries) <= _MOST_REMARKS:

@@ -22,6 +22,7 @@ from hiergen.taxonomy.load import Taxonomy, load_taxonomy
 from hiergen.taxonomy.modelspec import ModelSpec
 from hiergen.taxonomy.nesting import Nesting
 from hiergen.taxonomy.specfile import misfit
+from hiergen.taxonomy.yamlfile import Document, Key
 
 Classes: TypeAlias = Taxonomy | str | Path | Mapping[str, Any] | Iterable[str]
 
@@ -92,7 +93,8 @@ def network(
     except ValidationError as error:
         raise SpecError(misfit(error), place="network") from None
     loaded = _loaded(taxonomy, groups)
-    loaded = replace(loaded, spec=loaded.spec.model_copy(update={"models": {name: spec}}), _nestings={})
+    models = loaded.spec.model_copy(update={"models": {name: spec}})
+    loaded = replace(loaded, spec=models, document=_Arguments(loaded.document), _nestings={})
     source = render(plan_models(loaded), loaded.path.name)
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]  # a module of its own, so that networks can be pickled
     built = network_of(source, name, Path(f"network_{digest}.py")).cls(pretrained=pretrained)
@@ -100,6 +102,19 @@ def network(
         copy_trunk(built, backbone.state_dict(), place=type(backbone).__name__)
     built.source = source  # type: ignore[assignment]
     return built
+
+
+class _Arguments(Document):
+    """A taxonomy's document whose model is `network`'s arguments: errors in it are at these."""
+
+    def __init__(self, taxonomy: Document) -> None:
+        super().__init__(taxonomy.path, taxonomy.data, {})
+        self._taxonomy = taxonomy
+
+    def place(self, key: Key) -> str:
+        if key[:1] != ("models",):
+            return self._taxonomy.place(key)
+        return ".".join(map(str, (part for part in key[2:] if part != "trunk"))) or "network"
 
 
 def _on_module(
@@ -139,15 +154,20 @@ def _loaded(taxonomy: Classes, groups: Mapping[str, Any] | None) -> Taxonomy:
         return taxonomy if isinstance(taxonomy, Taxonomy) else load_taxonomy(taxonomy)
     names = {key: name for key, name in taxonomy.items() if key != name} if isinstance(taxonomy, Mapping) else {}
     by_hand = [{"groups": groups}] if groups is not None else []
-    return load_taxonomy(
-        {
-            "name": "network",
-            "classes": list(taxonomy),
-            "names": names,
-            "sources": [*by_hand, "imagenet-superclass", "wordnet"],
-            "unplaced": "root",
-        }
-    )
+    content = {
+        "name": "network",
+        "classes": list(taxonomy),
+        "names": names,
+        "sources": [*by_hand, "imagenet-superclass", "wordnet"],
+        "unplaced": "root",
+    }
+    try:
+        return load_taxonomy(content)
+    except HiergenError as error:  # the list of sources is ours
+        error.place, error.hint = (
+            text and text.replace("taxonomy.sources.0.", "") for text in (error.place, error.hint)
+        )
+        raise
 
 
 def _architecture(backbone: str | nn.Module) -> str:

@@ -6,10 +6,10 @@ import csv
 import glob
 import io
 import os  # os.path answers False for a name too long, where Path raises
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from hiergen.data.images import cores
 from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Predictions:
     """What a network says of the images at `places`, in their order: an answer, or the error of one that cannot be
-    read. `notes` say what was left out of folders."""
+    read. `notes` say what was left out of folders. It is a sequence of its answers, without the errors."""
 
     network: HierarchicalNetwork
     places: tuple[ImagePlace, ...]
@@ -37,6 +37,19 @@ class Predictions:
     def answers(self) -> tuple[Recognition, ...]:
         """Of the images that could be read."""
         return tuple(image for image in self.images if isinstance(image, Recognition))
+
+    def __iter__(self) -> Iterator[Recognition]:
+        return iter(self.answers)
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @overload
+    def __getitem__(self, which: int) -> Recognition: ...
+    @overload
+    def __getitem__(self, which: slice) -> tuple[Recognition, ...]: ...
+    def __getitem__(self, which: int | slice) -> Recognition | tuple[Recognition, ...]:
+        return self.answers[which]
 
     @property
     def broken(self) -> tuple[HiergenError, ...]:

@@ -41,6 +41,7 @@ _QUALIFIED = 4.0  # below what the name's group or its bracket says
 _NOTHING = -11.0  # the odds of a name that WordNet does not know, though it has the word
 _NOTHING_COMPOUND = -4.5
 _SLIP = 0.9  # of the letters of a misspelt name are right
+_NEAR = 0.8  # of those of another word that may be meant
 _MOST_SLIPS = 100  # names that are compared with all of WordNet's
 
 _STATES = re.compile(r"no|non|not|without|healthy|normal|others?|background|unknown|none|misc|miscellaneous|negative")
@@ -190,6 +191,12 @@ class Dictionary:
         senses = self._senses(words_of(near)) if near else []
         rows = (self._candidate(s, exact=not label.is_kind, least=_NOTHING_COMPOUND) for s in senses)
         return [replace(candidate, is_slip=True) for candidate in rows]
+
+    def beside(self, label: Label) -> list[str]:
+        """The first senses of other words that it may be a misspelling of: "beagel" is a bagel or a beagle."""
+        text = " ".join(words_of(label.text))
+        near = [n for n in self.wordnet.nearest_names(text) if SequenceMatcher(None, text, n.lower()).ratio() > _NEAR]
+        return [senses[0][0] for name in near[1:] if (senses := self._senses(words_of(name)))]
 
     def _first(self, phrases: Iterable[Words]) -> tuple[Words, list[_Entry]]:
         """The first of these phrases that WordNet has as a common noun."""

@@ -70,7 +70,12 @@ def read_names(labels: Sequence[Label], wordnet: WordNet, *, imagenet1k: bool = 
     odds = [[candidate.prior for candidate in row] for row in choices]
     for _ in range(_ROUNDS):
         odds = company.odds([_shares(row) for row in odds])
-    return _doubt_strangers(_distinct(labels, choices, odds), labels, wordnet)
+    senses = _distinct(labels, choices, odds)
+    for i, (sense, row) in enumerate(zip(senses, choices, strict=True)):
+        if any(candidate.is_slip for candidate in row):
+            others = dict.fromkeys([*sense.others, *dictionary.beside(labels[i])])
+            senses[i] = replace(sense, others=tuple(other for other in others if other != sense.synset))
+    return _doubt_strangers(senses, labels, wordnet)
 
 
 def _distinct(

@@ -7,14 +7,15 @@ import json
 import shlex
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 
-from hiergen.console.terminal import one_line, plain_table
+from hiergen.console.terminal import as_json, one_line, plain_table
+from hiergen.data.sources import has_validation
 from hiergen.errors import HiergenError, OutputError, unquoted
 from hiergen.files import write_text
 from hiergen.models.convert import read_state
@@ -36,13 +37,17 @@ Run = Callable[[Sequence[str]], object]
 MODEL = "N2HL"
 TAXONOMY, SOURCE, REPORT = "taxonomy.yaml", "model.py", "adapt.json"
 TRAINED, CUTOUTS = "run", "cutouts"  # folders
+SEEN = (
+    "without validation images figures are of a share of --data, which the checkpoint may have been trained on: then "
+    "those of the flat network are upper bounds; --val FOLDER (val=…) gives images that it has not seen"
+)
 
 
 @dataclass(frozen=True)
 class Row:
     """A cutout: shares of its group's held-out images that it, the flat network, sliced, and the flat network of
-    smaller images tell apart among its classes; ms of one image, its part of the flat network's, and MB of its
-    weights."""
+    smaller images tell apart among its classes; ms of one image, that part of the flat network's in the same turns, and
+    MB of its weights."""
 
     name: str
     classes: int
@@ -59,7 +64,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Smaller:
-    """The flat network of images of `px`, which takes about as long as a cutout: a network of its own in `folder`."""
+    """The flat network of images of `px`, which takes about as long as a cutout: a network of its own in `folder`; ms,
+    part of the flat network's ms and MB as of a `Row`."""
 
     px: int
     ms: float
@@ -71,7 +77,8 @@ class Smaller:
 @dataclass(frozen=True)
 class Adapted:
     """What `adapt` made: a folder, a row for each cutout, the runtime, ms and MB of the flat network, and the flat
-    network of smaller images (None: cutouts take as long as the flat network, or the backbone takes one size only)."""
+    network of smaller images (None: cutouts take as long as the flat network, or the backbone takes one size only).
+    `seen`: the held-out images are a share of `data`, which the checkpoint may have been trained on."""
 
     folder: Path
     rows: tuple[Row, ...]
@@ -79,6 +86,7 @@ class Adapted:
     flat_ms: float
     flat_megabytes: float
     smaller: Smaller | None = None
+    seen: bool = False
 
     def table(self) -> Table:
         """The rows."""
@@ -87,7 +95,7 @@ class Adapted:
         heads = (
             "cutout",
             "classes",
-            "flat, sliced",
+            f"flat, sliced{' (upper bound)' * self.seen}",
             *at,
             "cutout's top-1",
             "is",
@@ -128,12 +136,15 @@ def adapt(
     runtime: str | None = None,
     threads: int = 1,
     say: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Adapted:
     """Make cutouts of every group of a fine-tuned flat network's classes, and measure them.
 
     `checkpoint` is timm's `backbone` (safetensors or a PyTorch checkpoint), `data` its images, a folder for each class
-    in the order of its classifier. One that was trained on other classes is fine-tuned first. `run` takes the words of
-    a `hiergen` command; `say` gets each of them before it runs. `folder` is new: it gets the taxonomy, the model's
+    in the order of its classifier. One that was trained on other classes is fine-tuned first. Figures are of the images
+    `val`, else of the validation part of `data`, else of a share of it, which the checkpoint may have been trained on:
+    `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say` gets each of them before it runs.
+    `folder` is new: it gets the taxonomy, the model's
     source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so that it
     takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
     is installed, else torch. Raises HiergenError as these commands do.
@@ -155,6 +166,9 @@ def adapt(
     sized = () if input_size is None else ("--input-size", input_size)
     folder.mkdir(parents=True, exist_ok=True)
     step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout)
+    seen = val is None and not has_validation(data)
+    if seen:
+        warn(SEEN)
     step("build", taxonomy, "-o", source)
     reference = f"{source}:{MODEL}"
     network = find_model(reference).cls()
@@ -162,7 +176,9 @@ def adapt(
     more = [word for setting in settings for word in ("--set", setting)]
     trained = folder / TRAINED
     # of other classes it is fine-tuned first, by the training itself
-    taught = "--teacher" if _classes(state, network.trunk.pretrained_cfg) == network.num_classes else "--pretrained"
+    taught = (
+        "--teacher" if _classes(state, network.trunk.pretrained_cfg, given) == network.num_classes else "--pretrained"
+    )
     step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
@@ -172,26 +188,38 @@ def adapt(
         part = folder / CUTOUTS / f"{number}-{slug(group['group'])}"
         step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part)
         parts.append((group, part))
-    adapted = _measured(folder, network, parts, given, runtime, threads)
-    side = _smaller_side(network, adapted)
+    cutouts = [part for _, part in parts]
+    times = _ms(network, cutouts, runtime, threads)
+    side = _smaller_side(network, times)
+    megabytes, smaller, shares = _megabytes(network), None, dict[str, float]()
     if side is not None:
         name, alone = f"flat_{side}px", ("--set", "form=generalist", "--set", "flat_epochs=0")
         small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
         write_text(small, _smaller_file(taxonomy, network, side))
         step("build", small, "-o", folder / f"{name}.py")
         step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name)
-        adapted = _with_smaller(adapted, network, folder / name, side, threads)
-    write_text(folder / REPORT, json.dumps({**asdict(adapted), "folder": str(folder)}, indent=2) + "\n")
+        choice = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
+        shares = {group["group"]: group["generalist"] for group in choice["groups"]}
+        *times, ms = _ms(network, cutouts, runtime, threads, side)  # anew: a table's rows are of the same turns
+        smaller = Smaller(side, round(ms, 3), round(ms / times[0], 3), megabytes, str(folder / name))
+    flat_ms, *times = times
+    rows = tuple(
+        _row(group, part, ms, flat_ms, shares.get(group["group"]))
+        for (group, part), ms in zip(parts, times, strict=True)
+    )
+    adapted = Adapted(folder, rows, runtime, round(flat_ms, 3), megabytes, smaller, seen)
+    write_text(folder / REPORT, as_json({**asdict(adapted), "folder": str(folder)}, indent=2) + "\n")
     return adapted
 
 
-def _smaller_side(network: HierarchicalNetwork, adapted: Adapted) -> int | None:
-    """px of the square images of which the flat network takes as long as the cutouts in the mean."""
+def _smaller_side(network: HierarchicalNetwork, times: Sequence[float]) -> int | None:
+    """px of the square images of which the flat network, the first of `times`, takes as long as the others, the
+    cutouts, in the mean."""
     _, height, width = network.input_size
-    share = statistics.mean(row.share for row in adapted.rows) if adapted.rows else 1.0
-    if network.trunk.tokens or height != width:
+    flat_ms, *cutouts = times
+    if network.trunk.tokens or height != width or not cutouts:
         return None
-    side = equal_sides(network.input_size, share)[0]
+    side = equal_sides(network.input_size, statistics.mean(cutouts) / flat_ms)[0]
     return side if side < height else None
 
 
@@ -206,54 +234,55 @@ def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> st
     return text + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def _with_smaller(adapted: Adapted, network: HierarchicalNetwork, folder: Path, side: int, threads: int) -> Adapted:
-    """What the flat network of smaller images recognises, and its ms; both flat networks take turns."""
-    choice = json.loads((folder / CHOICE).read_text(encoding="utf-8"))
-    shares = {group["group"]: group["generalist"] for group in choice["groups"]}
-    timers = [
-        Timer(size, adapted.runtime, threads) for size in (network.input_size, (network.input_size[0], side, side))
-    ]
-    flats = [flat_network(network.trunk.backbone, network.num_classes, timer.input_size) for timer in timers]
-    whole, ms = timers[0].measure([timer.add(flat) for timer, flat in zip(timers, flats, strict=True)])
-    found = Smaller(side, round(ms, 3), round(ms / whole, 3), adapted.flat_megabytes, str(folder))
-    return replace(
-        adapted, rows=tuple(replace(row, smaller=shares.get(row.name)) for row in adapted.rows), smaller=found
-    )
-
-
-def _classes(state: dict[str, Any], cfg: dict[str, Any]) -> int | None:
+def _classes(state: dict[str, Any], cfg: dict[str, Any], file: Path) -> int:
     """How many classes a checkpoint's classifier has. Raises HiergenError for one without a classifier."""
     rows = [tensor.shape[0] for name, tensor in state.items() if name.endswith(f"{cfg.get('classifier')}.weight")]
     if not rows:
+        like = f"hiergen convert FILE --like {cfg.get('architecture')} -o OUT.safetensors"
         raise HiergenError(
-            "the checkpoint has no classifier", expected=f"{cfg.get('classifier')}.weight among its tensors"
+            "the checkpoint has no classifier",
+            place=unquoted(file),
+            expected=f"{cfg.get('classifier')}.weight among its tensors",
+            hint=f"names of another implementation: {like}",
         )
     return int(rows[0])
 
 
-def _measured(
-    folder: Path, network: Any, parts: list[tuple[dict[str, Any], Path]], checkpoint: Path, runtime: str, threads: int
-) -> Adapted:
-    trunk = network.trunk
-    timer = Timer(trunk.input_size, runtime, threads)
-    flat = flat_network(trunk.backbone, network.num_classes, trunk.input_size)
-    runs = [timer.add(flat), *(timer.add(load_network(part)) for _, part in parts)]
-    flat_ms, *times = timer.measure(runs)
-    rows = []
-    for (group, part), ms in zip(parts, times, strict=True):
-        own = group["form"] == "specialists"
-        rows.append(
-            Row(
-                name=group["group"],
-                classes=group["classes"],
-                images=group["images"],
-                flat=group["flat"],
-                cutout=group["specialist"] if own else group["generalist"],
-                form=group["form"],
-                ms=round(ms, 3),
-                share=round(ms / flat_ms, 3),
-                megabytes=round((part / "model.safetensors").stat().st_size / 1e6, 2),
-                folder=str(part),
-            )
-        )
-    return Adapted(folder, tuple(rows), runtime, round(flat_ms, 3), round(checkpoint.stat().st_size / 1e6, 2))
+def _ms(
+    network: HierarchicalNetwork, cutouts: Sequence[Path], runtime: str, threads: int, side: int | None = None
+) -> list[float]:
+    """ms of the flat network, of each cutout and, with a `side`, of the flat network of images of so many px; all of
+    them take turns."""
+    backbone, size = network.trunk.backbone, network.input_size
+    timer = Timer(size, runtime, threads)
+    runs = [timer.add(flat_network(backbone, network.num_classes, size))]
+    runs += [timer.add(load_network(part)) for part in cutouts]
+    if side is not None:
+        small = (size[0], side, side)
+        runs.append(Timer(small, runtime, threads).add(flat_network(backbone, network.num_classes, small)))
+    return timer.measure(runs)
+
+
+def _megabytes(network: HierarchicalNetwork) -> float:
+    """Of the flat network's weights; the checkpoint's file may hold averages and an optimiser's state too."""
+    with torch.device("meta"):
+        flat = flat_network(network.trunk.backbone, network.num_classes, network.input_size)
+    size: int = sum(tensor.nbytes for tensor in flat.state_dict().values())
+    return round(size / 1e6, 2)
+
+
+def _row(group: dict[str, Any], part: Path, ms: float, flat_ms: float, smaller: float | None) -> Row:
+    own = group["form"] == "specialists"
+    return Row(
+        name=group["group"],
+        classes=group["classes"],
+        images=group["images"],
+        flat=group["flat"],
+        cutout=group["specialist"] if own else group["generalist"],
+        form=group["form"],
+        ms=round(ms, 3),
+        share=round(ms / flat_ms, 3),
+        megabytes=round((part / "model.safetensors").stat().st_size / 1e6, 2),
+        folder=str(part),
+        smaller=smaller,
+    )

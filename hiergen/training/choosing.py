@@ -24,8 +24,8 @@ INTERVAL = 1.96  # standard errors
 @dataclass(frozen=True)
 class GroupChoice:
     """Shares of a group's images that are told apart among its classes, by the generalist, sliced, and by the group's
-    own branch (None: it was not trained); what the branch has more, and its standard error, of the paired difference.
-    `flat` is the share of the flat network, sliced; `gain`: see `Generalist`."""
+    own branch (None: it was not trained); what the branch has more, and its standard error, of the paired difference
+    (infinite, in JSON null: not known). `flat` is the share of the flat network, sliced; `gain`: see `Generalist`."""
 
     group: str
     classes: int
@@ -80,18 +80,19 @@ class Choice:
         yield f"cutouts of {len(own)} of {len(self.groups)} groups are their own branches, the others the generalist's"
 
     def table(self) -> Table:
-        """A row for each group."""
+        """A row for each group: of its images, which are right when its classes alone compete."""
         from rich.table import Table
 
-        table = Table(box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False, title="right within the group", title_justify="left")
         flat = ("flat",) if self.flat is not None else ()
         own = ("own branch", "points more", "cutout") if "specialists" in self.top1 else ()
         for name in ("group", "classes", "images", *flat, "generalist", *own):
             table.add_column(name, justify="left" if name in ("group", "cutout") else "right", no_wrap=name != "group")
         for g in self.groups:
-            shares = [f"{100 * share:.1f}" for share in (g.flat, g.generalist, g.specialist) if share is not None]
+            shares = [f"{100 * share:.1f} %" for share in (g.flat, g.generalist, g.specialist) if share is not None]
             if own:
-                shares.append(f"{100 * g.more:+.1f} ± {100 * INTERVAL * g.error:.1f}")
+                error = f"{100 * INTERVAL * g.error:.1f}" if math.isfinite(g.error) else "–"
+                shares.append(f"{100 * g.more:+.1f} ± {error}")
                 shares.append("own branch" if g.form == "specialists" else "generalist")
             table.add_row(g.group, str(g.classes), str(g.images), *shares)
         return table
@@ -101,7 +102,9 @@ class Choice:
             "top1": dict(self.top1),
             "teacher": self.flat,
             "form": self.form,
-            "groups": [{**vars(g), "form": g.form} for g in self.groups],
+            "groups": [
+                {**vars(g), "error": g.error if math.isfinite(g.error) else None, "form": g.form} for g in self.groups
+            ],
         }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from hiergen.console.progress import ProgressBar
-from hiergen.console.terminal import notebook_console, say
+from hiergen.console.terminal import as_json, notebook_console, say
 from hiergen.data.augment import eval_transform
 from hiergen.data.batches import ImageFeed, MapFeed
 from hiergen.data.images import ImageSet
@@ -22,8 +21,8 @@ from hiergen.data.samples import Samples, default_workers
 from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text
 from hiergen.lookup.reference import CUTOUT_SOURCE
-from hiergen.models.convert import read_state
 from hiergen.models.load import find_model, load_trained, written_source
+from hiergen.models.weights import load_trunk
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.roots import Split
 from hiergen.training.assembly import Job
@@ -151,13 +150,14 @@ def _teacher(
 ) -> Path | None:
     """The flat network, fine-tuned on the same maps, beside the folder that is wanted; None, with a word, where the
     backbone's tail cannot be had by itself, or the weights lack it."""
+    network = find_model(request.model).cls()
     if not isinstance(pretrained, bool):
-        read_state(pretrained)  # what is no file of weights is said once
+        load_trunk(network, pretrained)  # what has not even the trunk is said once
     try:
-        flat = FlatNetwork(find_model(request.model).cls())
+        flat = FlatNetwork(network)
         if not isinstance(pretrained, bool):
             flat.load_tail(pretrained)
-    except HiergenError as error:  # of a file without the trunk too, which the training itself says
+    except HiergenError as error:
         say(None if quiet else console, f"no flat network is trained first: {error}", style="yellow")
         return None
     folder = None if wanted is None else wanted.with_name(f"{wanted.name}-flat")
@@ -253,7 +253,7 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
         if chosen is not None:
             choice, metrics = chosen
         if chosen is not None and parallel.main:
-            write_text(folder / CHOICE, json.dumps(choice.to_dict(), indent=2) + "\n")
+            write_text(folder / CHOICE, as_json(choice.to_dict(), indent=2) + "\n")
             for line in choice.lines():
                 job.say(line)
             if job.console is not None:
@@ -262,10 +262,10 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
             job.say(training.reject(job.recipe.reject.kept))
         if parallel.main and isinstance(training.network, FlatNetwork) and isinstance(metrics, Metrics):
             training.network.write_flat(folder / FLAT)
-            write_text(folder / METRICS, json.dumps(metrics.to_dict(), indent=2) + "\n")
+            write_text(folder / METRICS, as_json(metrics.to_dict(), indent=2) + "\n")
             job.say(f"top-1 {metrics.top1:.1%} of {metrics.images:,} validation images; timm's names: {folder / FLAT}")
         elif parallel.main and isinstance(metrics, LabelMetrics):
-            write_text(folder / METRICS, json.dumps(metrics.to_dict(), indent=2) + "\n")
+            write_text(folder / METRICS, as_json(metrics.to_dict(), indent=2) + "\n")
             if job.console is not None:
                 job.console.print(label_table(metrics))
             job.say(f"in {folder}: {BEST}, {METRICS}; cards and pictures are of images with one label")

@@ -166,6 +166,12 @@ def test_a_folder_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert done.path == Path("flat.yaml")
     assert done.by_wordnet
     text = done.path.read_text("utf-8")
+    assert text.startswith("# Imported by `hiergen init flat` (folder): 4 classes, groups by WordNet.\n")
+    images(tmp_path / "my photos" / "train", "pug", "beagle", "tabby")
+    written = init("my photos/train").path.read_text("utf-8")
+    assert written.startswith(
+        "# Imported by `hiergen init 'my photos/train'` (folder): 3 classes, groups by WordNet.\n"
+    )
     assert "  - goldenRetriever  # golden_retriever.n.01: an English breed" in text
     assert "  monarch: monarch.n.02\n  # monarch: sovereign.n.01  # a nation's ruler" in text
     assert "  guacamolle: guacamole.n.01" in text

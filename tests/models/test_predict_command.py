@@ -119,6 +119,9 @@ def test_broken_files_are_named_and_counted(hiergen: Run, tmp_path: Path) -> Non
     assert said["broken"][0]["file"] == "broken.jpg"
     assert (said["model"], said["form"]) == ("N2HL", "specialists")
     assert hiergen("predict", *FULL, "broken.jpg").code == 2
+    done = package.predict(FULL[0], files, weights=FULL[2])
+    assert [answer.place for answer in done] == [files[0], files[2]]  # a sequence of those that could be read
+    assert (len(done), done[-1].place, done[1:]) == (2, files[2], done.answers[1:])
 
 
 def test_classes_at_run_time_are_the_cutouts(hiergen: Run, tmp_path: Path) -> None:

@@ -234,6 +234,27 @@ def test_options_of_modules_need_one() -> None:
         hiergen.network(["cat", "dog"], backbone=vision.resnet18())
 
 
+@pytest.mark.parametrize(
+    ("options", "starts"),
+    [
+        ({"backbone": "resnet81"}, "backbone: timm has no model 'resnet81'"),
+        ({"until": "layer9"}, "until: backbone resnet18 has no stage 'layer9'"),
+        ({"budget": {"params": "1"}}, "budget: the budget of 1 params is too small"),
+        ({"levels": 9}, "network: model N9HL: 9 levels cannot be"),
+        ({"groups": {"x": []}}, "groups.x: group 'x' is empty"),
+        ({"groups": {"x": ["cat"], "y": ["cat"]}}, "groups.y.0: class 'cat' is in groups 'x' and 'y'; the other claim"),
+    ],
+)
+def test_errors_are_at_the_argument(options: dict[str, Any], starts: str, tmp_path: Path) -> None:
+    """Nobody wrote a taxonomy, or not these lines of it."""
+    (tmp_path / "t.yaml").write_text("name: t\nclasses: [cat, dog, hen, goose]\nmodels:\n  N2HL: {}\n", "utf-8")
+    for what in (["cat", "dog", "hen", "goose"], *(() if "groups" in options else (tmp_path / "t.yaml",))):
+        with pytest.raises(HiergenError) as caught:
+            hiergen.network(what, **{"backbone": "resnet18", **options})
+        assert str(caught.value).startswith(starts)
+        assert "taxonomy." not in str(caught.value)
+
+
 def test_it_cannot_be_written_as_source(tmp_path: Path) -> None:
     with pytest.raises(PlanError):
         plan_of(networks("own"), taxonomy="x", model="y")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
@@ -143,6 +144,7 @@ def test_texts_say_what_was_there() -> None:
     assert unsafe(text) == set()
     assert json.loads(text) == data
     assert as_json({"é": 1}) == '{"é": 1}'
+    assert json.loads(as_json({"a": [float("inf"), (float("nan"),)], "b": 0.5})) == {"a": [None, [None]], "b": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,28 @@ def test_the_next_step_can_be_pasted(hiergen: Run, tmp_path: Path) -> None:
     line = re.search(r"hiergen build (.*)", ran.out)
     assert line
     assert shlex.split(line[1]) == [f"o{file}"]
+
+
+@pytest.mark.parametrize(
+    "out", ["n.py", "o/n.py", "with blank.py", "a b/net f.py", "class.py", "1.py", 'a"b.py', "../n.py"]
+)
+def test_the_next_step_in_python_is_python(
+    hiergen: Run, tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a part of the file's name cannot be imported."""
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir("sub")
+    Path("t.yaml").write_text(taxonomy("x"), "utf-8")
+    where, *lines = hiergen("build", "t.yaml", "-o", out).out.partition("next: in Python")[2].splitlines()[:3]
+    folder = Path() if where in ("", ", from this folder") else Path(where.removeprefix(", from "))
+    first, second = ast.parse("\n".join(line.strip() for line in lines)).body
+    if isinstance(first, ast.ImportFrom):
+        file = (folder / str(first.module).replace(".", "/")).with_suffix(".py")
+    else:
+        (reference,) = second.value.args  # type: ignore[attr-defined]
+        file = Path(reference.value.removesuffix(":N2HL"))
+    assert file.resolve() == Path(out).resolve()
+    assert where != ", from ."
 
 
 def test_warnings_and_hidden_bytes_of_file_names(hiergen: Run) -> None:

@@ -163,6 +163,13 @@ def test_a_guess_by_name_is_said(write: Write) -> None:
     assert warning.startswith("class 'sku_1' ('crane') is taken as a kind of crane.n.05 ")
 
 
+def test_a_slip_is_said_with_the_nearest_words(write: Write) -> None:
+    path = write(text("[beagel, tench, crane.n.05]"))
+    (warning,) = [f.message for f in validate(path) if f.code == "W101"]
+    assert warning.startswith("class 'beagel' is taken as bagel.n.01 ")
+    assert "if another is meant, under 'synsets:'\n  beagel: beagle.n.01  # " in warning
+
+
 @pytest.mark.parametrize("name", ["digits", "imagenet100", "yard"])
 def test_a_network_knows_of_its_classes_what_the_file_knows(name: str, write: Write) -> None:
     """The file that `build` writes holds what is needed for that, and no more."""

@@ -68,6 +68,14 @@ def test_spellings(name: str, synset: str) -> None:
     assert read(name, "heron", "duck", "oak")[name] == synset
 
 
+def test_a_slip_may_be_of_other_words_too() -> None:
+    sense = senses("beagel", "tabby", "toucan", "trout")[0]
+    assert default().synset_name(str(sense.synset)) == "bagel.n.01"
+    assert default().resolve("beagle.n.01") in sense.others
+    assert sense.synset not in sense.others
+    assert senses("guacamolle")[0].others == ()  # a gun moll is far
+
+
 def test_a_proper_name_may_stand_for_its_breed() -> None:
     cats = read("Persian", "Siamese", "tabby", "pug", "beagle")
     assert (cats["Persian"], cats["Siamese"]) == ("persian_cat.n.01", "siamese_cat.n.01")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from hiergen.models.load import find_model
 from hiergen.models.weights import load_weights, save_weights
@@ -96,3 +99,20 @@ def test_a_group_without_images_keeps_the_generalist(network: HierarchicalNetwor
     )
     warm = next(group for group in choice.groups if group.group == "warm")
     assert (warm.images, warm.form) == (0, "generalist")
+
+
+def test_what_is_not_known_is_null_and_figures_are_per_cent_within_the_group(network: HierarchicalNetwork) -> None:
+    targets = torch.tensor([SKY, RUST])  # one image of each group: no standard error
+    forms = {"specialists": logits([SKY, RUST]), "generalist": logits([MOSS, RUST])}
+    choice = choose_forms(network, forms, targets)
+    written = choice.to_dict()
+    assert [group["error"] for group in written["groups"]] == [None, None]
+    json.dumps(written, allow_nan=False)
+    alone = choose_forms(network, {"generalist": logits([SKY, RUST])}, targets)  # no specialist
+    json.dumps(alone.to_dict(), allow_nan=False)
+    screen = Console(width=120, record=True, file=io.StringIO())
+    screen.print(choice.table())
+    text = screen.export_text()
+    assert text.startswith("right within the group")
+    assert "100.0 %" in text
+    assert "+100.0 ± –" in text

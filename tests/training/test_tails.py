@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import whole_state
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.network import Timer
-from hiergen.training.adapt import adapt
+from hiergen.training.adapt import SEEN, _classes, adapt
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.initial import start_heads
 from hiergen.training.loop import Training
@@ -148,6 +150,15 @@ def test_without_a_teacher_the_flat_network_is_trained_first_and_stays_in_the_ne
     torch.testing.assert_close(network.double()(x), model.double()(x))
 
 
+def test_a_file_without_the_trunk_is_said_once_and_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = timm.create_model(BACKBONE, num_classes=5).state_dict()
+    torch.save({f"net.{name}": tensor for name, tensor in state.items()}, "raw.pth")  # names of somebody's own
+    options = {"recipe": "tails", "settings": ["flat_epochs=2"], "console": Console(width=200)}
+    with pytest.raises(HiergenError, match=r"raw\.pth: are no weights of the backbone .*--like"):
+        train(f"{home}/with.py:N2HL", home / "images", pretrained="raw.pth", **options)
+    assert capsys.readouterr().out == ""
+
+
 def test_the_generalist_is_trained_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = timm.create_model(BACKBONE, num_classes=len(CLASSES))
     save_file(model.state_dict(), "teacher.safetensors")
@@ -250,10 +261,11 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Timer, "measure", lambda self, runs: times.append(measure(self, runs)) or times[-1])
     from hiergen.cli.app import app
 
-    said: list[str] = []
-    save_file(timm.create_model(BACKBONE, num_classes=5).state_dict(), "five.safetensors")
+    said, warned = list[str](), list[str]()
+    state = timm.create_model(BACKBONE, num_classes=5).state_dict()
+    torch.save({"state_dict": state, "optimizer": {"momentum": torch.rand(2_000_000)}}, "five.pth")
     done = adapt(
-        "five.safetensors",
+        "five.pth",
         BACKBONE,
         home / "images",
         "adapted",
@@ -263,6 +275,7 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
         settings=FAST,
         runtime="torch",
         say=said.append,
+        warn=warned.append,
     )
     assert [line.split()[1] for line in said[:3]] == ["init", "build", "train"]
     assert all(line.split()[1] == "cutout" for line in said[3:-2])
@@ -274,9 +287,16 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
         assert row.ms > 0
     assert json.loads(Path("adapted/adapt.json").read_text())["rows"][0]["classes"] == done.rows[0].classes
     assert done.smaller is not None
-    whole, ms = times[-1]  # the two flat networks took turns
-    assert (done.smaller.px, done.smaller.ms) == (32, pytest.approx(ms, abs=1e-3))
-    assert done.smaller.share == pytest.approx(ms / whole, abs=1e-3)
+    # all rows of the table took turns, and say so twice
+    assert [done.flat_ms, *(row.ms for row in done.rows)] == pytest.approx(times[-1][:-1], abs=1e-3)
+    assert (done.smaller.px, done.smaller.ms) == (32, pytest.approx(times[-1][-1], abs=1e-3))
+    for row in (*done.rows, done.smaller):
+        assert row.share == pytest.approx(row.ms / done.flat_ms, rel=0.01, abs=1e-3)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    assert done.flat_megabytes == done.smaller.megabytes == pytest.approx(weights / 1e6, abs=0.01)
+    assert (done.seen, warned) == (True, [SEEN])  # the held-out images are of those that the checkpoint was given
+    assert "flat, sliced (upper bound)" in {column.header for column in done.table().columns}
+    assert "flat, sliced" in {column.header for column in replace(done, seen=False).table().columns}
     small = load_network("adapted/flat_32px").eval()
     _, held = open_data(home / "images", small).split(load_recipe("fine-tune", FAST).hold_out)
     with torch.no_grad():
@@ -290,9 +310,32 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
     assert find_model("adapted/model.py:N2HL").cls.nesting.classes == ("Night_Sky", "moss", "plum", "rust", "sand")
     assert all(line.startswith("hiergen ") for line in said)  # to copy
     with pytest.raises(HiergenError, match="no runtime 'warp'"):
-        adapt("five.safetensors", BACKBONE, home / "images", "other", lambda _: None, runtime="warp")
+        adapt("five.pth", BACKBONE, home / "images", "other", lambda _: None, runtime="warp")
     with pytest.raises(HiergenError, match="timm has no model 'resnet19'"):
-        adapt("five.safetensors", "resnet19", home / "images", "other", lambda _: None, runtime="torch")
+        adapt("five.pth", "resnet19", home / "images", "other", lambda _: None, runtime="torch")
     assert not Path("other").exists()
     with pytest.raises(HiergenError, match="is not empty"):
-        adapt("five.safetensors", BACKBONE, home / "images", "adapted", lambda _: None)
+        adapt("five.pth", BACKBONE, home / "images", "adapted", lambda _: None)
+
+
+@pytest.mark.parametrize("way", ["val", "part", "none"])
+def test_adapt_says_when_the_checkpoint_may_have_seen_the_held_out_images(home: Path, way: str) -> None:
+    save_file(timm.create_model(BACKBONE, num_classes=5).state_dict(), "five.safetensors")
+    for part in ("train", "val"):
+        folders(Path("parts") / part, 2)
+    images = Path("parts") if way == "part" else Path("parts/train")
+    val, ran, warned = Path("parts/val") if way == "val" else None, list[str](), list[str]()
+
+    def run(words: Sequence[str]) -> None:
+        ran.append(words[0])
+        if words[0] == "build":  # after what is said at the start
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt("five.safetensors", BACKBONE, images, "out", run, val=val, runtime="torch", warn=warned.append)
+    assert (ran, warned) == (["init", "build"], [SEEN] if way == "none" else [])
+
+
+def test_adapt_names_a_checkpoint_with_other_names() -> None:
+    with pytest.raises(HiergenError, match=r"^own\.pth: the checkpoint has no classifier; .*FILE --like resnet18"):
+        _classes({"net.fc.w": torch.zeros(2)}, timm.get_pretrained_cfg("resnet18").to_dict(), Path("own.pth"))

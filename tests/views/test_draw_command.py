@@ -132,3 +132,13 @@ def test_a_real_photograph(hiergen: Run, tmp_path: Path, shared_data: Path) -> N
     with Image.open(out) as image:
         image.load()
         assert min(image.size) > 200
+
+
+def test_two_nestings_side_by_side_are_another_command(hiergen: Run) -> None:
+    ran = hiergen("draw", "A.yaml", "my B.yaml", "-o", "AB.svg")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: one thing is drawn at once; expected 'A.yaml', got 'my B.yaml' too; "
+        "hiergen count-partitions A.yaml 'my B.yaml' --svg AB.svg draws nestings side by side\n"
+    )
+    assert "No such option" in hiergen("draw", DIGITS, "--trees").err
