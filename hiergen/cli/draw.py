@@ -181,7 +181,9 @@ def explore(
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option(help="Show the paths of these images through the tree: files, folders, patterns; repeatable."),
+        typer.Option(
+            help="Show these images' paths through the tree: files, folders, patterns; repeatable; not with --data."
+        ),
     ] = None,
     data: Annotated[
         str | None,
