@@ -202,7 +202,9 @@ def explore(
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option(help="Show the paths of these images through the tree: files, folders, patterns; repeatable."),
+        typer.Option(
+            help="Show these images' paths through the tree: files, folders, patterns; repeatable; not with --data."
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -233,15 +235,14 @@ def explore(
             progress=progress,
         )
     printer = console()
-    models = ", ".join(model.name for one in done.sources for model in one.models)
+    models = ", ".join(name for name, _ in done.models)
     text = f"→ {done.path}: {len(done.sources[0].ids):,} classes; {models}; {done.size / 1e6:.1f} MB"
     say(printer, text, style="bold")
     for note in done.notes:
         say(printer, note)
-    for one in done.sources:
-        for model in one.models:
-            if model.why:
-                say(printer, f"{model.name}: {model.why}", style="yellow")
+    for name, model in done.models:
+        if model.why:
+            say(printer, f"{name}: {model.why}", style="yellow")
     if weights is not None and not os.path.isfile(weights):
         text = f"no file {quoted(Path(weights))} is here: the page's commands name it all the same"
         say(printer, text, style="yellow")

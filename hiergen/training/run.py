@@ -120,7 +120,7 @@ def train(
     if parallel.main:
         check_folder(wanted, force=force)
     if chosen.flat_epochs and pretrained and not (request.teacher or request.weights or request.flat):
-        teacher = _teacher(request, chosen, wanted, pretrained, force, console, quiet)
+        teacher = _teacher(request, chosen, wanted, pretrained, force, console, quiet or not parallel.main)
         if teacher is not None:
             request = request.model_copy(update={"teacher": str(teacher), "trunk_weights": str(teacher)})
     job = Job(request, chosen, parallel, console or notebook_console(), quiet, lenient=unsaid)
@@ -160,15 +160,17 @@ def _teacher(
     except HiergenError as error:
         say(None if quiet else console, f"no flat network is trained first: {error}", style="yellow")
         return None
+    first = f"{recipe.flat_epochs} epoch{'s' * (recipe.flat_epochs > 1)} of the flat network"
+    say(None if quiet else console, f"first {first}, then {recipe.epochs} of the network; time left is that of each")
     folder = None if wanted is None else wanted.with_name(f"{wanted.name}-flat")
     shared = ("seed", "hold_out", "batch_size", "precision", "trunk", "augment")
     update = {"epochs": recipe.flat_epochs, **{key: getattr(recipe, key) for key in shared}}
     given = request.model_dump(exclude={"model", "data", "val", "recipe", "flat", "teacher", "trunk_weights"})
-    first = load_recipe("fine-tune").model_copy(update=update)
+    tuning = load_recipe("fine-tune").model_copy(update=update)
     options = {"out": folder, "force": force, "console": console, "quiet": quiet, **given}
     try:
         done = train(
-            request.model, request.data, val=request.val, recipe=first, pretrained=pretrained, flat=True, **options
+            request.model, request.data, val=request.val, recipe=tuning, pretrained=pretrained, flat=True, **options
         )
     except (HiergenError, KeyboardInterrupt) as error:
         then = f"; then the same command with --teacher {shlex.quote(str(folder / FLAT))}" if folder else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -196,7 +197,11 @@ def test_a_transformer_is_fine_tuned_and_teaches_as_well(home: Path) -> None:
     save_file(vit.state_dict(), "vit.safetensors")
     settings = (*FAST, "flat_epochs=1", "optimizer.lr=1e-4")
     options = {"recipe": "tails", "settings": settings, "pretrained": "vit.safetensors", "out": "a"}
-    done = train("vit.py:N2HL", home / "images", **options)
+    log = Console(file=io.StringIO(), width=200)
+    done = train("vit.py:N2HL", home / "images", console=log, **options)
+    lines = log.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0] == "first 1 epoch of the flat network, then 1 of the network; time left is that of each"
+    assert len([line for line in lines if line.startswith("first ")]) == 1
     teacher, network = load_file("a-flat/flat.safetensors"), done.network
     model, x = timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=32), images(home, network).double()
     model.load_state_dict(teacher)  # strict

@@ -221,6 +221,21 @@ def test_the_command_says_what_it_wrote(hiergen: Callable[..., Any], awkward: Pa
     assert [p.name for p in out.parent.iterdir()] == ["p.html"]  # nothing half-written stays
 
 
+def test_two_models_of_one_name_are_told_apart(
+    hiergen: Callable[..., Any], awkward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    text = AWKWARD.replace("  N2HL:\n", "  N2HL:\n    input_size: 232\n")  # which nobody has measured
+    Path("edited.yaml").write_text(text)
+    Path("other.yaml").write_text(OTHER)
+    out = hiergen("explore", awkward.name, "other.yaml").out
+    assert "; awkward:PHL, awkward:N2HL, awkward:N3HL, other:PHL, other:N2HL, other:N3HL; " in out
+    out = hiergen("explore", f"{awkward.name}:N2HL", "edited.yaml:N2HL").out
+    assert "; awkward.yaml:N2HL, edited.yaml:N2HL; " in out
+    assert re.search(r"^edited.yaml:N2HL: .* was never measured here; run 'hiergen build edited.yaml' once$", out, re.M)
+
+
 def test_a_page_begins_with_the_model_that_was_trained(
     awkward: Path, write: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from hiergen.nestings.compare.agreement import (
 from hiergen.nestings.compare.coherence import Coherence, Matrix, coherence
 from hiergen.nestings.compare.report import print_comparison
 from hiergen.nestings.compare.similarity import MEASURES, nesting_similarity, outside_wordnet, wordnet_similarity
+from hiergen.nestings.compare.verdict import terms_of, verdicts
 from hiergen.nestings.count.count import Share, level_shares, share_of
 from hiergen.nestings.read import Task, align, nesting_of, read_nesting, read_tasks
 from hiergen.planning.from_taxonomy import plan_nesting
@@ -45,15 +46,29 @@ class CutoutCost:
 
 
 @dataclass(frozen=True)
+class GroupCost(CutoutCost):
+    """Of one group's cutout: means over the finest groups, and how many classes such a group has."""
+
+    classes: float
+
+
+@dataclass(frozen=True)
 class NetworkCost:
     """A network of a nesting on the trunk and within the budget of `model`; `tasks`: (params, MACs) of each task's
-    cutout, `expected` their weighted mean (None without tasks)."""
+    cutout, `expected` their weighted mean (None without tasks).
+
+    `group`: the mean over the finest groups, of their own branches. `terms` says whose budget or aim it is, `shared`
+    whether there is a branch for all classes, too.
+    """
 
     model: str
     params: int
     macs: int
     tasks: dict[str, tuple[int, int]]
     expected: CutoutCost | None
+    group: GroupCost
+    terms: str
+    shared: bool
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,8 @@ class NestingFigures:
     """What is said of one nesting alone. `shares`: of each level among all partitions, and of the whole nesting.
 
     `coherence`: by measure; empty where WordNet has none of the classes. `cost` is None where there is no taxonomy
-    file, the backbone was never measured, or the budget is too small; `no_cost` says which.
+    file, the backbone was never measured, or the budget is too small; `no_cost` says which. `called`: its title, with
+    the model.
     """
 
     title: str
@@ -71,6 +87,7 @@ class NestingFigures:
     coherence: dict[str, Coherence]
     cost: NetworkCost | None
     no_cost: str | None
+    called: str
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,11 @@ class Comparison:
         """Print it: one column per nesting, the matrix of all pairs, up to `moved` classes that moved."""
         print_comparison(self, console, moved=moved)
 
+    @property
+    def verdicts(self) -> list[str]:
+        """What it comes to, in sentences."""
+        return verdicts(self.nestings)
+
     def as_data(self) -> dict[str, Any]:
         """JSON-ready; what cannot be said is None."""
         return {
@@ -126,6 +148,7 @@ class Comparison:
                 }
                 for t in self.tasks
             ],
+            "verdicts": self.verdicts,
         }
 
     def _pair_data(self, pair: Pair) -> dict[str, Any]:
@@ -157,12 +180,17 @@ def compare_nestings(
         nestings = align([nesting_of(reference, next(iter(reference.levels)), name=str(reference.path)), *nestings])[1:]
     else:
         nestings = align(nestings)
-    models = [model if taxonomy is reference else None for _, taxonomy, model in read]
+    titles = titles_of(names)
+    called = [
+        f"{title}:{model}" if model and not parse_reference(name).model else title
+        for name, title, (_, _, model) in zip(names, titles, read, strict=True)
+    ]
     return compare_in_memory(
         nestings,
         taxonomy=reference,
-        titles=titles_of(names),
-        models=models,
+        titles=titles,
+        called=called,
+        models=[model if taxonomy is reference else None for _, taxonomy, model in read],
         tasks=read_tasks(tasks, nestings[0]),
         progress=progress,
     )
@@ -173,6 +201,7 @@ def compare_in_memory(
     *,
     taxonomy: Taxonomy | None = None,
     titles: Sequence[str] | None = None,
+    called: Sequence[str] | None = None,
     models: Sequence[str | None] | None = None,
     tasks: Sequence[Task] = (),
     progress: Progress = lambda _: None,
@@ -180,6 +209,7 @@ def compare_in_memory(
     """As `compare_nestings`, for nestings in memory over the classes of `taxonomy` in its order.
 
     `models` are those of `taxonomy` whose trunk and budget each nesting takes (None: the first of as many levels).
+    `titles` head the columns, `called` are the names in sentences (default: the titles).
     """
     titles = titles or [g.name for g in nestings]
     progress("similarity")
@@ -190,11 +220,12 @@ def compare_in_memory(
         for how in (MEASURES if outside < len(first.classes) else ())  # else it would be the nesting's own
     }
     every = []
-    for g, title, model in zip(nestings, titles, models or [None] * len(nestings), strict=True):
+    rows = zip(nestings, titles, called or titles, models or [None] * len(nestings), strict=True)
+    for g, title, name, model in rows:
         progress(title)
         cost, why = _cost(taxonomy, g, model, tasks)
         scores = {how: coherence(g, similarity) for how, similarity in similar.items()}
-        every.append(NestingFigures(title, g, level_shares(g), share_of(g), scores, cost, why))
+        every.append(NestingFigures(title, g, level_shares(g), share_of(g), scores, cost, why, name))
     pairs = []
     for i, j in combinations(range(len(nestings)), 2):
         progress(f"{titles[i]} against {titles[j]}")
@@ -239,17 +270,28 @@ def _cost(
     if plan is None:
         run = command(("hiergen", "build", taxonomy.path))
         return None, f"the backbone, or the model's ms, was never measured here; {run} does it"
-    return _network_cost(plan, tasks), None
+    return _network_cost(taxonomy, plan, tasks), None
 
 
-def _network_cost(plan: Plan, tasks: Sequence[Task]) -> NetworkCost:
+def _network_cost(taxonomy: Taxonomy, plan: Plan, tasks: Sequence[Task]) -> NetworkCost:
     each = {task.name: plan.cutout_cost(frozenset(task.classes)) for task in tasks}
     expected = None
     if tasks:
         total = sum(task.weight for task in tasks)
         params, macs = (sum(task.weight * each[task.name][i] for task in tasks) / total for i in (0, 1))
         expected = CutoutCost(params, macs)
-    return NetworkCost(plan.model, plan.params, plan.macs, each, expected)
+    spec = taxonomy.spec.models[plan.model]
+    terms = terms_of(spec, f"{taxonomy.path.stem}:{plan.model}")
+    return NetworkCost(plan.model, plan.params, plan.macs, each, expected, _group_cost(plan), terms, bool(plan.for_all))
+
+
+def _group_cost(plan: Plan) -> GroupCost:
+    """Of the finest groups that plans and aims mean; without levels of groups each class is one."""
+    groups = plan.nesting.levels[-1].groups if plan.nesting.levels else ()
+    kept = [frozenset(g.classes) for g in groups] or [frozenset([c]) for c in range(len(plan.classes))]
+    costs = [plan.cutout_cost(classes) for classes in kept]
+    params, macs = (sum(cost[i] for cost in costs) / len(costs) for i in (0, 1))
+    return GroupCost(params, macs, sum(map(len, kept)) / len(kept))
 
 
 def _figures_data(figures: NestingFigures) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _OTHER_DEPTH = (
 
 
 def print_comparison(comparison: Comparison, console: Console, *, moved: int = 20) -> None:
-    """The main table, the matrix where there are more than two nestings, and who moved."""
+    """The main table, the matrix where there are more than two nestings, who moved, and what it comes to."""
     console.print(_table(comparison))
     every = comparison.nestings
     if text := _outside(comparison):
@@ -47,8 +47,11 @@ def print_comparison(comparison: Comparison, console: Console, *, moved: int = 2
         console.print(title, style="bold", soft_wrap=True)
         console.print(_matrix(comparison))
     if len(every) > 1 and moved:
-        console.print()
         _moved(comparison, console, moved)
+    for i, text in enumerate(comparison.verdicts):
+        if not i:
+            console.print()
+        say(console, text)
 
 
 def _outside(comparison: Comparison) -> str | None:
@@ -182,6 +185,7 @@ def _moved(comparison: Comparison, console: Console, most: int) -> None:
                 moved.setdefault(m.index, set()).add(pair.second)
     if not moved:
         return
+    console.print()
     levels = {pair.second: pair.levels[-1] for pair in comparison.pairs if pair.first == 0 and pair.levels}
     home = every[0].nesting.levels[max(level.first for level in levels.values())]
     table = _columns(f"moved ({len(moved)} of {len(home.of)} classes)", every, "left")

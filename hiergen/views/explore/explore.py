@@ -24,7 +24,7 @@ from hiergen.views.explore.answers import read_evaluation
 from hiergen.views.explore.measure import Measured, measure
 from hiergen.views.explore.payload import payload, read_results, trained_model
 from hiergen.views.explore.pictures import read_data, read_pictures, seen_by
-from hiergen.views.explore.read import Source, read_source
+from hiergen.views.explore.read import ExploredModel, Source, read_source
 
 _SUFFIXES = (".html", ".htm")
 
@@ -38,6 +38,14 @@ class Explored:
     sources: tuple[Source, ...]
     measured: dict[tuple[int, str], Measured]
     notes: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> list[tuple[str, ExploredModel]]:
+        """All models by the shortest name that tells them apart: their own, TAXONOMY:MODEL, what commands call them."""
+        every = [(source, model) for source in self.sources for model in source.models]
+        own, longer = [model.name for _, model in every], [f"{source.title}:{model.name}" for source, model in every]
+        names = next((names for names in (own, longer) if len({*names}) == len(names)), [m.reference for _, m in every])
+        return [(name, model) for name, (_, model) in zip(names, every, strict=True)]
 
 
 def explore(
