@@ -196,9 +196,7 @@ def _trained(folder: Path) -> ModelRef:
     if not (folder / TRAINED_WEIGHTS).is_file():
         raise HiergenError(f"is a training's folder without {TRAINED_WEIGHTS}", place=place, hint="has it ended?")
     if (inside := folder / trained.path.name).suffix == ".py" and inside.is_file():
-        # the training's own copy; the file that it was of has the name with timm
-        module = run_source(_REGISTER.sub("", read_text(inside)), inside)
-        return replace(network_in(module, trained.model or None, inside), weights=folder / TRAINED_WEIGHTS)
+        return replace(network_in(_run(inside), trained.model or None, inside), weights=folder / TRAINED_WEIGHTS)
     if trained.kind == "cutout" and trained.path.resolve() == folder.resolve():
         raise HiergenError("is a training of itself", place=place)
     try:
@@ -246,6 +244,8 @@ def _run(path: Path) -> ModuleType:
     source = read_text(path)
     if path.suffix != ".py":
         raise HiergenError("is no Python file", place=unquoted(path), expected=_FORMS)
+    if (path.parent / TRAINING).is_file():  # a training's copy; the file that it was of has the name with timm
+        source = _REGISTER.sub("", source)
     return run_source(source, path)
 
 
