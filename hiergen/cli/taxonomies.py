@@ -60,7 +60,7 @@ def build(
                     printer.print(one_line(line), markup=False, soft_wrap=True)
                 if built.changed:
                     text = (
-                        f"note: {', '.join(built.changed)} changed, and weights of before do not fit; they go with the"
+                        f"note: {', '.join(built.changed)} changed, and weights of before may not fit; they go with the"
                     )
                     printer.print(
                         f"{text} source in their training's folder", markup=False, soft_wrap=True, style="yellow"

@@ -61,17 +61,17 @@ def build(
         text = with_modules(text)
     if check:
         return Built(taxonomy, plans, target, text, _drift(target, text))
-    old = target.read_bytes().decode("utf-8", "replace") if target.is_file() else ""
-    if old != text:
+    old = target.read_bytes() if target.is_file() else b""
+    if old != text.encode():
         write_text(target, text)
-    return Built(taxonomy, plans, target, text, None, _changed(old, text))
+    return Built(taxonomy, plans, target, text, None, _changed(old.decode("utf-8-sig", "replace"), text))
 
 
 def _changed(old: str, new: str) -> tuple[str, ...]:
-    """Networks of both texts that differ in more than words."""
+    """Networks of both texts that differ in more than words and names with timm."""
     try:
         before, after = _networks(old), _networks(new)
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # edited by hand
         return ()
     return tuple(name for name in after if name in before and before[name] != after[name])
 
@@ -88,11 +88,13 @@ def _networks(source: str) -> dict[str, set[str]]:
     for node in body:
         if isinstance(node, ast.ClassDef):
             node.body = [part for part in node.body if not isinstance(part, ast.Expr)]
+            node.decorator_list = []
             used: list[ast.stmt] = [node]
             for statement in used:  # which grows
                 names = {part.id for part in ast.walk(statement) if isinstance(part, ast.Name)}
                 used += [values[name] for name in names if name in values and values[name] not in used]
-            found[node.name] = {ast.dump(statement) for statement in used}
+            if any(isinstance(part, ast.Assign) and "'nesting'" in ast.dump(part.targets[0]) for part in node.body):
+                found[node.name] = {ast.dump(statement) for statement in used}
     return found
 
 

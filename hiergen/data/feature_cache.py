@@ -119,23 +119,40 @@ class FeatureCache:
         self.release(batch)
 
     def borrow(self) -> None:
-        """Copy batches whose images other caches have: those of the same trunk and of a transform without chance."""
-        if not (self.home / CONTENTS).exists() or not self.missing:
+        """Copy batches whose images other caches have: those of the same trunk and of a transform without chance. What
+        cannot be read of a cache is not borrowed."""
+        if not self.missing:
             return
-        wanted, about = np.load(self.home / CONTENTS), _about(self.home)
+        try:
+            wanted, about = self._contents(self.home, len(self.state)), _about(self.home)
+        except (OSError, ValueError, EOFError):
+            return
         known: dict[int, tuple[Array, int]] = {}
         for path in self.home.parent.glob(f"*.maps/{CONTENTS}"):
-            with suppress(OSError, ValueError):  # it may be removed meanwhile
+            with suppress(OSError, ValueError, EOFError):  # it may be removed meanwhile, or be damaged
                 if path.parent != self.home and _about(path.parent) == about:
-                    features = np.load(path.parent / FEATURES, mmap_mode="r")
-                    rows = np.flatnonzero(np.load(path.parent / STATE) == DONE)
-                    images = np.load(path)[rows].tolist()
+                    contents = self._contents(path.parent)
+                    shape = (len(contents), *self.features.shape[1:])
+                    features = ArrayFile(path.parent / FEATURES, self.features.dtype.name, shape).rows
+                    state = ArrayFile(path.parent / STATE, "uint8", shape[:1]).rows
+                    rows = np.flatnonzero(state == DONE)
+                    images = contents[rows].tolist()
                     known |= {image: (features, row) for image, row in zip(images, rows.tolist(), strict=True)}
         for batch in self.missing:
             images = wanted[self.span(batch)].tolist()
             if all(image in known for image in images) and self.claim(batch):
                 features_of = [features[row] for features, row in map(known.__getitem__, images)]
                 self.store(batch, np.stack(features_of), np.full(len(images), DONE))
+
+    @staticmethod
+    def _contents(home: Path, count: int | None = None) -> Array:
+        """The numbers of a cache's images. Raises OSError, ValueError and EOFError for a file that is not whole."""
+        numbers: Array = np.load(home / CONTENTS, mmap_mode="r")
+        if not isinstance(numbers, np.ndarray) or numbers.dtype != np.int64 or numbers.ndim != 1:
+            raise ValueError(f"{home / CONTENTS} holds no numbers of images")
+        if count is not None and len(numbers) != count:
+            raise ValueError(f"{home / CONTENTS} is of other images")
+        return np.array(numbers)
 
     def forget(self, row: int) -> None:
         """Have a row computed anew."""
@@ -189,7 +206,7 @@ def open_cache(
             np.lib.format.open_memmap(home / FEATURES, "w+", np.dtype(dtype), shape).flush()  # takes no space yet
             np.lib.format.open_memmap(home / STATE, "w+", np.dtype(np.uint8), shape[:1]).flush()
             if contents is not None:
-                np.save(home / CONTENTS, np.array([_number(content) for content in contents]))
+                np.save(home / CONTENTS, np.array([_number(content) for content in contents], np.int64))
             write_text(home / ABOUT, as_json(about, indent=1) + "\n")
             return FeatureCache(home, dtype, shape, batch)
         finally:
@@ -203,6 +220,8 @@ def _number(content: Hashable) -> int:
 def _about(home: Path) -> dict[str, Any]:
     """What a cache is of, but for its images. Raises OSError and ValueError."""
     about = json.loads((home / ABOUT).read_text("utf-8"))
+    if not isinstance(about, dict):
+        raise ValueError(f"{home / ABOUT} says nothing")
     return {key: about[key] for key in about if key not in ("images", "count", "seed")}
 
 

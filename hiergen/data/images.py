@@ -92,8 +92,8 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
         return [self.place(i) for i in range(len(self))]
 
     def contents(self) -> list[Hashable] | None:
-        """What changes with an image's bytes, by the size and time of its file; the same in other sets that have the
-        image. None where that is not known."""
+        """What changes with an image's bytes, by its file's name, number, size and times; the same in other sets that
+        have the image. None where that is not known."""
         return None
 
     def split(self, share: float, *, seed: int = 0, single: bool = False) -> tuple[Self, Self]:
@@ -144,8 +144,8 @@ class LabelledImages(ImageSet):
         return [(files[place.file], place.offset) for place in self.places]
 
     def contents(self) -> list[Hashable]:
-        facts = {place.file: (_identity(place.file), _size_and_time(place.file)) for place in self.places}
-        return [(*facts[place.file], place.offset, self.mode) for place in self.places]
+        facts = {place.file: _facts(place.file) for place in self.places}
+        return [(*facts[place.file], place.offset, place.size, self.mode) for place in self.places]
 
     def fingerprint(self) -> str:
         files = sorted({place.file.absolute() for place in self.places})
@@ -324,6 +324,16 @@ def _identity(file: Path) -> Hashable:
     except OSError:
         return str(file)
     return facts.st_dev, facts.st_ino
+
+
+def _facts(file: Path) -> tuple[Hashable, ...]:
+    """What no other file has had at any time: not even one that took over the name, number, size and time of a removed
+    one, as nobody can set when a file was changed."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return (str(file), os.urandom(8))
+    return (str(file.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:

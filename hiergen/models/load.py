@@ -17,7 +17,7 @@ import timm
 import torch
 
 from hiergen.errors import HiergenError, listed, nearest, quoted, unquoted
-from hiergen.files import read_text
+from hiergen.files import read_text, write_text
 from hiergen.lookup.reference import CUTOUT_SOURCE, FOLDER, Reference, parse_reference, registered_in
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.naming import identifier
@@ -75,12 +75,24 @@ def find_model(reference: str | Path) -> ModelRef:
     return _named(parsed.text)
 
 
-def written_source(model: ModelRef) -> str:
-    """The text of the file that hiergen wrote a model to, or would write; "" of one by another hand."""
-    if model.source or model.path is None or not model.path.is_file():
-        return model.source
-    text = read_text(model.path)
-    return text if "Written by hiergen " in text[:8000] else ""
+def copy_source(model: ModelRef, folder: Path) -> bool:
+    """Write the file that hiergen wrote a model to, or would write, into a training's folder; False where it is by
+    another hand, cannot be imported there, or a file by another hand is in its place."""
+    text, place = model.source, folder / CUTOUT_SOURCE
+    if not text and model.path is not None and model.path.is_file():
+        text = read_text(model.path)
+    if not _is_ours(text) or (place.is_file() and not _is_ours(read_text(place))):
+        return False
+    try:
+        network_in(run_source(_REGISTER.sub("", text), place), model.name, None)
+    except (HiergenError, RuntimeError, LookupError, AssertionError):  # one that was edited needs what is beside it
+        return False
+    write_text(place, text)
+    return True
+
+
+def _is_ours(text: str) -> bool:
+    return "Written by hiergen " in text[:8000]
 
 
 def load_network(model: str | Path | ModelRef, weights: str | Path | None = None) -> HierarchicalNetwork:
@@ -183,7 +195,7 @@ def _trained(folder: Path) -> ModelRef:
     place = unquoted(folder)
     try:
         request = json.loads(read_text(folder / TRAINING))
-        model, flat = request["model"], request.get("flat")
+        model, flat, copied = request["model"], request.get("flat"), request.get("copied")
         trained = parse_reference(model)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise HiergenError("says of no training", place=unquoted(folder / TRAINING)) from None
@@ -195,9 +207,13 @@ def _trained(folder: Path) -> ModelRef:
         )
     if not (folder / TRAINED_WEIGHTS).is_file():
         raise HiergenError(f"is a training's folder without {TRAINED_WEIGHTS}", place=place, hint="has it ended?")
-    if (inside := folder / trained.path.name).suffix == ".py" and inside.is_file():
-        return replace(network_in(_run(inside), trained.model or None, inside), weights=folder / TRAINED_WEIGHTS)
-    if trained.kind == "cutout" and trained.path.resolve() == folder.resolve():
+    if copied:
+        source = folder / CUTOUT_SOURCE
+        return replace(network_in(_run(source), copied, source), weights=folder / TRAINED_WEIGHTS)
+    inside = folder / trained.path.name  # of a folder of before that was moved
+    if trained.kind in ("source", "taxonomy") and not trained.path.exists() and inside.is_file():
+        model = f"{inside}:{trained.model}" if trained.model else str(inside)
+    elif trained.kind == "cutout" and trained.path.resolve() == folder.resolve():
         raise HiergenError("is a training of itself", place=place)
     try:
         return replace(find_model(model), weights=folder / TRAINED_WEIGHTS)

@@ -131,6 +131,8 @@ class _Builder:
             return None if plain and node.value in _NULLS else node.value
         if id(node) in self.open:
             raise SpecError("an alias contains itself", place=place)
+        if len(self.open) >= MAX_DEPTH:  # by aliases too
+            raise SpecError("is nested too deeply", place=place, expected=f"at most {MAX_DEPTH} levels")
         self.open.add(id(node))
         built: Any
         if isinstance(node, yaml.SequenceNode):
@@ -149,7 +151,7 @@ class _Builder:
             if not isinstance(name_node, yaml.ScalarNode):
                 raise SpecError("a key must be a single value", place=f"{self.path}:{line}", got="a list or mapping")
             name = name_node.value
-            if name in built:
+            if name in first:
                 raise SpecError(
                     f"{quoted(name)} stands twice", place=f"{self.path}:{line}", hint=f"first on line {first[name]}"
                 )

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import timm
 import torch
 import yaml
 
@@ -155,7 +156,8 @@ def adapt(
     folder, given = Path(folder), Path(checkpoint)
     if folder.exists() and any(folder.iterdir()):
         raise OutputError("is not empty", place=unquoted(folder), expected="a new folder")
-    state = read_state(given)
+    cfg = timm.get_pretrained_cfg(backbone)
+    count = _classes(read_state(given), cfg.to_dict() if cfg else {"classifier": "classifier"}, given)
     taxonomy, source = folder / TAXONOMY, folder / SOURCE
 
     def step(*words: object) -> None:
@@ -176,9 +178,7 @@ def adapt(
     more = [word for setting in settings for word in ("--set", setting)]
     trained = folder / TRAINED
     # of other classes it is fine-tuned first, by the training itself
-    taught = (
-        "--teacher" if _classes(state, network.trunk.pretrained_cfg, given) == network.num_classes else "--pretrained"
-    )
+    taught = "--teacher" if count == network.num_classes else "--pretrained"
     step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []

@@ -24,7 +24,7 @@ from hiergen.data.samples import Samples, default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
 from hiergen.errors import HiergenError, listed, quoted, unquoted
 from hiergen.models.convert import read_state
-from hiergen.models.load import ModelRef, find_model
+from hiergen.models.load import ModelRef, copy_source, find_model
 from hiergen.models.weights import flat_backbone, load_trunk
 from hiergen.nn.flat import load_flat
 from hiergen.nn.network import HierarchicalNetwork
@@ -40,7 +40,7 @@ from hiergen.training.optim import make_optimizer
 from hiergen.training.parallel import Parallel
 from hiergen.training.progress import TrainingLog
 from hiergen.training.recipe import Recipe
-from hiergen.training.runfolder import Request
+from hiergen.training.runfolder import Request, record
 from hiergen.training.training_module import seed_all
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ _SCORE_IMAGES = 100  # of each class, that channels are scored on
 
 
 class Job:
-    """From a request to a `Training`; `checkpoint` is one to go on from. `lenient`: where the weights given are of the
-    trunk alone, branches that nobody asked to start from the backbone start at random."""
+    """From a request to a `Training`; `checkpoint` is one to go on from, `model` where the request's is now. `lenient`:
+    where the weights given are of the trunk alone, branches that nobody asked to start from the backbone start at
+    random."""
 
     def __init__(
         self,
@@ -64,11 +65,12 @@ class Job:
         quiet: bool,
         checkpoint: Path | None = None,
         lenient: bool = False,
+        model: str | None = None,
     ) -> None:
         self.request, self.recipe, self.parallel = request, recipe, parallel
         self.console = None if quiet or not parallel.main else console
         self.checkpoint, self.lenient = checkpoint, lenient
-        self.model: ModelRef = find_model(request.model)
+        self.model: ModelRef = find_model(model or request.model)
         self.new_classifier = False  # of a flat network: it has other classes than the weights given
         self.before: dict[str, Any] = {}  # what the checkpoint says of the training
 
@@ -104,6 +106,13 @@ class Job:
             self.say(f"{text}: {training.batch} are one batch", style="yellow")
         self._check_forward(training, feed)
         return training, feed, validation
+
+    def keep_source(self, folder: Path) -> None:
+        """Copy the network's source into the folder, and record that: elsewhere it may be built anew, or moved."""
+        copied = self.model.name if copy_source(self.model, folder) else None
+        if copied != self.request.copied:
+            self.request = self.request.model_copy(update={"copied": copied})
+            record(folder, self.request, self.recipe)
 
     def facts(self, feed: Feed, validation: Feed) -> dict[str, Any]:
         """What a model card says about the data."""

@@ -179,6 +179,8 @@ def _old_images(
     first, second = (
         _some(old, math.ceil(len(some) / len(set(some.targets)))) for old, some in zip(pair, new, strict=True)
     )
+    if not len(second):
+        raise HiergenError("no old class has an image to hold out", place=str(data), expected="2 or more of one")
     return first, second
 
 

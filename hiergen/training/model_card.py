@@ -24,7 +24,6 @@ import torch
 from hiergen._version import __version__
 from hiergen.console.markdown import Markdown, escaped, fenced, table
 from hiergen.files import writable
-from hiergen.lookup.reference import CUTOUT_SOURCE, parse_reference
 from hiergen.models.hub import front_matter
 from hiergen.models.weights import taxonomy_hash
 from hiergen.nn.network import HierarchicalNetwork
@@ -96,14 +95,14 @@ def card_text(facts: CardFacts) -> str:
         versions=f"hiergen {__version__}, torch {torch.__version__}, timm {timm.__version__}, "
         f"Python {platform.python_version()}",
         loading=_LOADING.format(
-            model="'.'" if keeps_source(request) else f"{request.model!a}, {BEST!r}",
+            model="'.'" if request.copied is not None else f"{request.model!a}, {BEST!r}",
             mode=image_mode(network),
             size=network.input_size,
         ),
         tables=["\n".join(from_rich(shown)) for shown in tables],
         times=() if facts.cost is None else facts.cost.rows[0].times,
         cost_rows="" if facts.cost is None else _cost_rows(facts.cost),
-        cost_command=f"hiergen cost {'.' if keeps_source(request) else shlex.quote(request.model)}",
+        cost_command=f"hiergen cost {'.' if request.copied is not None else shlex.quote(request.model)}",
         broken=[str(place) for place in facts.data.get("broken", ())],
         best=best,
         best_top1=next((row["val_top1"] for row in history if row["epoch"] == best), None),
@@ -116,14 +115,9 @@ def card_text(facts: CardFacts) -> str:
     return writable(text)
 
 
-def keeps_source(request: Request) -> bool:
-    """Whether a training's folder has the network's source, and so is a model itself."""
-    return parse_reference(request.model).path.name == CUTOUT_SOURCE
-
-
 def trained_words(request: Request, folder: Path) -> str:
     """What commands take for the trained network, as shell words."""
-    if keeps_source(request):
+    if request.copied is not None:
         return shlex.quote(str(folder))
     return f"{shlex.quote(request.model)} --weights {shlex.quote(str(folder / BEST))}"
 

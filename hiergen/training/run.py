@@ -21,7 +21,7 @@ from hiergen.data.samples import Samples, default_workers
 from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text
 from hiergen.lookup.reference import CUTOUT_SOURCE
-from hiergen.models.load import find_model, load_trained, written_source
+from hiergen.models.load import find_model, load_trained
 from hiergen.models.weights import load_trunk
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.taxonomy.roots import Split
@@ -127,13 +127,8 @@ def train(
     called = f"{job.model.name}-{'flat' if request.flat else name}"
 
     def place(hold: Callable[[Path], object]) -> Path:
-        source = written_source(job.model)
         folder = begin(wanted, called, request, job.recipe, force=force, hold=hold)
-        if source:  # which may be built anew, or moved
-            file = folder / CUTOUT_SOURCE
-            write_text(file, source)
-            job.request = request.model_copy(update={"model": f"{file}:{job.model.name}"})
-            record(folder, job.request, job.recipe)
+        job.keep_source(folder)
         return folder
 
     return _run(job, place)
@@ -212,11 +207,15 @@ def resume(
                 got=changes[given[0]],
             )
     parallel = Parallel(recipe.precision, request.device)
-    job = Job(request, recipe, parallel, console or notebook_console(), quiet, folder / CHECKPOINT if going else None)
+    model = None if request.copied is None else f"{folder / CUTOUT_SOURCE}:{request.copied}"
+    checkpoint = folder / CHECKPOINT if going else None
+    job = Job(request, recipe, parallel, console or notebook_console(), quiet, checkpoint, model=model)
 
     def place(hold: Callable[[Path], object]) -> Path:
         hold(folder)
         record(folder, request, recipe)
+        if request.copied is None:
+            job.keep_source(folder)
         return folder
 
     return _run(job, place)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from hiergen.console.terminal import as_json
 from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.files import lock, read_text, reason, write_text, writing
-from hiergen.lookup.reference import CUTOUT_SOURCE, parse_reference
+from hiergen.lookup.reference import parse_reference
 from hiergen.models.load import TRAINING
 from hiergen.taxonomy.specfile import misfit
 from hiergen.training.recipe import Recipe, dump_recipe, load_recipe
@@ -27,7 +27,7 @@ REQUEST, RECIPE, METRICS, CARD, CHOICE = TRAINING, "recipe.yaml", "metrics.json"
 _WRITTEN = (
     *("checkpoint.safetensors", "last.safetensors", "best.safetensors", METRICS, CARD, "history.csv", "classes.csv"),
     *("curves.png", "curves.svg", "confusion*.png", "confusion*.svg", "tensorboard/events.out.tfevents.*"),
-    *("architecture.svg", "tree.svg", "flat.safetensors", CHOICE, CUTOUT_SOURCE),
+    *("architecture.svg", "tree.svg", "flat.safetensors", CHOICE),
 )
 # keys of a recipe that a checkpoint belongs to: how images are split and counted, and the optimiser's state
 _FIXED = (
@@ -40,11 +40,13 @@ _UNFINISHED = re.compile(rf"\.({re.escape(REQUEST)}|{re.escape(RECIPE)})\.[a-z0-
 
 
 class Request(BaseModel):
-    """What is trained, on what: everything of the command line that is not in the recipe."""
+    """What is trained, on what: everything of the command line that is not in the recipe. `copied` is the network's
+    name in the training's own copy of its source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
+    copied: str | None = None
     data: str
     val: str | None = None
     root: str | None = None
@@ -201,10 +203,11 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
     try:
         # not by pydantic, which knows no file names that are no UTF-8
         request = Request.model_validate(json.loads(read_text(folder / REQUEST)))
-        inside = folder / Path(request.model).name  # the training's own copy, wherever its folder is now
-        if parse_reference(inside).path.is_file():
+        inside = folder / Path(request.model).name  # of a folder of before that was moved
+        if not parse_reference(request.model).path.exists() and parse_reference(inside).path.is_file():
             request = request.model_copy(update={"model": str(inside)})
-        request = Request(**{**request.model_dump(), **changes})
+        forgotten = {"copied": None} if "model" in changes else {}
+        request = Request(**{**request.model_dump(), **changes, **forgotten})
     except ValidationError as error:
         raise HiergenError(f"cannot be read: {misfit(error)}", place=f"{place}/{REQUEST}") from None
     except (ValueError, RecursionError) as error:

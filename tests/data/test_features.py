@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -204,6 +206,56 @@ def test_images_that_another_set_has_are_not_read_again(tmp_path: Path, monkeypa
         next(network.trunk.parameters()).mul_(1.5)
     maps([6, 8, 10, 12])
     assert len(log) == 4
+
+
+def _empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _null(file: Path) -> None:
+    file.write_text("null")
+
+
+def _shorter(file: Path) -> None:
+    np.save(file, np.load(file)[:-1])
+
+
+@pytest.mark.parametrize("damage", [_empty, _null, _shorter, Path.unlink])
+@pytest.mark.parametrize("name", ["contents.npy", "state.npy", "features.npy", "about.json"])
+def test_damaged_caches_lend_nothing(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+    if (name, damage) == ("about.json", _shorter):
+        pytest.skip("no array")
+    network = seeded_network()
+    for i in range(8):
+        Image.new("RGB", (64, 64), (12 * i, 5, 255 - 12 * i)).save(tmp_path / f"{i}.png")
+
+    def maps(numbers: Iterable[int], folder: str) -> tuple[Tensor, Path]:
+        places = tuple(ImagePlace(tmp_path / f"{i}.png") for i in numbers)
+        images = LabelledImages(places, tuple(i % 5 for i in numbers), network.preprocess)
+        options = {"folder": tmp_path / folder, "batch_size": 4, "dtype": "float32"}
+        with cached_features(network, images, network.preprocess, **options) as found:
+            return found.maps(0, range(len(numbers))), found.folder
+
+    damage(maps(range(8), "cache")[1] / name)
+    torch.testing.assert_close(maps([5, 4, 3, 2], "cache")[0], maps([5, 4, 3, 2], "other")[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_file_that_took_the_number_of_another_is_another(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8), (9, len(name), 7)).save(tmp_path / f"{name}.bmp")
+        os.utime(tmp_path / f"{name}.bmp", (0, 0))
+
+    def contents(name: str) -> list[object]:
+        return LabelledImages((ImagePlace(tmp_path / f"{name}.bmp"),), (0,), noisy).contents()
+
+    before = contents("a"), contents("b")
+    assert before[0] != before[1]
+    time.sleep(0.01)
+    pixels = Image.new("RGB", (8, 8), (1, 2, 3))
+    pixels.save(tmp_path / "a.bmp")  # in place: same name, number and size
+    os.utime(tmp_path / "a.bmp", (0, 0))
+    assert contents("a") != before[0]
+    assert contents("b") == before[1]
 
 
 def test_workers_and_progress(make: Make, tmp_path: Path) -> None:

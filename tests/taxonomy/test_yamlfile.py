@@ -70,6 +70,8 @@ def test_plain_yaml_is_read(name: str) -> None:
 BAD = {
     "self alias": ("a: &x [*x]", "t.yaml:1: an alias contains itself"),
     "merged list": ("a: {<<: [b]}", "t.yaml:1: '<<' takes the keys of a mapping; expected an alias such as"),
+    "merged twice": ("a: {<<: {b: c}, <<: {d: e}}", "t.yaml:1: '<<' stands twice"),
+    "chain": ("a0: &a0 {b: c}\n" + "".join(f"a{i}: &a{i} {{<<: *a{i - 1}}}\n" for i in range(1, 500)), "too deeply"),
     "merges itself": ("a: &x {<<: *x}", "an alias contains itself"),
     "self alias, deeper": ("a: &x {b: {c: *x}}", "an alias contains itself"),
     "multiline key": ("a: b\n  c: d", r"t.yaml:2:4: is not valid YAML: mapping values are not allowed"),

@@ -239,6 +239,12 @@ def test_an_old_class_may_have_a_single_image(home: Path, given: dict[str, objec
         file.unlink()
     done = grow(**{**given, "data": tmp_path / "images"}, group="cold", solver="ridge")  # type: ignore[arg-type]
     assert done.images == (12, 3 * 12 + 1)  # it is learned from, and not held out
+    for file in (
+        file for c in ("Night_Sky", "moss", "sand") for file in sorted((tmp_path / "images" / c).iterdir())[1:]
+    ):
+        file.unlink()
+    with pytest.raises(HiergenError, match="no old class has an image to hold out"):
+        grow(**{**given, "data": tmp_path / "images", "force": True}, group="cold", solver="ridge")  # type: ignore[arg-type]
 
 
 def test_groups_are_named_with_commas() -> None:

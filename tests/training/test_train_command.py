@@ -100,6 +100,40 @@ def test_a_training_stays_what_it_was_wherever_its_folder_is_and_whatever_is_bui
         assert done.code == 0, (line, done.err)
 
 
+def test_what_cannot_be_copied_is_named_where_it_is(run: Hiergen, hiergen: Hiergen) -> None:
+    """Models by another hand, and edited copies that need what lies beside them; files of the user's stay."""
+    text = Path("own.py").read_text()
+    Path("near").mkdir()
+    Path("near/scale.txt").write_text("1")
+    Path("near/edited.py").write_text(
+        f"{text}\nfrom pathlib import Path\nPath(__file__).with_name('scale.txt').read_text()"
+    )
+    done = hiergen("train", "near/edited.py:N2HL", "--data", "images", "--epochs", 1, "--out", "run")
+    assert done.code == 0, done.err
+    request = json.loads(Path("run/run.json").read_text())
+    assert (request["model"], request["copied"]) == ("near/edited.py:N2HL", None)
+    assert load_network("run").num_classes == 5
+    Path("run/model.py").write_text(text.replace("Written by hiergen", "Made by hand"))
+    done = hiergen("train", "run/model.py:N2HL", "--data", "images", "--epochs", 1, "--out", "run", "--force")
+    assert done.code == 0, done.err
+    assert "Made by hand" in Path("run/model.py").read_text()
+    assert load_network("run").num_classes == 5
+    assert "load_network('run/model.py:N2HL'" in Path("run/card.md").read_text()
+
+
+def test_a_training_that_goes_on_with_another_source_keeps_that(run: Hiergen, hiergen: Hiergen) -> None:
+    run("--out", "run")
+    x = torch.rand(2, *load_network("run").trunk.input_size)
+    Path("other_place").mkdir()
+    text = Path("run/model.py").read_text()
+    Path("other_place/model.py").write_text(text.replace('"""', '"""Edited. ', 1))
+    done = hiergen("train", "other_place/model.py:N2HL", "--resume", "run", "--epochs", 2)
+    assert done.code == 0, done.err
+    assert Path("run/model.py").read_text() == Path("other_place/model.py").read_text()
+    assert json.loads(Path("run/run.json").read_text())["copied"] == "N2HL"
+    assert load_network("run")(x).isfinite().all()
+
+
 def test_quiet_prints_nothing_and_all_is_written(run: Hiergen) -> None:
     done = run("--quiet", "--out", "q")
     assert (done.out, done.err) == ("", "")
@@ -125,7 +159,7 @@ def test_without_arguments_in_an_empty_folder(
     again = hiergen("train", "--resume", "runs/N2HL-digits", "--quiet")
     assert again.code == 0, again.err
     Path("runs/N2HL-digits").rename("moved")
-    assert recorded(Path("moved"))[0].model == "moved/model.py:N2HL"
+    assert recorded(Path("moved"))[0].copied == "N2HL"
 
 
 def test_options_that_commands_share_say_the_same() -> None:
