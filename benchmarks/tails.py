@@ -91,6 +91,8 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "T-long": ("study.py:T", "tails", ("form=generalist", "epochs=33")),
     "S-groups": ("study.py:S", "tails", ("form=specialists", "epochs=12")),
     "T-groups": ("study.py:T", "tails", ("form=specialists", "epochs=18")),
+    "S-whole": ("study.py:S", "tails", ("form=generalist", "epochs=12", "trunk.crop_maps=1")),
+    "flat-96-whole": ("flat96.py:F", "fine-tune", ("epochs=8", "trunk.crop_maps=1")),
     "probe": ("flat128.py:F", "", ()),
     "flat-subset": ("flat128.py:F", "fine-tune", ("epochs=4",)),  # one for each group, of its images only
 }

@@ -161,10 +161,7 @@ def _teacher(
     shared = ("seed", "hold_out", "batch_size", "precision", "trunk", "augment")
     update = {"epochs": recipe.flat_epochs, **{key: getattr(recipe, key) for key in shared}}
     given = request.model_dump(exclude={"model", "data", "val", "recipe", "flat", "teacher", "trunk_weights"})
-    tuning = load_recipe("fine-tune")
-    if recipe.trunk.crop_maps == 1:  # tails are trained on whole maps, what is deeper on parts of them
-        update["trunk"] = recipe.trunk.model_copy(update={"crop_maps": tuning.trunk.crop_maps})
-    tuning = tuning.model_copy(update=update)
+    tuning = load_recipe("fine-tune").model_copy(update=update)
     options = {"out": folder, "force": force, "console": console, "quiet": quiet, **given}
     try:
         done = train(
