@@ -46,7 +46,7 @@ NAMES = {
     "long": (LONG, "x" * 60, "a name of 10000 characters"),
 }
 EXTRA = {
-    "merge key": ("nesting: {<<: {min_children: 2}}", "nesting: {min_children: 2}", "'nesting.<<'|is not a key here"),
+    "merge key": ("nesting: {<<: [2]}", "nesting: {<<: {min_children: 2}}", "'<<' takes the keys of a mapping"),
     "unknown key": ("source: [wordnet]", "sources: [wordnet]", "'source' is not a key here|nearest: sources"),
     "unknown nesting key": (
         "nesting: {max_childs: 3}",
