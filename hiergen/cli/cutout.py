@@ -102,11 +102,7 @@ def _print(done: Cutout, *, untrained: bool) -> None:
         table.add_row(label, str(len(plan.classes)), branches, f"{params:,}", giga(macs), *changes)
     printer.print(table)
     if full.generalist is not None:
-        say(
-            printer,
-            f"form: {done.form}{', as the training chose' if done.chosen else ''}; the network answers as "
-            f"{done.answers}",
-        )
+        say(printer, f"form: {done.form}{', as the training chose' if done.chosen else ''}")
     if done.form != "flat" and flat.flat_params <= part.params and flat.flat_macs <= part.macs:
         printer.print("the sliced flat network is smaller on both counts", style="yellow")
     printer.print(

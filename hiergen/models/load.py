@@ -75,16 +75,21 @@ def find_model(reference: str | Path) -> ModelRef:
     return _named(parsed.text)
 
 
-def copy_source(model: ModelRef, folder: Path) -> bool:
-    """Write the file that hiergen wrote a model to, or would write, into a training's folder; False where it is by
-    another hand, cannot be imported there, or a file by another hand is in its place."""
-    text, place = model.source, folder / CUTOUT_SOURCE
-    if not text and model.path is not None and model.path.is_file():
-        text = read_text(model.path)
+def source_of(model: ModelRef) -> str:
+    """The text of the file that a model is in, or would be written to; "" where there is none."""
+    if model.source or model.path is None or not model.path.is_file():
+        return model.source
+    return read_text(model.path)
+
+
+def copy_source(text: str, name: str, folder: Path) -> bool:
+    """Write a model's source that hiergen wrote into a training's folder; False for one by another hand, one that
+    cannot be imported there, and where a file by another hand is in its place."""
+    place = folder / CUTOUT_SOURCE
     if not _is_ours(text) or (place.is_file() and not _is_ours(read_text(place))):
         return False
     try:
-        network_in(run_source(_REGISTER.sub("", text), place), model.name, None)
+        network_in(run_source(_REGISTER.sub("", text), place), name, None)
     except (HiergenError, RuntimeError, LookupError, AssertionError):  # one that was edited needs what is beside it
         return False
     write_text(place, text)

@@ -24,7 +24,7 @@ from hiergen.data.samples import Samples, default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
 from hiergen.errors import HiergenError, listed, quoted, unquoted
 from hiergen.models.convert import read_state
-from hiergen.models.load import ModelRef, copy_source, find_model
+from hiergen.models.load import ModelRef, copy_source, find_model, source_of
 from hiergen.models.weights import flat_backbone, load_trunk
 from hiergen.nn.flat import load_flat
 from hiergen.nn.network import HierarchicalNetwork
@@ -71,6 +71,7 @@ class Job:
         self.console = None if quiet or not parallel.main else console
         self.checkpoint, self.lenient = checkpoint, lenient
         self.model: ModelRef = find_model(model or request.model)
+        self.source = source_of(self.model)  # now: in the hours that maps take, the file may be built anew
         self.new_classifier = False  # of a flat network: it has other classes than the weights given
         self.before: dict[str, Any] = {}  # what the checkpoint says of the training
 
@@ -109,7 +110,7 @@ class Job:
 
     def keep_source(self, folder: Path) -> None:
         """Copy the network's source into the folder, and record that: elsewhere it may be built anew, or moved."""
-        copied = self.model.name if copy_source(self.model, folder) else None
+        copied = self.model.name if copy_source(self.source, self.model.name, folder) else None
         if copied != self.request.copied:
             self.request = self.request.model_copy(update={"copied": copied})
             record(folder, self.request, self.recipe)

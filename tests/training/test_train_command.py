@@ -121,6 +121,18 @@ def test_what_cannot_be_copied_is_named_where_it_is(run: Hiergen, hiergen: Hierg
     assert "load_network('run/model.py:N2HL'" in Path("run/card.md").read_text()
 
 
+def test_the_source_that_is_kept_is_the_one_that_was_read(run: Hiergen, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, images = Path("own.py").read_text(), assembly.Job._images
+
+    def built_meanwhile(job: assembly.Job) -> Any:
+        Path("own.py").write_text(text.replace("Written by hiergen", "Written by hiergen anew,"))
+        return images(job)
+
+    monkeypatch.setattr(assembly.Job, "_images", built_meanwhile)
+    assert run("--out", "run").code == 0
+    assert Path("run/model.py").read_text() == text
+
+
 def test_a_training_that_goes_on_with_another_source_keeps_that(run: Hiergen, hiergen: Hiergen) -> None:
     run("--out", "run")
     x = torch.rand(2, *load_network("run").trunk.input_size)

@@ -94,9 +94,8 @@ def explore(
         read = (Path(results).name, metrics)
     elif results is not None:
         read = (Path(results).name, read_results(Path(results), sources[0].ids))
-    trained, form = trained_model(weights) if weights is not None else (None, None)
-    if weights is None and sources[0].weights is not None:
-        trained, form = trained_model(sources[0].weights)
+    given = weights if weights is not None else sources[0].weights
+    trained, form = trained_model(given) if given is not None else (None, None)
     pictures = None
     if images or data is not None:
         model = seen_by(sources[0], trained)
