@@ -88,16 +88,17 @@
       return found;
     }
 
-    // all parts of the network, and the MACs of its form
+    // what the network runs in its form
     full() {
-      const { full, trunk, levels } = this.plan;
-      const macs = {
-        specialists: () => full.macs,
-        both: () => full.macs + this.forAll("generalist").macs,
-        generalist: () => trunk.macs + this.forAll("generalist", Explore.count).macs,
-        flat: () => trunk.macs + this.forAll("flat", Explore.count).macs,
-      }[this.form]();
-      return { classes: Explore.count, branches: levels.map((l) => l.branches), params: full.params, macs };
+      const { full, trunk, levels } = this.plan, one = ["generalist", "flat"].includes(this.form);
+      const base = one ? trunk : { params: full.params - this.shared, macs: full.macs };
+      const part = one ? this.forAll(this.form, Explore.count) : this.form === "both" ? this.forAll("generalist") : zero;
+      return {
+        classes: Explore.count,
+        branches: one ? [1] : levels.map((l) => l.branches),
+        params: base.params + part.params,
+        macs: base.macs + part.macs,
+      };
     }
 
     // the flat backbone with a classifier for so many classes
