@@ -147,7 +147,7 @@ class FeatureCache:
     @staticmethod
     def _contents(home: Path, count: int | None = None) -> Array:
         """The numbers of a cache's images. Raises OSError, ValueError and EOFError for a file that is not whole."""
-        numbers: Array = np.load(home / CONTENTS, mmap_mode="r")
+        numbers: Array = np.load(home / CONTENTS, mmap_mode="r", allow_pickle=False)
         if not isinstance(numbers, np.ndarray) or numbers.dtype != np.int64 or numbers.ndim != 1:
             raise ValueError(f"{home / CONTENTS} holds no numbers of images")
         if count is not None and len(numbers) != count:

@@ -14,6 +14,7 @@ from injector import WRITES, Fault, Operation, Ran, Server
 
 from hiergen.errors import HiergenError
 from hiergen.models.weightsfile import read_weights
+from hiergen.training.runfolder import Request
 
 Files = dict[str, bytes | None]
 # what a killed process may leave until the next one: unfinished files of ours, locks and claims
@@ -128,7 +129,7 @@ def _whole(base: Baseline, name: str, content: bytes | None) -> bool:
         return True
     if content is None or base.after[name] is None:
         return False
-    if name.endswith((".safetensors", "history.csv", "state.json", "answers.json", "lowerings.json")):
+    if name.endswith((".safetensors", "history.csv", "state.json", "answers.json", "lowerings.json", "run.json")):
         return _reads(name, content)
     try:
         return base.case.fact(name, content) == base.case.fact(name, base.after[name])
@@ -148,7 +149,9 @@ def _reads(name: str, content: bytes) -> bool:
     if name.endswith(".csv"):
         lines = content.decode().splitlines()
         return len(lines) > 1 and len({line.count(",") for line in lines}) == 1
-    json.loads(content)
+    state = json.loads(content)
+    if name.endswith("run.json"):  # before and after the network's source is beside it
+        Request.model_validate(state)
     return True
 
 

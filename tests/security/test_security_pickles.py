@@ -343,6 +343,7 @@ _ALLOWED = {
     ("models/convert.py", "torch.load"): "weights_only=True",
     ("models/convert.py", "zipfile.ZipFile"): "its list of members only",
     ("formats/rows.py", "np.load"): "allow_pickle=False",
+    ("data/feature_cache.py", "np.load"): "likewise",
     ("costs/memory.py", "subprocess.run"): "this Python with a module of ours, no shell",
     ("data/images.py", "Image.open"): "a list of formats",
     ("nn/pictures.py", "Image.open"): "likewise",
@@ -386,6 +387,7 @@ def test_the_package_runs_nothing_and_unpickles_nothing() -> None:
 
     assert option(("models/convert.py", "torch.load"), "weights_only") == {"True"}
     assert option(("formats/rows.py", "np.load"), "allow_pickle") == {"False"}
+    assert option(("data/feature_cache.py", "np.load"), "allow_pickle") == {"False"}
     assert option(("data/images.py", "Image.open"), "formats") == {"formats()"}
     assert option(("nn/pictures.py", "Image.open"), "formats") == {"formats()"}
     assert option(("formats/importing.py", "Image.open"), "formats") == {"formats()"}
