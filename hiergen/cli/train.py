@@ -240,6 +240,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Metrics of a trained network on labelled images: top-1, by level, by group, mistakes' severity, calibration."""
+    from accelerate import PartialState
+
     from hiergen.training.labelmetrics import LabelMetrics
     from hiergen.training.metrics_table import label_table, metrics_table, rejection_table
     from hiergen.training.run import evaluate as job
@@ -263,6 +265,8 @@ def evaluate(
         out=out,
         console=console(stderr=True),
     )
+    if not PartialState().is_main_process:  # each of several processes has all metrics
+        return
     if done.broken:
         print(f"left out: {len(done.broken)} broken images ({listed(done.broken)})", file=sys.stderr)
     if as_json:

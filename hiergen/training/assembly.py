@@ -115,14 +115,14 @@ class Job:
             self.request = self.request.model_copy(update={"copied": copied})
             record(folder, self.request, self.recipe)
 
-    def facts(self, feed: Feed, validation: Feed) -> dict[str, Any]:
+    def facts(self, feed: Feed, validation: Feed, broken: set[str]) -> dict[str, Any]:
         """What a model card says about the data."""
         return {
             "training": self.request.data,
             "validation": self.where,
             "training_images": len(feed),
             "validation_images": len(validation),
-            "broken": sorted(feed.broken | validation.broken),
+            "broken": sorted(broken),
             "left_out": sorted({*self.images.left_out, *self.validation_images.left_out}),
             "fingerprint": self.fingerprint,
         }

@@ -98,6 +98,13 @@ class Parallel:
         with peers():
             return torch.cat(gather_object([tensor.cpu()]))
 
+    def united(self, names: set[str]) -> set[str]:
+        """All processes' names together; every process must ask."""
+        if self.world == 1:
+            return names
+        with peers():
+            return set().union(*gather_object([names]))
+
     def agree(self, module: nn.Module) -> None:
         """Take the main process's buffers (running statistics)."""
         if self.world > 1:

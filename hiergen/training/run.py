@@ -250,6 +250,7 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
         training.log = job.log(folder)
         job.say(f"in {folder}: {job.recipe.epochs} epochs of {training.updates_per_epoch} updates")
         metrics = training.run(resume=job.checkpoint is not None)
+        broken = parallel.united(feed.broken | validation.broken)
         chosen = training.choose()
         if chosen is not None:
             choice, metrics = chosen
@@ -280,7 +281,7 @@ def _trained(job: Job, place: Callable[[], Path]) -> Trained:
                 history=training.progress.history,
                 recipe=job.recipe,
                 request=job.request,
-                data=job.facts(feed, validation),
+                data=job.facts(feed, validation, broken),
                 console=job.console,
             )
         parallel.wait()
@@ -471,7 +472,7 @@ def predicted(
             report(done, len(images))
 
         logits, targets = predict(Learner(network, form=network.form).eval(), feed, batch_size, parallel, shown)
-    return logits, targets, feed.broken
+    return logits, targets, parallel.united(feed.broken)
 
 
 def check_split(split: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -93,6 +94,24 @@ def test_two_processes_train_as_one_command(tmp_path: Path) -> None:
     assert "2 processes" in outs[0]
     assert "top-1" in outs[0]
     assert outs[1] == "", "only the first process prints"
+
+
+def test_two_processes_evaluate_as_one_command_and_name_every_broken_image(tmp_path: Path) -> None:
+    folders(tmp_path / "images", 6)
+    (tmp_path / "two.yaml").write_text(TAILS, "utf-8")
+    build(tmp_path / "two.yaml", tmp_path / "two.py")
+    broken = [sorted((tmp_path / "images" / name).rglob("*.png"))[-1] for name in ("Night_Sky", "sand")]
+    for path in broken:
+        path.write_bytes(b"nothing")
+    evaluation = ("-m", "hiergen", "eval", f"{tmp_path}/two.py:N2HL", "--data", tmp_path / "images", "--untrained")
+    one, two = (start(world, *evaluation, "--skip-broken", "--json", "--batch-size", 2) for world in (1, 2))
+    ((alone, said),) = [rank.communicate(timeout=300) for rank in one]
+    (first, first_said), (second, second_said) = [rank.communicate(timeout=300) for rank in two]
+    metrics, expected = (json.loads(text, parse_float=lambda x: round(float(x), 6)) for text in (first, alone))
+    assert metrics == expected
+    assert (second, second_said) == ("", "")
+    assert "left out: 2 broken images" in said
+    assert first_said == said
 
 
 TAILS = """\
