@@ -6,12 +6,20 @@ Anything that is not a `HiergenError` is a bug of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
 _SHOWN = 80  # characters of a user's own text that a message repeats
 _PATH = 300  # of a path, which may be in a command to copy
+
+_SCRIPTS = "\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefc"
+_EMOJI = "\u203c-\u2049\u2190-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030-\u303d\u3297-\u3299\U0001f000-\U0001faff"
+# Joiners, seen by what they do to the letters of Arabic and Indic scripts, and to the parts of emoji.
+JOINERS = re.compile(
+    f"((?<=[{_SCRIPTS}])[\u200c\u200d](?=[{_SCRIPTS}])|(?<=[{_EMOJI}])\ufe0f|(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}]))"
+)
 
 
 class HiergenError(Exception):
@@ -103,7 +111,12 @@ def unquoted(text: object) -> str:
 
 def printable(text: str) -> str:
     """The text as one line: what does not print as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return each_letter(text, lambda c: c if c.isprintable() else c.encode("unicode_escape").decode())
+
+
+def each_letter(text: str, write: Callable[[str], str]) -> str:
+    """The text with each character as `write` gives it, but for joiners, which stay."""
+    return "".join(part if number % 2 else "".join(map(write, part)) for number, part in enumerate(JOINERS.split(text)))
 
 
 def listed(items: Iterable[object], limit: int = 5) -> str:

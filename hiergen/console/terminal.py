@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from hiergen.errors import each_letter
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -35,7 +37,7 @@ def shown(text: str) -> str:
     """
     if text.translate(_BREAKS).isprintable():
         return text
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _HIDDEN else _escape(c) for c in text)
+    return each_letter(text, lambda c: c if c in "\n\t" or unicodedata.category(c) not in _HIDDEN else _escape(c))
 
 
 def one_line(text: object) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hiergen.errors import each_letter
 from hiergen.taxonomy.classes import ClassEntry
 from hiergen.taxonomy.naming import MAX_NAME, bad_label, slug
 from hiergen.taxonomy.wordnet.nouns import WordNet
@@ -98,7 +99,7 @@ class GroupNamer:
 
 def _cleaned(name: str, longest: int) -> str:
     """A label that `bad_label` finds nothing against."""
-    kept = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in name)
+    kept = each_letter(name, lambda c: c if not unicodedata.category(c).startswith("C") else " ")
     kept = " ".join(kept.split())
     if len(kept) > longest:
         kept = kept[: longest - 1].rstrip() + "…"

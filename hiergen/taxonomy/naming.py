@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from hiergen.errors import JOINERS
+
 MAX_NAME = 200
 NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]*$"
 _RESERVED = {
@@ -29,7 +31,7 @@ def slug(text: str) -> str:
     Letters of other scripts stay (casefolded); everything else becomes one underscore. Text without any letter or
     digit gives ''.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", JOINERS.sub("", text)).casefold()
     return re.sub(r"[\W_]+", "_", folded).strip("_")
 
 
@@ -65,6 +67,7 @@ def bad_label(text: str) -> str | None:
         return "an empty name"
     if len(text) > MAX_NAME:
         return f"a name of {len(text):,} characters, more than {MAX_NAME}"
+    text = JOINERS.sub("", text)
     if any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for c in text):
         return "a name with control characters or line breaks"
     if _INVISIBLE.search(text):

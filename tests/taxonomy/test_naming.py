@@ -7,7 +7,9 @@ import unicodedata
 
 import pytest
 
+from hiergen.console.terminal import shown
 from hiergen.data.imageclasses import match
+from hiergen.errors import printable
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.nesting import Nesting
 
@@ -42,6 +44,26 @@ def test_every_letter_and_digit_that_shows_may_be_in_a_name() -> None:
             "Sm",
         ):
             assert bad_label(f"a{chr(code)}") is None, hex(code)
+
+
+JOINED = (
+    "می\u200cخواهم",
+    "ශ්\u200dරී",
+    "ക്\u200d",
+    "👩\u200d🔬 chemist",
+    "❤\ufe0f heart",
+    "❤\ufe0f\u200d🔥 burning heart",
+)
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_joiners_stay_where_they_shape_what_is_beside_them(name: str) -> None:
+    """Persian and Sinhala are not written without them; "ක්" at a word's end has one that shapes nothing."""
+    plain = name.replace("\u200c", "").replace("\u200d", "").replace("\ufe0f", "")
+    refused = name.endswith("\u200d")
+    assert (bad_label(name) is not None) == refused
+    assert slug(name) == slug(plain), "two names that look alike clash"
+    assert (shown(name) == printable(name) == name) != refused
 
 
 @pytest.mark.parametrize("name", ["Äpfel", "crème brûlée", "Ångström", "한국", "ế", "Ünder_Score", "ガ"])
