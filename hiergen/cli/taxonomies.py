@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,6 +135,15 @@ def _all_taxonomies() -> list[Path]:
     return files
 
 
+def _is_installed(name: str, ours: Path) -> bool:
+    """Whether a module of this name is another file than ours."""
+    try:
+        found = find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return name in sys.modules
+    return found is not None and found.origin != str(ours.resolve())
+
+
 def _next_step(built: object) -> str:
     from hiergen.codegen.build import Built
 
@@ -147,12 +157,17 @@ def _next_step(built: object) -> str:
         f"  from {'.'.join(parts)} import {name}",
         f"  model = {name}()",
     ]
-    if not all(part.isidentifier() and not iskeyword(part) for part in parts):  # no module of Python's
+    hides = len(parts) == 1 and _is_installed(parts[0], built.path)
+    if hides or not all(part.isidentifier() and not iskeyword(part) for part in parts):  # no module of Python's
         lines = [
             "next: in Python",
             "  import hiergen",
             f"  model = hiergen.load_network({json_text(f'{built.path}:{name}')})",
         ]
+    if hides:
+        lines[0] += (
+            f" (not in this folder, where {built.path.name} hides the module {parts[0]!r}: another name is better)"
+        )
     show = command(("hiergen", "show", built.taxonomy.path))
     lines[-1] += f"  # (B, {channels}, {height}, {width}) -> (B, {len(last.classes)})"
     return "\n".join([*lines, f"or read {one_line(built.path)}; {show} prints its tree"])

@@ -174,7 +174,7 @@ def test_the_next_step_can_be_pasted(hiergen: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "out", ["n.py", "o/n.py", "with blank.py", "a b/net f.py", "class.py", "1.py", 'a"b.py', "../n.py"]
+    "out", ["n.py", "o/n.py", "with blank.py", "a b/net f.py", "class.py", "1.py", 'a"b.py', "../n.py", "json.py"]
 )
 def test_the_next_step_in_python_is_python(
     hiergen: Run, tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch
@@ -193,6 +193,7 @@ def test_the_next_step_in_python_is_python(
         file = Path(reference.value.removesuffix(":N2HL"))
     assert file.resolve() == Path(out).resolve()
     assert where != ", from ."
+    assert ("hides" in where) == (out == "json.py")
 
 
 def test_warnings_and_hidden_bytes_of_file_names(hiergen: Run) -> None:
