@@ -222,5 +222,7 @@ def save(figure: Any, path: Path) -> None:
 def figure_class() -> Any:
     try:
         return import_module("matplotlib.figure").Figure
-    except ModuleNotFoundError:  # another error says itself what is wrong with what is there
+    except ModuleNotFoundError as error:
+        if error.name not in ("matplotlib", "matplotlib.figure"):  # what is there is broken, and says so itself
+            raise
         raise HiergenError("pictures need matplotlib", hint="pip install 'hiergen[viz]'") from None

@@ -286,7 +286,7 @@ def test_killed_in_between_leaves_only_whole_files(
 
 def test_without_matplotlib_a_line_says_so(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
-        raise ModuleNotFoundError(name)
+        raise ModuleNotFoundError(name, name=name)
 
     monkeypatch.setattr("hiergen.views.plots.import_module", missing)
     _, shown = written(tmp_path, source)
