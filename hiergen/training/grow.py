@@ -41,14 +41,15 @@ FEW = 0.95  # of the new classes' held-out images that are to beat the old logit
 @dataclass(frozen=True)
 class Shares:
     """Of held-out images: how many of old classes are recognised among the old and among all, of new classes among
-    all, and of both together; before and after the new logits were calibrated."""
+    all, and of both together; also before the new logits were calibrated (None in the form "both": its parts have
+    theirs)."""
 
     form: Form
     alone: float | None
     old: float | None
     new: float
     all: float
-    uncalibrated: float
+    uncalibrated: float | None
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,13 @@ def grow(
     network.cpu(), part.cpu()
     ours = [ClassPart.of(network, i) for i in range(network.num_classes)]
     whole = assemble([*ours, *(ClassPart.of(part, i) for i in range(len(names)))], like=network)
+    rows = [replace(after, uncalibrated=raw.all) for after, raw in pairs]
+    if network.form == "both":
+        rows.append(joint.together(whole))
     how = f"{reference.name} with {network.num_classes} classes and {len(names)} new"
     written = write_network(whole, target, reference, name=name, how=how, force=force)
     counts = len(feeds[0][0]), len(feeds[1][0]) if old_images is not None else 0
-    return Grown(written, names, counts, tuple(replace(after, uncalibrated=raw.all) for after, raw in pairs))
+    return Grown(written, names, counts, tuple(rows))
 
 
 def _new_images(setting: Setting, draft: HierarchicalNetwork, data: str | Path) -> tuple[ImageSet, ImageSet]:
@@ -355,16 +359,30 @@ class _Joint:
         return tuple(self._shares(form) for form in self.forms)
 
     def _shares(self, form: Form) -> Shares:
-        old, targets = self.old[form][1], self.held.targets
-        right = torch.cat([old, self._new(form, 1)], 1).argmax(1) == targets
+        old = self.old[form][1]
+        return self._counted(form, old, torch.cat([old, self._new(form, 1)], 1))
+
+    @torch.no_grad()
+    def together(self, whole: HierarchicalNetwork) -> Shares:
+        """Of the form "both", which is more than its parts: `whole` is the network with the new classes."""
+        answers = []
+        for network in (self.setting.network, whole):
+            network.to(self.setting.device)
+            answers.append(torch.cat([logits_of(network, x, "both") for _, x in self.held.in_order()]))
+            network.cpu()
+        return replace(self._counted("both", *answers), uncalibrated=None)
+
+    def _counted(self, form: Form, old: Tensor, every: Tensor) -> Shares:
+        targets = self.held.targets
+        right = every.argmax(1) == targets
         known = targets < self.count
         alone, among = (
             (float((old.argmax(1) == targets)[known].double().mean()), float(right[known].double().mean()))
             if known.any()
             else (None, None)
         )
-        every = float(right.double().mean())
-        return Shares(form, alone, among, float(right[~known].double().mean()), every, every)
+        share = float(right.double().mean())
+        return Shares(form, alone, among, float(right[~known].double().mean()), share, share)
 
 
 _MARGIN = 1e-3  # or the image that sets the offset would be a tie

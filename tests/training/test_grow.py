@@ -17,6 +17,7 @@ from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import save_weights
 from hiergen.nn.cutout import difference
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.routing import generalist_of
 from hiergen.training.branches import Pool, Setting
 from hiergen.training.grow import _affine, grow
 from hiergen.training.recipe import load_recipe
@@ -121,6 +122,25 @@ def test_the_branch_for_all_classes_gets_a_row_and_keeps_its_tail(home: Path, gi
         assert difference(new, old, X) == 0
     assert all(row.new > 0.7 for row in done.shares)
     assert new.cutout(["plum", "sky"]).classes == ("sky", "plum")
+
+
+def test_a_network_that_answers_by_both_gets_a_row_of_that_form(home: Path, given: dict[str, object]) -> None:
+    given |= {"model": f"{home}/general.py:N2HL", "weights": "both.safetensors"}
+    old = load_network(f"{home}/general.py:N2HL", home / "general" / "best.safetensors")
+    old.form = "both"
+    generalist_of(old, "both").gains.data.fill_(0.7)
+    save_weights(old, "both.safetensors")
+    done = grow(**given, group="cold")  # type: ignore[arg-type]
+    new = load_network(Path(str(given["folder"])))
+    row = done.shares[-1]
+    assert (new.form, row.form, row.uncalibrated) == ("both", "both", None)
+    assert "both" in str(list(done.table().columns[0].cells))
+    held = open_data(str(given["data"]), new).split(0.25)[1]
+    images = [(x[None], y) for x, y in (held[i] for i in range(len(held)))]
+    right = [int(new(x).argmax()) == y for x, y in images]
+    alone = [int(old(x).argmax()) == y for x, y in images if y < 4]
+    assert row.all == pytest.approx(sum(right) / len(right))
+    assert row.alone == pytest.approx(sum(alone) / len(alone))
 
 
 def test_calibration_is_the_affine_map_of_least_loss(given: dict[str, object]) -> None:
