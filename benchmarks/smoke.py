@@ -1,4 +1,5 @@
-"""Every command and the Python API on small inputs: exit codes, warnings, and values to compare between environments.
+"""The commands that people begin with and the Python API on small inputs: exit codes, warnings, and values to compare
+between environments.
 
     python [-O] benchmarks/smoke.py [--flags "-W error"] [--out values.json] [--against values.json]
 
