@@ -1,5 +1,4 @@
-"""The commands that people begin with and the Python API on small inputs: exit codes, warnings, and values to compare
-between environments.
+"""Every command and the Python API on small inputs: exit codes, warnings, and values to compare between environments.
 
     python [-O] benchmarks/smoke.py [--flags "-W error"] [--out values.json] [--against values.json]
 
@@ -53,7 +52,29 @@ models:
     depth: 1
     budget: {params: 150k}
 """
+COLOURS = """\
+name: colours
+classes: [sky, moss, rust, sand]
+sources:
+  - groups: {cold: [sky, moss], warm: [rust, sand]}
+nesting: {closeness: 0}
+models:
+  N2HL:
+    trunk: {backbone: test_resnet, until: layer1}
+    input_size: 32
+    budget: {params: 600k}
+    generalist: both
+"""
+PAINT = {
+    "sky": (30, 60, 230),
+    "moss": (40, 170, 40),
+    "rust": (210, 50, 20),
+    "sand": (230, 210, 130),
+    "plum": (110, 20, 110),
+}
 N2HL = "generated/digits.py:N2HL"
+COLOUR = "generated/colours.py:N2HL"
+QUICK = "--set epochs=1 --set batch_size=8 --set hold_out=0.25"
 WEIGHTS = "--weights run/best.safetensors"
 # Name of the value: command. A value is what --json prints, or the text; None: the exit code is all.
 COMMANDS = {
@@ -91,6 +112,21 @@ COMMANDS = {
     "draw": "draw pets.yaml -o tree.svg",
     "draw model": f"draw {N2HL} -o network.svg",
     "convert": "convert flat.pth -o flat.safetensors",
+    "senses": "senses crane heron",
+    "init": "init photos -o photos.yaml",
+    "ask": "ask pets.yaml --groups 2 --dry-run prompts.jsonl -o asked.yaml",
+    "build colours": "build colours.yaml",
+    "train photos": f"train {COLOUR} --data photos --only-known --set form=each {QUICK} -o trained -q --workers 0",
+    "predict": "predict trained photos/sky/1.png --json",
+    "embed": "embed trained --data photos --workers 0 -o embedded.npz",
+    "specialise": f"specialise trained --data photos --only-known --groups cold {QUICK} --workers 0 -o special",
+    "grow": f"grow trained --data photos --class plum --group cold --solver ridge {QUICK} --workers 0 -o grown",
+    "shrink": "shrink grown --classes sky -o shrunk",
+    "cutout cold": "cutout trained --classes cold -o cold",
+    "cutout warm": "cutout trained --classes warm -o warm",
+    "graft": "graft cold warm -o grafted",
+    "reject": "reject trained --data photos --split train --workers 0",
+    "adapt": f"adapt whole.pth --backbone test_resnet --data photos --input-size 32 {QUICK} --cutout 2 --runtime torch -o adapted",
 }
 PRINTED = {"validate", "show", "merged", "conflicts", "schema", "cost", "count", "sample", "cue", "newick"}
 TIMED = {"cost"}  # of these only the counts: the rest is the machine's
@@ -211,8 +247,17 @@ def _inputs(work: Path) -> None:
     (work / "pets.yaml").write_text(PETS, "utf-8")
     (work / "digits.yaml").write_text(DIGITS, "utf-8")
     (work / "tree.nwk").write_text("((a,b)ab,(c,(d,e)de)cde)all;", "utf-8")
+    (work / "colours.yaml").write_text(COLOURS, "utf-8")
+    import timm
     import torch
+    from PIL import Image
 
+    for number in range(8):
+        for name, colour in PAINT.items():
+            shade = tuple(min(max(part + 3 * number - 10, 0), 255) for part in colour)
+            (work / "photos" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), shade).save(work / "photos" / name / f"{number}.png")
+    torch.save(timm.create_model("test_resnet", num_classes=len(PAINT)).state_dict(), work / "whole.pth")
     torch.save({"state_dict": {"fc.weight": torch.arange(6.0).view(2, 3)}}, work / "flat.pth")
 
 
