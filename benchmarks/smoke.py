@@ -75,6 +75,7 @@ PAINT = {
 N2HL = "generated/digits.py:N2HL"
 COLOUR = "generated/colours.py:N2HL"
 QUICK = "--set epochs=1 --set batch_size=8 --set hold_out=0.25"
+RUNTIME = "--cutout 2 --runtime torch"
 WEIGHTS = "--weights run/best.safetensors"
 # Name of the value: command. A value is what --json prints, or the text; None: the exit code is all.
 COMMANDS = {
@@ -126,7 +127,7 @@ COMMANDS = {
     "cutout warm": "cutout trained --classes warm -o warm",
     "graft": "graft cold warm -o grafted",
     "reject": "reject trained --data photos --split train --workers 0",
-    "adapt": f"adapt whole.pth --backbone test_resnet --data photos --input-size 32 {QUICK} --cutout 2 --runtime torch -o adapted",
+    "adapt": f"adapt whole.pth --backbone test_resnet --data photos --input-size 32 {QUICK} {RUNTIME} -o adapted",
 }
 PRINTED = {"validate", "show", "merged", "conflicts", "schema", "cost", "count", "sample", "cue", "newick"}
 TIMED = {"cost"}  # of these only the counts: the rest is the machine's

@@ -85,6 +85,7 @@ def convert(
 
 def _print(done: Cutout, *, untrained: bool) -> None:
     from hiergen.models.cutout import IMAGES
+    from hiergen.nn.generalist import ONE_BRANCH
 
     printer, full, part = console(), done.full, done.part
     for term, why in done.why.items():
@@ -105,16 +106,34 @@ def _print(done: Cutout, *, untrained: bool) -> None:
         say(printer, f"form: {done.form}{', as the training chose' if done.chosen else ''}")
     if done.form != "flat" and flat.flat_params <= part.params and flat.flat_macs <= part.macs:
         printer.print("the sliced flat network is smaller on both counts", style="yellow")
+    if done.form in ONE_BRANCH and own[1] > _SAVED * whole[1]:
+        say(
+            printer,
+            f"a slice of the {_NAMES[done.form]}: as large and as fast as the whole network, with fewer answers",
+        )
+    other = full.generalist is not None and done.form != done.answers
+    whose = f", its {_NAMES[done.form]}" if other else ""
     printer.print(
-        f"largest difference from the full network's kept logits: {done.difference:g} "
+        f"largest difference from the full network's kept logits{whose}: {done.difference:g} "
         f"({IMAGES} random images, float32, both one branch at a time; each as it runs by itself: {done.as_run:.2g})"
     )
+    if other:
+        say(printer, f"the network itself answers as {done.answers}, with other logits", style="yellow")
     if untrained:
         printer.print("the weights are random: nothing was trained", style="yellow")
     files = ", ".join(sorted(path.name for path in done.folder.iterdir() if path.is_file()))
     say(printer, f"→ {done.folder}: {files}", style="bold")
     folder = str(done.folder)
     say(printer, f"next: hiergen predict {shlex.quote(folder)} IMAGES; in Python hiergen.load_network({folder!r})")
+
+
+_SAVED = 0.95  # of the MACs: with more of them nothing is saved
+_NAMES = {
+    "generalist": "branch for all classes",
+    "flat": "flat branch",
+    "both": "two forms",
+    "specialists": "specialists",
+}
 
 
 def _branches(plan: Plan, form: Form = "specialists") -> str:

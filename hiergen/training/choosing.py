@@ -51,19 +51,19 @@ class GroupChoice:
         return "specialists" if self.more > self.error else "generalist"
 
 
+_FEW = 200  # held-out images, with fewer of which a choice is a coin's
+
+
 @dataclass(frozen=True)
 class Choice:
-    """By group, and shares of all images that each form, and the teacher, recognises among all classes."""
+    """By group, and shares of all `images` that each form, and the teacher, recognises among all classes. `form` is
+    what the whole network answers with."""
 
     groups: tuple[GroupChoice, ...]
     top1: Mapping[Form, float]
+    form: Form
+    images: int
     flat: float | None = None
-
-    @property
-    def form(self) -> Form:
-        """What the whole network answers with: the cheapest of those that recognise most."""
-        order: tuple[Form, ...] = ("generalist", "both", "specialists", "flat")
-        return max((form for form in order if form in self.top1), key=lambda form: self.top1[form])
 
     def by_group(self) -> dict[str, Form]:
         """Group → what its cutout is."""
@@ -73,7 +73,9 @@ class Choice:
         """What was found, in sentences."""
         shares = ", ".join(f"{form} {share:.1%}" for form, share in self.top1.items())
         teacher = f"teacher {self.flat:.1%}, " if self.flat is not None and "flat" not in self.top1 else ""
-        yield f"of all classes, held-out images: {teacher}{shares}; the network answers as {self.form}"
+        yield f"of all classes, {self.images:,} held-out images: {teacher}{shares}; the network answers as {self.form}"
+        if self.images < _FEW:
+            yield f"one image is {100 / max(self.images, 1):.1f} points there: more images (--val DATA) choose better"
         if "specialists" not in self.top1:
             return
         own = [choice.group for choice in self.groups if choice.form == "specialists"]
@@ -132,8 +134,10 @@ def choose_forms(
     shown: dict[Form, Tensor] = {"generalist": ours}
     shown |= {"both": both, "specialists": own} if own is not None else {}
     shown |= {"flat": logits["flat"]} if "flat" in logits else {}
-    top1 = {form: _top1(some, targets) for form, some in shown.items()}
-    choice = Choice(tuple(groups), top1, None if flat is None else _top1(flat, targets))
+    right = {form: some.argmax(1) == targets for form, some in shown.items()}
+    top1 = {form: float(share.double().mean()) for form, share in right.items()}
+    taught_top1 = None if flat is None else float((flat.argmax(1) == targets).double().mean())
+    choice = Choice(tuple(groups), top1, _answering(right), len(targets), taught_top1)
     with torch.no_grad():
         generalist_of(network, "generalist").gains.copy_(gains)
     network.form = choice.form
@@ -166,8 +170,17 @@ def compare_group(
     return GroupChoice(name, len(members), count, **found)
 
 
-def _top1(logits: Tensor, targets: Tensor) -> float:
-    return float((logits.argmax(1) == targets).double().mean())
+def _answering(right: Mapping[Form, Tensor]) -> Form:
+    """The cheapest of the forms that recognise most; in place of the flat branch, which the network had before, only
+    one that is better by more than the standard error, or right where it is."""
+    order: tuple[Form, ...] = ("generalist", "both", "specialists", "flat")
+    best = max((form for form in order if form in right), key=lambda form: int(right[form].sum()))
+    if best != "flat" and "flat" in right:
+        more = right[best].double() - right["flat"].double()
+        # one image is no sample
+        if more.any() and (len(more) < 2 or float(more.mean()) <= float(more.std()) / math.sqrt(len(more))):
+            return "flat"
+    return best
 
 
 def _gain(specialists: Tensor, generalist: Tensor, targets: Tensor, rows: Tensor, members: Tensor) -> float:

@@ -52,7 +52,8 @@ class Specialised:
 
     def table(self) -> Table:
         """A row for each group."""
-        return Choice(self.groups, {"specialists": 0.0}, 0.0 if self.groups[0].flat is not None else None).table()
+        flat = 0.0 if self.groups[0].flat is not None else None
+        return Choice(self.groups, {"specialists": 0.0}, "specialists", 0, flat).table()
 
 
 def specialise(

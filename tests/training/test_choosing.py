@@ -74,6 +74,33 @@ def test_equal_forms_answer_by_the_cheapest(network: HierarchicalNetwork) -> Non
     assert choice.flat is None
 
 
+@pytest.mark.parametrize(
+    ("generalist", "flat", "answers"),
+    [
+        ("1111", "1110", "flat"),  # one image more is no more than the standard error
+        ("1110", "1111", "flat"),
+        ("1101", "1101", "generalist"),  # right where the flat branch is, and cheaper
+        ("1110", "1101", "flat"),  # as many, other ones: nothing says which is better
+        ("1111", "1000", "generalist"),
+        ("1", "0", "flat"),
+    ],
+)
+def test_the_flat_branch_stays_unless_another_form_is_better_by_more_than_chance(
+    network: HierarchicalNetwork, generalist: str, flat: str, answers: str
+) -> None:
+    def said(right: str) -> torch.Tensor:
+        return logits([SKY if c == "1" else RUST for c in right])
+
+    network.flat = Generalist([Bottlenecks(network.trunk.out_channels, 4, 8)], 5, groups=2)
+    choice = choose_forms(
+        network, {"generalist": said(generalist), "flat": said(flat)}, torch.tensor([SKY] * len(flat))
+    )
+    assert choice.form == answers
+    first, second, *_ = choice.lines()
+    assert f"of all classes, {len(flat)} held-out images: generalist" in first
+    assert second.startswith(f"one image is {100 / len(flat):.1f} points there: more images (--val DATA)")
+
+
 def test_a_cutout_follows_the_choice_of_its_groups(network: HierarchicalNetwork) -> None:
     assert chosen_form(network, [SKY]) == "specialists"  # nothing chosen: the network's form
     chosen(network)
