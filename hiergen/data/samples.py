@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -171,7 +171,7 @@ def read_batches(samples: Samples, batches: Iterable[list[Key]], *, workers: int
                 samples,
                 batch_sampler=batches,
                 num_workers=workers,
-                collate_fn=list,
+                collate_fn=_packed if workers else _as_it_is,
                 worker_init_fn=_start_worker,
                 generator=torch.Generator().manual_seed(0),  # it would draw from the global one
             )
@@ -189,7 +189,26 @@ def read_batches(samples: Samples, batches: Iterable[list[Key]], *, workers: int
                 f"a process that reads images is gone ({unquoted(text)})",
                 hint="often memory ran out: fewer --workers, or 0",
             ) from None
-        yield items
+        yield _unpacked(*items)
+
+
+def _as_it_is(items: list[Item]) -> tuple[None, list[Item]]:
+    return None, items
+
+
+def _packed(items: list[Item]) -> tuple[Tensor | None, list[Any]]:
+    """Images as one tensor: each that comes from a worker is an open file, of which a process has 1024 or fewer."""
+    images = [item[0] for item in items if not isinstance(item, Broken)]
+    if len({(image.shape, image.dtype) for image in images}) != 1:
+        return _as_it_is(items)
+    return torch.stack(images), [item if isinstance(item, Broken) else item[1] for item in items]
+
+
+def _unpacked(images: Tensor | None, items: list[Any]) -> list[Item]:
+    if images is None:
+        return items
+    each = iter(images)
+    return [item if isinstance(item, Broken) else (next(each), item) for item in items]
 
 
 def default_workers(images: ImageSet) -> int:

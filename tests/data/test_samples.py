@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,7 +16,17 @@ from PIL import Image
 from torch import Tensor
 
 from hiergen.data.images import ImageSet, LabelledImages
-from hiergen.data.samples import ROUNDS, Broken, EpochOrder, Samples, default_workers, in_order, loader, seeded
+from hiergen.data.samples import (
+    ROUNDS,
+    Broken,
+    EpochOrder,
+    Samples,
+    default_workers,
+    in_order,
+    loader,
+    read_batches,
+    seeded,
+)
 from hiergen.errors import HiergenError
 from hiergen.taxonomy.imagefolder import ImagePlace
 
@@ -175,6 +186,23 @@ def test_signals_in_workers(images: LabelledImages, capfd: pytest.CaptureFixture
     with pytest.raises(HiergenError, match=r"a process that reads images is gone .*fewer --workers"):
         list(loader(Samples(images, dies, seed=0), in_order(13, 4), workers=1))
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_batches_from_workers_are_few_open_files(images: LabelledImages) -> None:
+    """Of which a process may have 1024 in most places: with one for each image, large batches never came."""
+    images.places[4].file.write_bytes(b"no image")
+    samples = Samples(images, drawn, seed=0)
+    keys = [(0, i % 13) for i in range(100)]
+    before = len(os.listdir("/dev/fd"))
+    held = list(read_batches(samples, [keys, keys], workers=1))
+    assert len(os.listdir("/dev/fd")) < before + 20
+    assert [len(items) for items in held] == [100, 100]
+    for key, item in zip(keys, held[1], strict=True):
+        alone = samples[key]
+        if isinstance(item, Broken) or isinstance(alone, Broken):
+            assert item == alone
+        else:
+            assert (item[0].tolist(), item[1]) == (alone[0].tolist(), alone[1])
 
 
 @dataclass(frozen=True)
