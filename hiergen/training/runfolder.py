@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from hiergen.console.terminal import as_json
 from hiergen.errors import HiergenError, OutputError, quoted, unquoted
 from hiergen.files import lock, read_text, reason, write_text, writing
-from hiergen.lookup.reference import parse_reference
+from hiergen.lookup.reference import CUTOUT_SOURCE, parse_reference
 from hiergen.models.load import TRAINING
 from hiergen.taxonomy.specfile import misfit
 from hiergen.training.recipe import Recipe, dump_recipe, load_recipe
@@ -212,4 +212,7 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
         raise HiergenError(f"cannot be read: {misfit(error)}", place=f"{place}/{REQUEST}") from None
     except (ValueError, RecursionError) as error:
         raise HiergenError(f"cannot be read: no JSON ({error})", place=f"{place}/{REQUEST}") from None
+    if request.copied is not None and not (folder / CUTOUT_SOURCE).is_file():
+        hint = f"name the model: hiergen train MODEL --resume {shlex.quote(str(folder))}"
+        raise HiergenError(f"is a training's folder without {CUTOUT_SOURCE}", place=place, hint=hint)
     return request, load_recipe(folder / RECIPE, settings)
