@@ -196,18 +196,27 @@ def _as_it_is(items: list[Item]) -> tuple[None, list[Item]]:
     return None, items
 
 
-def _packed(items: list[Item]) -> tuple[Tensor | None, list[Any]]:
-    """Images as one tensor: each that comes from a worker is an open file, of which a process has 1024 or fewer."""
+def _packed(items: list[Item]) -> tuple[Tensor | np.ndarray | None, list[Any]]:
+    """Images as one tensor in shared memory: each that comes from a worker is an open file, of which a process has 1024
+    or fewer. Where there is no room (a container has 64 MB), they go through the pipe, as an array.
+
+    What fails later, as it is sent, is told to nobody, and the main process would wait for ever.
+    """
     images = [item[0] for item in items if not isinstance(item, Broken)]
-    if len({(image.shape, image.dtype) for image in images}) != 1:
+    if not images:
         return _as_it_is(items)
-    return torch.stack(images), [item if isinstance(item, Broken) else item[1] for item in items]
+    rest = [item if isinstance(item, Broken) else item[1] for item in items]
+    together = torch.stack(images)
+    try:
+        return together.share_memory_(), rest
+    except (RuntimeError, OSError):
+        return together.numpy(), rest
 
 
-def _unpacked(images: Tensor | None, items: list[Any]) -> list[Item]:
+def _unpacked(images: Tensor | np.ndarray | None, items: list[Any]) -> list[Item]:
     if images is None:
         return items
-    each = iter(images)
+    each = iter(torch.as_tensor(images))
     return [item if isinstance(item, Broken) else (next(each), item) for item in items]
 
 
