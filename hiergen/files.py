@@ -107,6 +107,16 @@ def cache_home() -> Path:
 
 
 @contextmanager
+def in_cache() -> Iterator[None]:
+    """An OutputError in the block says how caches come to lie elsewhere."""
+    try:
+        yield
+    except OutputError as error:
+        error.hint = error.hint or "XDG_CACHE_HOME=FOLDER keeps caches elsewhere"
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """An empty file beside `path`, to be written in the block; at its end it is synced and takes the place of `path`.
 

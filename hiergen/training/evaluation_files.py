@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hiergen.errors import HiergenError, OutputError, unquoted
-from hiergen.files import writable, write_text, writing
+from hiergen.files import check_writable, writable, write_text, writing
 from hiergen.training.metrics import Metrics, confusion
 from hiergen.training.report import CLASSES, classes_csv, draw_pictures, metrics_json
 from hiergen.training.runfolder import METRICS
@@ -34,6 +34,7 @@ def check_evaluation_folder(folder: Path) -> None:
     others = [name for name in names if name not in ours and not _PICTURE.fullmatch(name)]
     if others:
         raise OutputError("is a folder with other files", place=place, expected="a new or empty folder", got=others[0])
+    check_writable(folder / METRICS if folder.is_dir() else folder)
 
 
 def write_evaluation(folder: Path, done: Evaluation) -> str:
