@@ -208,7 +208,7 @@ def _packed(items: list[Item]) -> tuple[Tensor | np.ndarray | None, list[Any]]:
     rest = [item if isinstance(item, Broken) else item[1] for item in items]
     together = torch.stack(images)
     try:
-        return together.share_memory_(), rest
+        return together.share_memory_(), rest  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError):
         return together.numpy(), rest
 
