@@ -85,7 +85,9 @@ def check_writable(path: Path) -> None:
         if not above.is_dir():
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(above, os.W_OK | os.X_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+            fixed = hasattr(os, "statvfs") and os.statvfs(above).f_flag & os.ST_RDONLY
+            number = errno.EROFS if fixed else errno.EACCES
+            raise OSError(number, os.strerror(number))
 
 
 def check_replaceable(path: Path) -> None:
