@@ -219,6 +219,17 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in next(folder.glob("*.maps")).glob("*.npy"))
 
 
+def test_only_rows_that_are_there_are_lent(tmp_path: Path) -> None:
+    lender = opened(tmp_path, contents=range(10))
+    fill(lender, 0)
+    borrower = opened(tmp_path, "1" * 32, contents=range(10))
+    borrower.borrow()
+    assert borrower.missing == [1, 2]
+    assert np.array_equal(borrower.features[:4], ROWS[:4])
+    lender.close()
+    borrower.close()
+
+
 def test_a_cache_that_cannot_be_opened_now_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening makes a file: a full disk or a folder of somebody else's says nothing of the maps in it."""
     cache, notes = opened(tmp_path), list[str]()
