@@ -85,7 +85,9 @@ def check_writable(path: Path) -> None:
         if not above.is_dir():
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(above, os.W_OK | os.X_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+            fixed = hasattr(os, "statvfs") and os.statvfs(above).f_flag & os.ST_RDONLY
+            number = errno.EROFS if fixed else errno.EACCES
+            raise OSError(number, os.strerror(number))
 
 
 def check_replaceable(path: Path) -> None:
@@ -104,6 +106,16 @@ def cache_home() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hiergen"
     except RuntimeError:
         raise OutputError("there is no home folder to cache in", hint="set HOME or XDG_CACHE_HOME") from None
+
+
+@contextmanager
+def in_cache() -> Iterator[None]:
+    """An OutputError in the block says how caches come to lie elsewhere."""
+    try:
+        yield
+    except OutputError as error:
+        error.hint = error.hint or "XDG_CACHE_HOME=FOLDER keeps caches elsewhere"
+        raise
 
 
 @contextmanager

@@ -40,6 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_SEVERAL = {"train", "eval"}  # what several processes do together
 _BAD_PATHS = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP}
 TaxonomyFile = Annotated[Path, typer.Argument(help="A taxonomy file, such as taxonomies/imagenet100.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -98,10 +99,26 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand is not None and context.invoked_subcommand not in _SEVERAL:
+        one_process(context.invoked_subcommand)
+
+
+def one_process(command: str) -> None:
+    """Raises HiergenError where torchrun started several processes, each of which would do and print all of it; the
+    first of them says so."""
+    started, rank = (os.environ.get(name, "") for name in ("WORLD_SIZE", "LOCAL_RANK"))
+    if not started.isdecimal() or int(started) < 2 or not rank.isdecimal():
+        return
+    if int(rank):
+        raise typer.Exit(Exit.BAD_INPUT)
+    raise HiergenError(
+        f"'hiergen {command}' is one process's work", got=f"{started} processes", hint="run it without torchrun"
+    )
 
 
 class ReaderGone(BaseException):  # no error, and for `main` alone to catch: click would exit with 1

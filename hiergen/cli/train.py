@@ -25,6 +25,7 @@ from hiergen.cli.app import (
     Workers,
     app,
     console,
+    one_process,
 )
 from hiergen.console.terminal import as_json as json_text
 from hiergen.console.terminal import one_line, say
@@ -245,6 +246,9 @@ def evaluate(
     from hiergen.training.labelmetrics import LabelMetrics
     from hiergen.training.metrics_table import label_table, metrics_table, rejection_table
     from hiergen.training.run import evaluate as job
+
+    if out is not None:
+        one_process("eval -o")
 
     done = job(
         model,

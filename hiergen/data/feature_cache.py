@@ -197,9 +197,10 @@ def open_cache(
         try:
             _is_used(home)
             if (home / ABOUT).exists():
-                with suppress(OSError, ValueError):
+                try:
                     return FeatureCache(home, dtype, shape, batch)
-                note(f"{home} is not whole: its features are computed anew")
+                except (FileNotFoundError, ValueError):  # a full disk, say, is no reason to remove it
+                    note(f"{home} is not whole: its features are computed anew")
             shutil.rmtree(home, ignore_errors=True)
             _make_room(folder, _bytes(dtype, shape) + shape[0], limit)
             home.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -26,7 +27,7 @@ from hiergen.data.feature_cache import BROKEN, DONE, FORMAT, LIMIT, MISSING, Fea
 from hiergen.data.images import ImageSet
 from hiergen.data.samples import Broken, Item, Key, Samples, read_batches
 from hiergen.errors import HiergenError
-from hiergen.files import cache_home
+from hiergen.files import cache_home, in_cache
 from hiergen.nn.network import HierarchicalNetwork
 
 _POLL = 0.2  # seconds between two looks at what others do
@@ -132,12 +133,13 @@ def cached_features(
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     shape = (views * len(images), trunk.out_channels, *trunk.map_size)
-    folder = Path(folder or cache_home() / "features")
+    home = Path(folder or cache_home() / "features")
     still = views == 1 and about["transform"] == describe(eval_transform(network))  # draws nothing at random
     contents = images.contents() if still else None
-    cache = open_cache(
-        folder, key, dtype, shape, batch=batch_size, about=about, contents=contents, limit=limit, note=note or _warn
-    )
+    with in_cache() if folder is None else nullcontext():
+        cache = open_cache(
+            home, key, dtype, shape, batch=batch_size, about=about, contents=contents, limit=limit, note=note or _warn
+        )
     try:
         cache.borrow()
         filling = _Filling(cache, trunk, Samples(images, transform, seed=seed), workers, skip_broken, progress, share)

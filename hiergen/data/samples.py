@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -171,7 +171,7 @@ def read_batches(samples: Samples, batches: Iterable[list[Key]], *, workers: int
                 samples,
                 batch_sampler=batches,
                 num_workers=workers,
-                collate_fn=list,
+                collate_fn=_packed if workers else _as_it_is,
                 worker_init_fn=_start_worker,
                 generator=torch.Generator().manual_seed(0),  # it would draw from the global one
             )
@@ -189,7 +189,35 @@ def read_batches(samples: Samples, batches: Iterable[list[Key]], *, workers: int
                 f"a process that reads images is gone ({unquoted(text)})",
                 hint="often memory ran out: fewer --workers, or 0",
             ) from None
-        yield items
+        yield _unpacked(*items)
+
+
+def _as_it_is(items: list[Item]) -> tuple[None, list[Item]]:
+    return None, items
+
+
+def _packed(items: list[Item]) -> tuple[Tensor | np.ndarray | None, list[Any]]:
+    """Images as one tensor in shared memory: each that comes from a worker is an open file, of which a process has 1024
+    or fewer. Where there is no room (a container has 64 MB), they go through the pipe, as an array.
+
+    What fails later, as it is sent, is told to nobody, and the main process would wait for ever.
+    """
+    images = [item[0] for item in items if not isinstance(item, Broken)]
+    if not images:
+        return _as_it_is(items)
+    rest = [item if isinstance(item, Broken) else item[1] for item in items]
+    together = torch.stack(images)
+    try:
+        return together.share_memory_(), rest  # type: ignore[no-untyped-call]
+    except (RuntimeError, OSError):
+        return together.numpy(), rest
+
+
+def _unpacked(images: Tensor | np.ndarray | None, items: list[Any]) -> list[Item]:
+    if images is None:
+        return items
+    each = iter(torch.as_tensor(images))
+    return [item if isinstance(item, Broken) else (next(each), item) for item in items]
 
 
 def default_workers(images: ImageSet) -> int:

@@ -326,7 +326,8 @@ def _write(
 ) -> list[str]:
     """Put the file in place once it has been read back, and its merged tree has been compared with the import.
 
-    Models whose default budget is too small for so many branches are left out, which is noted; gives the others.
+    Models whose default budget is too small for so many branches are left out, which is noted; gives the others. Where
+    none can be built, all stay, for the file is to be edited, and why is noted.
     """
     with replacing(target) as part:
         part.write_text(written(models), encoding="utf-8", newline="\n")
@@ -348,8 +349,12 @@ def _write(
                 plan_if_known(loaded, model)
             except (PlanError, TaxonomyError) as error:
                 small[model] = error.problem.removeprefix(f"model {model}: ")
+                hint = f"; {error.hint}" if error.hint else ""
         if small and len(small) < len(models):
             models = [model for model in models if model not in small]
             tree.graph["notes"] += [f"{model} is left out: {problem}" for model, problem in small.items()]
+        elif small:
+            tree.graph["notes"] += [f"{model} cannot be built yet: {problem}{hint}" for model, problem in small.items()]
+        if small:
             part.write_text(written(models), encoding="utf-8", newline="\n")
     return models

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hiergen.codegen.build import render_assembled
 from hiergen.errors import HiergenError, OutputError, quoted, unquoted
-from hiergen.files import reason, set_mode, staging, umask, write_text, writing
+from hiergen.files import check_writable, reason, set_mode, staging, sweep, umask, write_text, writing
 from hiergen.lookup.reference import CUTOUT_SOURCE
 from hiergen.models.load import CUTOUT_WEIGHTS, ModelRef, network_in, run_source
 from hiergen.models.weights import load_weights, save_weights, taxonomy_hash
@@ -81,13 +81,16 @@ def _base(reference: ModelRef) -> str:
 
 
 def free_folder(folder: Path, force: bool) -> Path:
-    """The folder, if a cutout may be written there."""
+    """The folder, if a cutout may be written there: asked before the work, and after it."""
     place = unquoted(folder)
     try:
         if not folder.exists():
+            check_writable(folder)
             return folder
         if not folder.is_dir():
             raise OutputError("is a file", place=place, expected="a folder")
+        check_writable(folder / CUTOUT_SOURCE)
+        sweep(folder / CUTOUT_SOURCE)
         files = {entry.name for entry in folder.iterdir()} - {"__pycache__"}
         if not files:
             return folder
@@ -112,8 +115,9 @@ def _is_ours(folder: Path) -> bool:
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """A folder beside the target that becomes it at the end of the block; after an error it is gone."""
-    with staging(target) as made:
+    """A folder that becomes the target at the end of the block; after an error it is gone. It is made beside it, or in
+    one that is there: that may be another disk, or all that may be written."""
+    with staging(target / CUTOUT_SOURCE if target.is_dir() else target) as made:
         try:
             yield made
         except OutputError as error:  # which names a file of the folder that the user did not name

@@ -202,6 +202,8 @@ def _trained(folder: Path) -> ModelRef:
         request = json.loads(read_text(folder / TRAINING))
         model, flat, copied = request["model"], request.get("flat"), request.get("copied")
         trained = parse_reference(model)
+        if not isinstance(copied, str | None):
+            raise TypeError
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise HiergenError("says of no training", place=unquoted(folder / TRAINING)) from None
     if flat:
@@ -214,6 +216,10 @@ def _trained(folder: Path) -> ModelRef:
         raise HiergenError(f"is a training's folder without {TRAINED_WEIGHTS}", place=place, hint="has it ended?")
     if copied:
         source = folder / CUTOUT_SOURCE
+        if not source.is_file():
+            weights = shlex.quote(str(folder / TRAINED_WEIGHTS))
+            hint = f"name the model: MODEL --weights {weights}"
+            raise HiergenError(f"is a training's folder without {CUTOUT_SOURCE}", place=place, hint=hint)
         return replace(network_in(_run(source), copied, source), weights=folder / TRAINED_WEIGHTS)
     inside = folder / trained.path.name  # of a folder of before that was moved
     if trained.kind in ("source", "taxonomy") and not trained.path.exists() and inside.is_file():

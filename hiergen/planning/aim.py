@@ -121,7 +121,8 @@ def measure_aimed(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts, progr
     aim = spec.find_aim()
     assert aim is not None
     file = _file(spec, nesting, facts, _runtime(aim))
-    io.check_writable(file)
+    with io.in_cache():
+        io.check_writable(file)
     aimed = _Solver(spec, nesting, facts, progress).solve()
     write_record(file, aimed)
     return aimed

@@ -75,7 +75,8 @@ def measure_latency(spec: ModelSpec, nesting: Nesting, facts: BackboneFacts, pro
     budget, file = spec.budget, _file(spec, nesting, facts)
     assert budget is not None
     assert budget.ms is not None
-    io.check_writable(file)
+    with io.in_cache():
+        io.check_writable(file)
     runtime, threads = _runtime(budget)
     RUNTIMES[runtime].package()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
-from hiergen.errors import HiergenError, quoted, unquoted
+from hiergen.errors import HiergenError, printable, quoted, unquoted
 from hiergen.files import reason
 from hiergen.taxonomy.roots import is_junk
 
@@ -36,8 +36,7 @@ class ImagePlace:
 
     def __str__(self) -> str:
         # whole, however long: its end is what names the image
-        text = str(self.file) if self.inside is None else f"{self.file}:{self.inside}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return printable(str(self.file) if self.inside is None else f"{self.file}:{self.inside}")
 
     @property
     def folder(self) -> str:

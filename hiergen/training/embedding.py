@@ -15,7 +15,7 @@ from hiergen.data.imageclasses import Others
 from hiergen.data.samples import Samples, default_workers, in_order, loader
 from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError, unquoted
-from hiergen.files import check_replaceable, replacing
+from hiergen.files import check_writable, replacing
 from hiergen.models.load import load_trained
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def embed(
     target = Path(path)
     if target.suffix != ".npz":
         raise HiergenError("is no name for embeddings", place=unquoted(target), expected="a file that ends in .npz")
-    check_replaceable(target)
+    check_writable(target)
     network = load_trained(model, weights, untrained=untrained, device=device)
     place = None if root is None else Path(root)
     images = open_data(data, network, split=split, classes=Others(()), root=place)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hiergen.errors import HiergenError, OutputError, unquoted
-from hiergen.files import writable, write_text, writing
+from hiergen.files import check_writable, writable, write_text, writing
 from hiergen.training.metrics import Metrics, confusion
 from hiergen.training.report import CLASSES, classes_csv, draw_pictures, metrics_json
 from hiergen.training.runfolder import METRICS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hiergen.training.run import Evaluation
 
 IMAGES, CONFUSIONS = "images.csv", "confusion.csv"
+_PICTURE = re.compile(r"confusion(-classes|-level\d+)?\.(png|svg)")
 
 
 def check_evaluation_folder(folder: Path) -> None:
@@ -29,9 +31,10 @@ def check_evaluation_folder(folder: Path) -> None:
             raise OutputError("is a file", place=place, expected="a folder for the evaluation")
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     ours = {METRICS, IMAGES, CLASSES, CONFUSIONS}
-    others = [name for name in names if name not in ours and not name.startswith("confusion")]
+    others = [name for name in names if name not in ours and not _PICTURE.fullmatch(name)]
     if others:
         raise OutputError("is a folder with other files", place=place, expected="a new or empty folder", got=others[0])
+    check_writable(folder / METRICS if folder.is_dir() else folder)
 
 
 def write_evaluation(folder: Path, done: Evaluation) -> str:
@@ -45,8 +48,9 @@ def write_evaluation(folder: Path, done: Evaluation) -> str:
     if not done.places:
         raise HiergenError("lines by image are of one process", hint="run 'hiergen eval -o FOLDER' without torchrun")
     for old in folder.glob("confusion*"):  # an earlier one's may be of other levels
-        with writing(old):
-            old.unlink()
+        if _PICTURE.fullmatch(old.name):
+            with writing(old):
+                old.unlink()
     metrics = done.metrics
     assert isinstance(metrics, Metrics)  # none are written of several labels
     write_text(folder / METRICS, metrics_json(metrics))

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hiergen.errors import HiergenError
+from hiergen.files import check_writable
 from hiergen.nn.rejection import Rejection
 from hiergen.training.metrics import calibration_error
 
@@ -163,6 +164,7 @@ def reject(
     network = load_trained(reference, weights)
     path = Path(weights) if weights is not None else reference.weights
     assert path is not None  # or it could not be loaded
+    check_writable(path)
     options: dict[str, Any] = {"split": split, "root": root}
     images = labelled_images(network, str(data), PRESENT, **options)
     strange = other_images(network, str(data) if others is None else str(others), needed=others is not None, **options)

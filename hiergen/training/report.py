@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hiergen.console.terminal import say
-from hiergen.errors import HiergenError
+from hiergen.errors import HiergenError, printable
 from hiergen.files import writable, write_text
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.training.loop import BEST
@@ -175,7 +175,7 @@ def cutout_example(network: HierarchicalNetwork) -> str | None:
             classes = choose(network.selector, [name]) or ()
         except HiergenError:  # a comma in its name, or two things of one name
             continue
-        if name.isprintable() and 0 < len(classes) < network.num_classes:
+        if printable(name) == name and 0 < len(classes) < network.num_classes:
             return name
     return None
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from hiergen.console.terminal import as_json
 from hiergen.errors import HiergenError, OutputError, quoted, unquoted
-from hiergen.files import lock, read_text, reason, write_text, writing
-from hiergen.lookup.reference import parse_reference
+from hiergen.files import check_writable, lock, read_text, reason, write_text, writing
+from hiergen.lookup.reference import CUTOUT_SOURCE, parse_reference
 from hiergen.models.load import TRAINING
 from hiergen.taxonomy.specfile import misfit
 from hiergen.training.recipe import Recipe, dump_recipe, load_recipe
@@ -72,8 +72,9 @@ class Request(BaseModel):
 
 def check_folder(wanted: Path | None, *, force: bool = False) -> None:
     """Raises OutputError where no training can begin: a folder that holds one already (unless `force`), a folder of
-    something else, a file. None is the next free folder under runs/."""
+    something else, a file, a place that cannot be written. None is the next free folder under runs/."""
     if wanted is None or not (wanted.exists() or wanted.is_symlink()):
+        check_writable(RUNS / "new" if wanted is None else wanted)
         return
     place = unquoted(wanted)
     there = _contents(wanted) if wanted.is_dir() else []
@@ -85,6 +86,7 @@ def check_folder(wanted: Path | None, *, force: bool = False) -> None:
             place=place,
             hint=f"hiergen train --resume {shlex.quote(str(wanted))} goes on with it, --force (force=True) begins anew",
         )
+    check_writable(wanted / REQUEST)
 
 
 def begin(
@@ -212,4 +214,7 @@ def recorded(folder: Path, settings: tuple[str, ...] = (), changes: Mapping[str,
         raise HiergenError(f"cannot be read: {misfit(error)}", place=f"{place}/{REQUEST}") from None
     except (ValueError, RecursionError) as error:
         raise HiergenError(f"cannot be read: no JSON ({error})", place=f"{place}/{REQUEST}") from None
+    if request.copied is not None and not (folder / CUTOUT_SOURCE).is_file():
+        hint = f"name the model: hiergen train MODEL --resume {shlex.quote(str(folder))}"
+        raise HiergenError(f"is a training's folder without {CUTOUT_SOURCE}", place=place, hint=hint)
     return request, load_recipe(folder / RECIPE, settings)

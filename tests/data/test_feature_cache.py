@@ -219,6 +219,35 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in next(folder.glob("*.maps")).glob("*.npy"))
 
 
+def test_only_rows_that_are_there_are_lent(tmp_path: Path) -> None:
+    lender = opened(tmp_path, contents=range(10))
+    fill(lender, 0)
+    borrower = opened(tmp_path, "1" * 32, contents=range(10))
+    borrower.borrow()
+    assert borrower.missing == [1, 2]
+    assert np.array_equal(borrower.features[:4], ROWS[:4])
+    lender.close()
+    borrower.close()
+
+
+def test_a_cache_that_cannot_be_opened_now_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening makes a file: a full disk or a folder of somebody else's says nothing of the maps in it."""
+    cache, notes = opened(tmp_path), list[str]()
+    fill(cache, 0, 1, 2)
+    cache.close()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "touch", full)
+        with pytest.raises(OutputError, match=r"cannot be written \(no space left on device\)"):
+            opened(tmp_path, note=notes.append)
+    again = opened(tmp_path, note=notes.append)
+    assert (again.missing, notes) == ([], [])
+    again.close()
+
+
 @pytest.mark.parametrize("far", [0.0, 4e9])  # a clock that was wrong costs work, never results
 def test_the_one_used_longest_ago_goes_first(tmp_path: Path, far: float) -> None:
     for key, age in (("a", 300), ("b", 100), ("c", 200)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +17,17 @@ from PIL import Image
 from torch import Tensor
 
 from hiergen.data.images import ImageSet, LabelledImages
-from hiergen.data.samples import ROUNDS, Broken, EpochOrder, Samples, default_workers, in_order, loader, seeded
+from hiergen.data.samples import (
+    ROUNDS,
+    Broken,
+    EpochOrder,
+    Samples,
+    default_workers,
+    in_order,
+    loader,
+    read_batches,
+    seeded,
+)
 from hiergen.errors import HiergenError
 from hiergen.taxonomy.imagefolder import ImagePlace
 
@@ -151,16 +163,12 @@ def test_a_batch_of_nothing_but_broken_images(images: LabelledImages) -> None:
 
 
 def dies(_: Image.Image) -> Tensor:
-    import os
-    import signal
 
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
 
 def interrupted(image: Image.Image) -> Tensor:
-    import os
-    import signal
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(os.getpid(), number)
@@ -175,6 +183,44 @@ def test_signals_in_workers(images: LabelledImages, capfd: pytest.CaptureFixture
     with pytest.raises(HiergenError, match=r"a process that reads images is gone .*fewer --workers"):
         list(loader(Samples(images, dies, seed=0), in_order(13, 4), workers=1))
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_batches_from_workers_are_few_open_files(images: LabelledImages) -> None:
+    """Of which a process may have 1024 in most places: with one for each image, large batches never came."""
+    images.places[4].file.write_bytes(b"no image")
+    samples = Samples(images, drawn, seed=0)
+    keys = [(0, i % 13) for i in range(100)]
+    before = len(os.listdir("/dev/fd"))
+    held = list(read_batches(samples, [keys, keys], workers=1))
+    assert len(os.listdir("/dev/fd")) < before + 20
+    assert [len(items) for items in held] == [100, 100]
+    for key, item in zip(keys, held[1], strict=True):
+        alone = samples[key]
+        if isinstance(item, Broken) or isinstance(alone, Broken):
+            assert item == alone
+        else:
+            assert (item[0].tolist(), item[1]) == (alone[0].tolist(), alone[1])
+
+
+def test_without_shared_memory_batches_come_all_the_same(
+    images: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, where it is 64 MB: what a worker could not send never came, and all waited for ever."""
+
+    def full(*_: object) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", full)
+    samples = Samples(images, drawn, seed=0)
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for ever"))
+    signal.alarm(60)
+    try:
+        here, there = (list(loader(samples, in_order(13, 4), workers=workers)) for workers in (0, 2))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert [(x.tolist(), y.tolist()) for x, y, _ in there] == [(x.tolist(), y.tolist()) for x, y, _ in here]
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,25 @@ def test_a_link_that_is_replaced_leaves_what_it_led_to_and_its_permissions(tmp_p
         os.umask(before)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("grow", "no_model", "--data", "nowhere", "-o"),
+        ("specialise", "no_model", "--data", "nowhere", "-o"),
+        ("train", "no_model", "--data", "nowhere", "--out"),
+        ("eval", "no_model", "--data", "nowhere", "-o"),
+        ("embed", "no_model", "--data", "nowhere", "-o"),
+    ],
+)
+def test_where_nothing_can_be_written_no_work_begins(
+    words: tuple[str, ...], tmp_path: Path, hiergen: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    ran = hiergen(*words, "file/out.npz")
+    assert (ran.code, ran.err) == (2, "error: file/out.npz: cannot be written (not a directory)\n")
+
+
 def test_the_umask_is_read_without_being_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread's files would have no permissions taken away for that moment."""
     usual = os.umask(0o022)

@@ -190,6 +190,20 @@ def test_a_folder_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "2 class folders have folders inside: 'animals', 'cars'; 'hiergen init deep -o NEW.yaml'" in findings["W103"]
 
 
+def test_what_cannot_be_built_yet_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes for which WordNet has no groups: the file is for sorting them, and says so."""
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "numerals", "one", "two", "three", "four")
+    done = init("numerals")
+    assert done.models == ("N2HL",)
+    (note,) = done.notes
+    assert note.startswith("N2HL cannot be built yet: 2 levels cannot be: the merged taxonomy is 1 deep; add groups")
+    assert note in done.path.read_text("utf-8").replace("\n# ", " ")
+    text = done.path.read_text("utf-8").replace("sources:\n", "sources:\n  - groups: {odd: [one, three]}\n")
+    done.path.write_text(text, "utf-8")
+    assert load_taxonomy(done.path).nesting("N2HL").depth == 2
+
+
 def _imagefolder(folder: Path, name: str) -> Path:
     file = folder / "t.yaml"
     file.write_text(f"name: t\nclasses: {{imagefolder: {name}}}\nunplaced: root\nmodels: {{PHL: {{}}}}\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +60,25 @@ def test_a_folder_of_the_users_is_never_touched(out: Path, hiergen: Run) -> None
     assert ran.err == f"error: {out.parent / 'file'}: is a file; expected a folder\n"
     ran = hiergen(*command[:-1], out.parent / "file" / "below")
     assert ran.err == f"error: {out.parent / 'file' / 'below'}: cannot be written (not a directory)\n"
+
+
+def test_a_folder_that_is_there_may_be_another_disk(out: Path, hiergen: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container's volume is: nothing is made beside it. What a killed process left in it is no other file."""
+    (out / ".model.py.abcdefgh.part").mkdir(parents=True)
+    replace = os.replace
+
+    def on_one_disk(source: Path, target: Path) -> None:
+        if not Path(source).is_relative_to(out):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", on_one_disk)
+        for extra in ((), ("--force",)):
+            ran = hiergen("cutout", *N3HL, "--classes", "pug", "-o", out, *extra)
+            assert ran.code == 0, ran.err
+            assert sorted(contents(out)) == ["model.py", "model.safetensors"]
+    assert load_network(out).classes == ("pug",)
 
 
 def test_others_may_enter_the_folder_as_any_other(out: Path, hiergen: Run) -> None:

@@ -250,6 +250,9 @@ def test_commands_write_folders_that_load(tmp_path: Path, hiergen: Run, monkeypa
     ran = hiergen("graft", "toygraftcommand_n2hl", "a", "--weights", "N2HL.safetensors", "--put-back", "-o", "back")
     assert ran.code == 0
     assert difference(full, load_network("back"), X) == 0
+    ran = hiergen("graft", "toygraftcommand_n2hl", "b", "--weights", "N2HL.safetensors", "-o", "same")
+    assert ran.code == 0, ran.err  # in a file its rows need not say which branches they read
+    assert difference(full, load_network("same"), X) == 0
     for wrong, problem in (
         (("graft", "a", "-o", "x"), "one network is nothing to put together"),
         (("graft", "a", "toygraftcommand_n2hl", "-o", "x"), "no weights for N2HL"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
 from hiergen.console.terminal import shown
 from hiergen.data.imageclasses import match
 from hiergen.errors import printable
+from hiergen.taxonomy.imagefolder import ImagePlace
 from hiergen.taxonomy.naming import bad_label, slug
 from hiergen.taxonomy.nesting import Nesting
 
@@ -64,6 +66,7 @@ def test_joiners_stay_where_they_shape_what_is_beside_them(name: str) -> None:
     assert (bad_label(name) is not None) == refused
     assert slug(name) == slug(plain), "two names that look alike clash"
     assert (shown(name) == printable(name) == name) != refused
+    assert str(ImagePlace(Path(name, "0.png"))) == f"{printable(name)}/0.png"  # as in the table of an evaluation
 
 
 @pytest.mark.parametrize("name", ["Äpfel", "crème brûlée", "Ångström", "한국", "ế", "Ünder_Score", "ガ"])

@@ -94,6 +94,12 @@ def test_other_files_stay(hiergen: Hiergen) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert "run: is a folder with other files; expected a new or empty folder, got best.safetensors" in ran.err
     assert Path("run/metrics.json").read_text() == "{}"
+    Path("run/best.safetensors").rename("run/confusion notes.txt")
+    Path("run/metrics.json").unlink()
+    ran = hiergen("eval", *MODEL, "-o", "run")
+    assert (ran.code, ran.out) == (2, "")
+    assert "got confusion notes.txt" in ran.err
+    assert Path("run/confusion notes.txt").is_file()
     assert "w.safetensors: is a file" in message(lambda: evaluate("own.py:N2HL", "other", out="w.safetensors"))
 
 

@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import timm
 import torch
+from conftest import Ran
 
 from hiergen.codegen.build import build
 from tests.forks import Forked
@@ -218,3 +220,26 @@ def wait_for(file: Path, ranks: list[Forked]) -> None:
         assert all(rank.poll() is None for rank in ranks), [rank.communicate() for rank in ranks]
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "m", "images"),
+        ("reject", "m", "--data", "d"),
+        ("embed", "m", "--data", "d", "-o", "x.npz"),
+        ("grow", "m", "--data", "d", "-o", "x"),
+        ("eval", "m", "--data", "d", "-o", "x"),
+    ],
+)
+def test_what_is_one_processs_work_is_refused_once(
+    words: tuple[str, ...], hiergen: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would do all of it, write the same files and print everything again."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command = "eval -o" if words[0] == "eval" else words[0]
+    said = f"error: 'hiergen {command}' is one process's work; got 2 processes; run it without torchrun\n"
+    for rank, err in (("0", said), ("1", "")):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        ran = hiergen(*words)
+        assert (ran.code, ran.out, ran.err) == (2, "", err)

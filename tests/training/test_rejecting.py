@@ -70,6 +70,8 @@ def test_figures_by_counting(answers: tuple[Tensor, Tensor, Tensor]) -> None:
     assert score.accepted == sum(x >= found.threshold for x in a) / 203
     assert score.ece_tempered is not None
     assert score.ece_tempered < score.ece
+    edge = torch.full((1, own.shape[1]), found.threshold, dtype=torch.double)  # as `accepts` has it
+    assert score_rejection(own.double(), targets, edge, found).accepted_others == float(found.accepts(edge)) == 1
     alone = score_rejection(own, targets)
     assert (alone.auroc, alone.fpr, alone.accepted, alone.ece) == (None, None, None, score.ece)
     # of other images the threshold and the figure at 95 % kept part

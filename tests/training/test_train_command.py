@@ -146,6 +146,24 @@ def test_a_training_that_goes_on_with_another_source_keeps_that(run: Hiergen, hi
     assert load_network("run")(x).isfinite().all()
 
 
+def test_a_source_that_is_gone_is_named_anew(copied: Path, hiergen: Hiergen) -> None:
+    copied.rename("run")
+    Path("run/model.py").rename("saved.py")
+    for command, hint in (
+        (("predict", "run", "images"), "name the model: MODEL --weights run/best.safetensors"),
+        (("train", "--resume", "run"), "name the model: hiergen train MODEL --resume run"),
+    ):
+        done = hiergen(*command)
+        assert (done.code, done.err) == (2, f"error: run: is a training's folder without model.py; {hint}\n")
+    done = hiergen("train", "saved.py:N2HL", "--resume", "run", "--epochs", 2)
+    assert done.code == 0, done.err
+    assert load_network("run").num_classes == 5
+    request = json.loads(Path("run/run.json").read_text())
+    Path("run/run.json").write_text(json.dumps({**request, "copied": 7}))
+    done = hiergen("predict", "run", "images")
+    assert (done.code, done.err) == (2, "error: run/run.json: says of no training\n")
+
+
 def test_quiet_prints_nothing_and_all_is_written(run: Hiergen) -> None:
     done = run("--quiet", "--out", "q")
     assert (done.out, done.err) == ("", "")

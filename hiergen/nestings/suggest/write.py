@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hiergen.errors import HiergenError, OutputError, listed, quoted
-from hiergen.files import check_replaceable, check_yaml_name, replacing
+from hiergen.files import check_writable, check_yaml_name, replacing
 from hiergen.nestings.read import nesting_of
 from hiergen.nestings.suggest.naming import clean_names
 from hiergen.planning.from_taxonomy import find_model
@@ -101,7 +101,7 @@ def default_path(taxonomy: Taxonomy, by: str) -> Path:
 
 def check_target(taxonomy: Taxonomy, path: Path, *, force: bool) -> None:
     """Raises OutputError where `write_suggestion` would refuse `path`: asked before the work, not after it."""
-    check_replaceable(path)
+    check_writable(path)
     check_yaml_name(path)
     if path.exists() and taxonomy.path.exists() and path.samefile(taxonomy.path):
         raise OutputError("is the file that the suggestion is made from", place=str(path), expected="another --out")
