@@ -97,7 +97,8 @@ def init(
         printer.print(f"note: {missing}; the file offers nearest words", markup=False, soft_wrap=True, style="yellow")
     if done.doubtful:
         text = f"look at the senses of: {', '.join(done.doubtful)}"
-        printer.print(f"note: {text}; the file lists the others", markup=False, soft_wrap=True, style="yellow")
+        others = command(("hiergen", "senses", *done.doubtful[:3], done.path))
+        printer.print(f"note: {text}; {others} lists what they may be", markup=False, soft_wrap=True, style="yellow")
     groups = f"{done.groups} group{'s' * (done.groups != 1)} on {done.levels} level{'s' * (done.levels != 1)}"
     shown = "groups by WordNet" if done.by_wordnet else groups
     counts = f"{done.classes} classes, {shown}; models {', '.join(done.models)}"

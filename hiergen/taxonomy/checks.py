@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hiergen.console.terminal import command, one_line
+from hiergen.console.terminal import command
 from hiergen.errors import HiergenError, listed, quoted
 from hiergen.files import user_path
 from hiergen.taxonomy.load import Taxonomy, load_taxonomy, unplaced_error
@@ -113,8 +113,8 @@ def remarks(taxonomy: Taxonomy, *, names: bool = True) -> list[str]:
     lines = []
     if guessed and names:
         look = f", {len(doubtful)} doubtful: {listed(doubtful, 12)}" if doubtful else ""
-        path = one_line(taxonomy.path)
-        lines.append(f"{len(guessed)} names were read by WordNet{look} ('hiergen validate {path}' lists the senses)")
+        lists = command(("hiergen", *(("validate",) if doubtful else ("senses", guessed[0].id)), taxonomy.path))
+        lines.append(f"{len(guessed)} names were read by WordNet{look} ({lists} lists senses)")
     for finding in merged_findings(taxonomy):
         if finding.code in SHOWN and (finding.code != "W403" or finding.message.startswith(f"{taxonomy.deepest}: ")):
             lines.append(finding.message)

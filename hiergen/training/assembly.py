@@ -384,6 +384,10 @@ class Job:
         )
         for line in self.initial.lines() if self.initial is not None else ():
             self.say(line)
+        request, given = self.request, self.recipe.trunk.pretrained or bool(self.checkpoint or self.model.weights)
+        given |= any((request.weights, request.trunk_weights, request.teacher))
+        if network.generalist is not None and not (frozen or given):  # made to start from a network that is there
+            self.say("the network starts from random weights: --pretrained [FILE] starts from timm's", style="yellow")
         for name, images in (("training", self.images), ("validation", self.validation_images)):
             if images.left_out:
                 self.say(f"left out of the {name} images: folders {listed(images.left_out)}", style="yellow")

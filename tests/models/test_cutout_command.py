@@ -302,3 +302,31 @@ def test_convert_command(out: Path, hiergen: Run) -> None:
     load_weights(scrambled(network, seed=4), command[2])
     ran = hiergen("convert", out / "nothing_like.it", "-o", out / "d.safetensors")
     assert (ran.code, ran.err) == (2, f"error: {out / 'nothing_like.it'}: no such file\n")
+
+
+@pytest.mark.filterwarnings("ignore:Overwriting both_cutout:UserWarning")
+def test_it_says_whose_logits_a_cutout_keeps_and_where_it_saves_nothing(
+    tmp_path: Path, hiergen: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network that answers as its flat branch, while the cutout is a slice of the branch for all classes."""
+    monkeypatch.chdir(tmp_path)
+    model = "Both: {trunk: {backbone: mobilenetv2_050, until: blocks.4}, input_size: 32, generalist: both, levels: 2, "
+    model += "budget: {params: 3M}}"
+    groups = "groups: {bird: [hen, goose], pet: [cat, dog]}"
+    Path("t.yaml").write_text(f"name: t\nclasses: [cat, dog, hen, goose]\nsources: [{groups}]\nmodels: {{{model}}}")
+    network = scrambled(find_model("t.yaml:Both").cls()).eval()
+    printed = {}
+    for form in ("flat", "generalist"):
+        network.form, network.choice = form, {"bird": "generalist", "pet": "generalist"}
+        save_weights(network, f"{form}.safetensors")
+        ran = hiergen("cutout", "t.yaml:Both", "--weights", f"{form}.safetensors", "--classes", "pet", "-o", form)
+        assert ran.code == 0, ran.err
+        part, x = load_network(form), torch.randn(2, 3, 32, 32)
+        network.form = "generalist"
+        torch.testing.assert_close(part(x), network(x)[:, :2])
+        printed[form] = ran.out
+    assert "full network's kept logits, its branch for all classes: 0 (" in printed["flat"]
+    assert "the network itself answers as flat, with other logits" in printed["flat"]
+    assert "a slice of the" not in printed["flat"]
+    assert "a slice of the branch for all classes: as large and as fast as the whole network" in printed["generalist"]
+    assert "full network's kept logits: 0 (" in printed["generalist"]

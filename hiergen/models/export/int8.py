@@ -43,7 +43,7 @@ class Quantized:
         return (
             f"int8, calibrated on {self.calibrated} images: top-1 {100 * self.before:.2f} → {100 * self.after:.2f} % "
             f"of {self.tested} images, the same answer for {100 * self.agreement:.2f} %"
-            + "; the same images calibrated, as there is no validation part"
+            + "; the same images calibrated, as there is no validation part: name the folder above train and val"
             * self.is_same
         )
 
