@@ -310,8 +310,8 @@ def test_it_says_whose_logits_a_cutout_keeps_and_where_it_saves_nothing(
 ) -> None:
     """Of a network that answers as its flat branch, while the cutout is a slice of the branch for all classes."""
     monkeypatch.chdir(tmp_path)
-    model = "Both: {trunk: {backbone: mobilenetv2_050, until: blocks.4}, input_size: 32, generalist: both, levels: 2, "
-    model += "budget: {params: 3M}}"
+    model = "Both: {trunk: {backbone: mobilenetv2_050, until: blocks.2}, input_size: 32, generalist: both, levels: 2, "
+    model += "budget: {params: 1500k}}"
     groups = "groups: {bird: [hen, goose], pet: [cat, dog]}"
     Path("t.yaml").write_text(f"name: t\nclasses: [cat, dog, hen, goose]\nsources: [{groups}]\nmodels: {{{model}}}")
     network = scrambled(find_model("t.yaml:Both").cls()).eval()
