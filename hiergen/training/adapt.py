@@ -21,9 +21,10 @@ from hiergen.errors import HiergenError, OutputError, unquoted
 from hiergen.files import write_text
 from hiergen.models.convert import read_state
 from hiergen.models.load import find_model, load_network
+from hiergen.nn.flat import check_backbone
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.runtimes import checked
-from hiergen.nn.trunk import known_model
+from hiergen.nn.trunk import known_model, make_model
 from hiergen.planning.aim import equal_sides, usual_runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
@@ -156,8 +157,7 @@ def adapt(
     folder, given = Path(folder), Path(checkpoint)
     if folder.exists() and any(folder.iterdir()):
         raise OutputError("is not empty", place=unquoted(folder), expected="a new folder")
-    cfg = timm.get_pretrained_cfg(backbone)
-    count = _classes(read_state(given), cfg.to_dict() if cfg else {"classifier": "classifier"}, given)
+    count = _checked(given, backbone, input_size)
     taxonomy, source = folder / TAXONOMY, folder / SOURCE
 
     def step(*words: object) -> None:
@@ -234,6 +234,22 @@ def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> st
     return text + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+def _checked(file: Path, backbone: str, input_size: int | None) -> int:
+    """How many classes the checkpoint's classifier has. Raises HiergenError for one that is not of the backbone."""
+    known = timm.get_pretrained_cfg(backbone)
+    cfg = known.to_dict() if known else {"classifier": "classifier"}
+    state = read_state(file)
+    count = _classes(state, cfg, file)
+    fixed = known is not None and known.fixed_input_size
+    size = (3, input_size, input_size) if input_size else known.input_size if known else (3, 224, 224)
+    with torch.device("meta"):
+        flat = make_model(backbone, size, pretrained=False, num_classes=count)
+    # without a size `init` chooses one by the images, which shapes of a fixed size depend on
+    shapes = input_size is not None or not fixed
+    check_backbone(flat.state_dict(), state, backbone, unquoted(file), cfg, shapes=shapes)
+    return count
+
+
 def _classes(state: dict[str, Any], cfg: dict[str, Any], file: Path) -> int:
     """How many classes a checkpoint's classifier has. Raises HiergenError for one without a classifier."""
     rows = [tensor.shape[0] for name, tensor in state.items() if name.endswith(f"{cfg.get('classifier')}.weight")]
@@ -243,7 +259,7 @@ def _classes(state: dict[str, Any], cfg: dict[str, Any], file: Path) -> int:
             "the checkpoint has no classifier",
             place=unquoted(file),
             expected=f"{cfg.get('classifier')}.weight among its tensors",
-            hint=f"names of another implementation: {like}",
+            hint=f"another model's weights, or names of another implementation: {like}",
         )
     return int(rows[0])
 

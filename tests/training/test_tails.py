@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import whole_state
+from hiergen.nn.flat import check_backbone
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.network import Timer
 from hiergen.training.adapt import SEEN, _classes, adapt
@@ -345,3 +347,46 @@ def test_adapt_says_when_the_checkpoint_may_have_seen_the_held_out_images(home: 
 def test_adapt_names_a_checkpoint_with_other_names() -> None:
     with pytest.raises(HiergenError, match=r"^own\.pth: the checkpoint has no classifier; .*FILE --like resnet18"):
         _classes({"net.fc.w": torch.zeros(2)}, timm.get_pretrained_cfg("resnet18").to_dict(), Path("own.pth"))
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (
+            "tf_efficientnet_lite1",
+            r"expected 'blocks\.1\.2\.conv_pw\.weight' of shape \(144, 24, 1, 1\), got none of that name; "
+            r"of \d+ tensors \d+ are there and \d+ fit; .*--backbone",
+        ),
+        ("efficientnet_b0", r"expected 'blocks\..*of \d+ tensors \d+ are there"),
+    ],
+)
+def test_adapt_looks_at_the_checkpoint_before_anything_is_written(home: Path, other: str, sentence: str) -> None:
+    options = {"runtime": "torch", "say": pytest.fail}
+    with pytest.raises(HiergenError, match=r"seven\.safetensors: are weights of another backbone") as caught:
+        adapt(home / "seven.safetensors", other, home / "images", "out", pytest.fail, **options)
+    assert re.search(sentence, str(caught.value))
+    assert "convert" not in str(caught.value)
+    assert not Path("out").exists()
+
+
+def test_adapt_refuses_a_deeper_checkpoint_and_names_of_others(home: Path) -> None:
+    save_file(timm.create_model("tf_efficientnet_lite1", num_classes=5).state_dict(), "deep.safetensors")
+    with pytest.raises(HiergenError, match=r"all of them and 'blocks\.1\.2\.bn1\.weight', the first of \d+ more"):
+        adapt("deep.safetensors", BACKBONE, home / "images", "out", pytest.fail, runtime="torch")
+    state = {f"x.{name}": tensor for name, tensor in load_file("deep.safetensors").items()}
+    save_file(state, "own.safetensors")
+    with pytest.raises(HiergenError, match=r"timm's names.*hiergen convert FILE --like"):
+        adapt("own.safetensors", BACKBONE, home / "images", "out", pytest.fail, runtime="torch")
+
+
+def test_a_checkpoint_of_another_size_says_which_shape_differs() -> None:
+    with torch.device("meta"):
+        wide, own = (timm.create_model(name, num_classes=5) for name in ("tf_efficientnet_lite2", BACKBONE))
+    options = {"backbone": BACKBONE, "place": "w", "cfg": own.pretrained_cfg}
+    with pytest.raises(HiergenError, match=r"expected 'blocks.*' of shape \(.*, got \(.*are there and \d+ fit"):
+        check_backbone(own.state_dict(), wide.state_dict(), **options)
+    prefixed = {f"module.{name}": tensor for name, tensor in own.state_dict().items()}
+    check_backbone(own.state_dict(), {**prefixed, "total_ops": torch.zeros(1)}, **options)
+    check_backbone(
+        own.state_dict(), {**prefixed, "module.conv_stem.weight": torch.zeros(32, 3, 5, 5)}, shapes=False, **options
+    )
