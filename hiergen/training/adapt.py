@@ -7,6 +7,7 @@ import json
 import shlex
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ import yaml
 from hiergen.console.terminal import as_json, one_line, plain_table
 from hiergen.data.sources import has_validation
 from hiergen.errors import HiergenError, OutputError, unquoted
-from hiergen.files import write_text
+from hiergen.files import write_text, writing
+from hiergen.lookup.reference import CUTOUT_SOURCE
 from hiergen.models.convert import read_state
-from hiergen.models.load import find_model, load_network
+from hiergen.models.load import CUTOUT_WEIGHTS, find_model, load_network
 from hiergen.nn.flat import check_backbone
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.runtimes import checked
@@ -137,6 +139,7 @@ def adapt(
     settings: Sequence[str] = (),
     runtime: str | None = None,
     threads: int = 1,
+    force: bool = False,
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Adapted:
@@ -146,17 +149,16 @@ def adapt(
     in the order of its classifier. One that was trained on other classes is fine-tuned first. Figures are of the images
     `val`, else of the validation part of `data`, else of a share of it, which the checkpoint may have been trained on:
     `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say` gets each of them before it runs.
-    `folder` is new: it gets the taxonomy, the model's
-    source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so that it
-    takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
+    `folder` is new, or with `force` one of an earlier `adapt`, whose files are replaced: it gets the taxonomy, the
+    model's source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so
+    that it takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
     is installed, else torch. Raises HiergenError as these commands do.
     """
     runtime = runtime or usual_runtime()
     checked(runtime, torch.device("cpu"), torch.float32).package()  # before hours of training
     known_model(backbone)
     folder, given = Path(folder), Path(checkpoint)
-    if folder.exists() and any(folder.iterdir()):
-        raise OutputError("is not empty", place=unquoted(folder), expected="a new folder")
+    _check_folder(folder, force)
     count = _checked(given, backbone, input_size)
     taxonomy, source = folder / TAXONOMY, folder / SOURCE
 
@@ -166,8 +168,9 @@ def adapt(
         run(text)
 
     sized = () if input_size is None else ("--input-size", input_size)
-    folder.mkdir(parents=True, exist_ok=True)
-    step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout)
+    anew = ("--force",) if force else ()
+    _begin(folder, runtime)
+    step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout, *anew)
     seen = val is None and not has_validation(data)
     if seen:
         warn(SEEN)
@@ -179,7 +182,7 @@ def adapt(
     trained = folder / TRAINED
     # of other classes it is fine-tuned first, by the training itself
     taught = "--teacher" if count == network.num_classes else "--pretrained"
-    step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained)
+    step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained, *anew)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
     for number, group in enumerate(choice["groups"], 1):
@@ -197,7 +200,7 @@ def adapt(
         small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
         write_text(small, _smaller_file(taxonomy, network, side))
         step("build", small, "-o", folder / f"{name}.py")
-        step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name)
+        step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name, *anew)
         choice = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
         shares = {group["group"]: group["generalist"] for group in choice["groups"]}
         *times, ms = _ms(network, cutouts, runtime, threads, side)  # anew: a table's rows are of the same turns
@@ -232,6 +235,41 @@ def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> st
     content["name"] = f"{content['name']}-{side}px"  # timm's registry has a name once
     text = f"# The flat network of {side} px: what cutouts must beat.\n"
     return text + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    """Raises OutputError for a file, and for a folder that is not empty, unless `force` begins anew in it."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError("is a file", place=unquoted(folder), expected="a new folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    ours = _is_ours(folder / REPORT)
+    if force and ours:
+        return
+    hint = "--force (force=True) begins anew in it" if ours else None
+    expected = "a new folder, or one of an earlier adapt" if force else "a new folder"
+    raise OutputError("is not empty", place=unquoted(folder), expected=expected, hint=hint)
+
+
+def _is_ours(report: Path) -> bool:
+    """Whether it is what `adapt` writes as it begins, or in the end."""
+    try:
+        content = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"folder", "runtime"} <= content.keys()
+
+
+def _begin(folder: Path, runtime: str) -> None:
+    """Make the folder known as one of `adapt`; earlier cutouts go, as groups may be others now."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in (folder / CUTOUTS).glob("[0-9]*-*"):
+            for name in (CUTOUT_SOURCE, CUTOUT_WEIGHTS):
+                (part / name).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody's own files stay
+                part.rmdir()
+    write_text(folder / REPORT, as_json({"folder": str(folder), "runtime": runtime}, indent=2) + "\n")
 
 
 def _checked(file: Path, backbone: str, input_size: int | None) -> int:

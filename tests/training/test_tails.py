@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -29,9 +32,10 @@ from hiergen.training.adapt import SEEN, _classes, adapt
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.initial import start_heads
 from hiergen.training.loop import Training
+from hiergen.training.progress import TrainingLog
 from hiergen.training.recipe import load_recipe
 from hiergen.training.run import resume, train
-from tests.training.own_images import CLASSES, folders
+from tests.training.own_images import CLASSES, files, folders
 
 BACKBONE = "tf_efficientnet_lite0"
 SPEC = """\
@@ -390,3 +394,55 @@ def test_a_checkpoint_of_another_size_says_which_shape_differs() -> None:
     check_backbone(
         own.state_dict(), {**prefixed, "module.conv_stem.weight": torch.zeros(32, 3, 5, 5)}, shapes=False, **options
     )
+
+
+def test_adapt_that_is_stopped_says_one_sentence_and_begins_anew(
+    home: Path, hiergen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hiergen.planning.network.LEAST", 0.01)
+    save_file(timm.create_model("test_resnet", num_classes=7).state_dict(), "seven.safetensors")
+    settings = [word for setting in (*FAST, "flat_epochs=1") for word in ("--set", setting)]
+    given = ["adapt", "seven.safetensors", "--backbone", "test_resnet", "--data", home / "images"]
+    given += ["--input-size", 32, "--cutout", 3, *settings, "--runtime", "torch", "-o", "adapted"]
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "step", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        done = hiergen(*given)
+    assert done.code == 130
+    assert done.err == "adapted: stopped before the table; the same command with --force begins anew\n"
+    done = hiergen(*given)
+    assert (done.code, done.err.endswith("--force (force=True) begins anew in it\n")) == (2, True)
+    Path("adapted/notes.txt").write_text("mine")
+    for name in ("9-old", "9-mine"):
+        Path("adapted/cutouts", name).mkdir(parents=True)
+        Path("adapted/cutouts", name, "model.py").write_text("")
+    Path("adapted/cutouts/9-mine/notes.txt").write_text("mine")
+    done = hiergen(*given, "--force")
+    assert done.code == 0, done.err
+    assert "flat network" in done.out
+    assert json.loads(Path("adapted/adapt.json").read_text())["rows"]
+    assert Path("adapted/notes.txt").read_text() == "mine"
+    assert files(Path("adapted/cutouts/9-mine")) == {"notes.txt": b"mine"}
+    assert not Path("adapted/cutouts/9-old").exists()
+    assert hiergen(*given, "--force").code == 0
+    Path("adapted/adapt.json").write_text("{}")
+    done = hiergen(*given, "--force")
+    assert (done.code, done.err) == (
+        2,
+        "error: adapted: is not empty; expected a new folder, or one of an earlier adapt\n",
+    )
+
+
+def test_adapt_that_is_stopped_while_it_measures(
+    home: Path, hiergen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), "five.safetensors")
+    given = ["adapt", "five.safetensors", "--backbone", "test_resnet", "--data", home / "images", "--runtime", "torch"]
+    for place in ("hiergen.formats.importing.init", "hiergen.training.adapt._begin"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, pressed)
+            done = hiergen(*given, "-o", place)
+        assert (done.code, done.err.count("\n")) == (130, 1)
+        assert "stopped before the table" in done.err
