@@ -20,6 +20,8 @@ from hiergen.console.terminal import as_json, one_line, plain_table
 from hiergen.data.sources import has_validation
 from hiergen.errors import HiergenError, OutputError, unquoted
 from hiergen.files import write_text, writing
+from hiergen.formats.files import read_graph
+from hiergen.formats.matching import own_leaves
 from hiergen.lookup.reference import CUTOUT_SOURCE
 from hiergen.models.convert import read_state
 from hiergen.models.load import CUTOUT_WEIGHTS, find_model, load_network
@@ -32,6 +34,7 @@ from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
 from hiergen.taxonomy.naming import slug
 from hiergen.training.loop import BEST
+from hiergen.training.recipe import Recipe, load_recipe
 from hiergen.training.runfolder import CHOICE
 
 if TYPE_CHECKING:
@@ -146,7 +149,8 @@ def adapt(
     """Make cutouts of every group of a fine-tuned flat network's classes, and measure them.
 
     `checkpoint` is timm's `backbone` (safetensors or a PyTorch checkpoint), `data` its images, a folder for each class
-    in the order of its classifier. One that was trained on other classes is fine-tuned first. Figures are of the images
+    in the order of its classifier. One that was trained on other classes is fine-tuned first, which
+    `warn` is told. Figures are of the images
     `val`, else of the validation part of `data`, else of a share of it, which the checkpoint may have been trained on:
     `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say` gets each of them before it runs.
     `folder` is new, or with `force` one of an earlier `adapt`, whose files are replaced: it gets the taxonomy, the
@@ -168,8 +172,11 @@ def adapt(
         run(text)
 
     sized = () if input_size is None else ("--input-size", input_size)
+    other = _retrained(count, len(own_leaves(read_graph(data)).classes), load_recipe("tails", settings), unquoted(data))
     anew = ("--force",) if force else ()
     _begin(folder, runtime)
+    if other is not None:
+        warn(other)
     step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout, *anew)
     seen = val is None and not has_validation(data)
     if seen:
@@ -235,6 +242,17 @@ def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> st
     content["name"] = f"{content['name']}-{side}px"  # timm's registry has a name once
     text = f"# The flat network of {side} px: what cutouts must beat.\n"
     return text + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _retrained(outputs: int, classes: int, recipe: Recipe, data: str) -> str | None:
+    """What the training does first with a checkpoint of other classes, as it takes its time."""
+    if outputs == classes:
+        return None
+    epochs = f"{recipe.flat_epochs} epoch{'s' * (recipe.flat_epochs != 1)}"
+    first = f" and is fine-tuned first, {epochs} of its own" if recipe.flat_epochs else ""
+    return (
+        f"the checkpoint has {outputs} outputs, {data} {classes} classes: the flat network gets a new classifier{first}"
+    )
 
 
 def _check_folder(folder: Path, force: bool) -> None:

@@ -446,3 +446,22 @@ def test_adapt_that_is_stopped_while_it_measures(
             done = hiergen(*given, "-o", place)
         assert (done.code, done.err.count("\n")) == (130, 1)
         assert "stopped before the table" in done.err
+
+
+@pytest.mark.parametrize(("epochs", "end"), [(1, " and is fine-tuned first, 1 epoch of its own"), (0, "")])
+def test_adapt_says_at_once_that_a_checkpoint_of_other_classes_is_fine_tuned(home: Path, epochs: int, end: str) -> None:
+    ran, warned = list[str](), list[str]()
+
+    def run(words: Sequence[str]) -> None:
+        ran.append(words[0])
+        raise KeyboardInterrupt
+
+    options = {"runtime": "torch", "warn": warned.append, "settings": [f"flat_epochs={epochs}"]}
+    with pytest.raises(KeyboardInterrupt):
+        adapt(home / "seven.safetensors", BACKBONE, home / "images", "out", run, **options)
+    classes = f"{home / 'images'} 5 classes"
+    assert warned == [f"the checkpoint has 7 outputs, {classes}: the flat network gets a new classifier{end}"]
+    assert ran == ["init"]
+    with pytest.raises(HiergenError, match="flat_epoch"):
+        adapt(home / "seven.safetensors", BACKBONE, home / "images", "new", run, settings=["flat_epoch=1"])
+    assert not Path("new").exists()
