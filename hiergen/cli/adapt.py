@@ -68,6 +68,8 @@ def adapt(
         again = "the same command with --force begins anew"
         raise Interrupted(f"{unquoted(out)}: stopped before the table; {again}") from None
     console().print(done.table())
+    for note in done.notes():
+        say(console(), note)
     if done.seen:
         say(console(), SEEN, style="yellow")
     if done.rows:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,7 +85,8 @@ class Smaller:
 class Adapted:
     """What `adapt` made: a folder, a row for each cutout, the runtime, ms and MB of the flat network, and the flat
     network of smaller images (None: cutouts take as long as the flat network, or the backbone takes one size only).
-    `seen`: the held-out images are a share of `data`, which the checkpoint may have been trained on."""
+    `seen`: the held-out images are a share of `data`, which the checkpoint may have been trained on. `single` are the
+    groups of one class, which have no row; `whole` is the generalist with all classes, where the network has one."""
 
     folder: Path
     rows: tuple[Row, ...]
@@ -94,6 +95,14 @@ class Adapted:
     flat_megabytes: float
     smaller: Smaller | None = None
     seen: bool = False
+    single: tuple[str, ...] = ()
+    whole: Row | None = None
+
+    def notes(self) -> Iterator[str]:
+        """What the table leaves out, and what its figures are of."""
+        if self.single:
+            yield f"left out, as one class is always right: {', '.join(self.single)}"
+        yield "accuracies are of the images that chose the best epoch; of others hiergen eval says them"
 
     def table(self) -> Table:
         """The rows."""
@@ -116,7 +125,7 @@ class Adapted:
         if small is not None:
             times = f"{small.ms:.2f}", f"{small.share:.2f}", f"{small.megabytes:.1f}"
             table.add_row(f"flat, {small.px} px", *blank, *times)
-        for row in self.rows:
+        for row in (*(() if self.whole is None else (self.whole,)), *self.rows):
             form = "own branch" if row.form == "specialists" else "generalist"
             both = (row.flat, *((row.smaller,) if at else ()))
             shares = (
@@ -149,10 +158,10 @@ def adapt(
     """Make cutouts of every group of a fine-tuned flat network's classes, and measure them.
 
     `checkpoint` is timm's `backbone` (safetensors or a PyTorch checkpoint), `data` its images, a folder for each class
-    in the order of its classifier. One that was trained on other classes is fine-tuned first, which
-    `warn` is told. Figures are of the images
-    `val`, else of the validation part of `data`, else of a share of it, which the checkpoint may have been trained on:
-    `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say` gets each of them before it runs.
+    in the order of its classifier. One that was trained on other classes is fine-tuned first, which `warn` is
+    told. Figures are of the images `val`, else of the validation part of `data`, else of a share of it, which the
+    checkpoint may have been trained on: `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say`
+    gets each of them before it runs.
     `folder` is new, or with `force` one of an earlier `adapt`, whose files are replaced: it gets the taxonomy, the
     model's source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so
     that it takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
@@ -172,11 +181,13 @@ def adapt(
         run(text)
 
     sized = () if input_size is None else ("--input-size", input_size)
-    other = _retrained(count, len(own_leaves(read_graph(data)).classes), load_recipe("tails", settings), unquoted(data))
+    retrained = _retrained(
+        count, len(own_leaves(read_graph(data)).classes), load_recipe("tails", settings), unquoted(data)
+    )
     anew = ("--force",) if force else ()
     _begin(folder, runtime)
-    if other is not None:
-        warn(other)
+    if retrained is not None:
+        warn(retrained)
     step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout, *anew)
     seen = val is None and not has_validation(data)
     if seen:
@@ -192,32 +203,43 @@ def adapt(
     step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained, *anew)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
+    single: list[str] = []
     for number, group in enumerate(choice["groups"], 1):
         if group["classes"] == network.num_classes:  # the whole network
             continue
+        if group["classes"] == 1:  # it is always right
+            single.append(group["group"])
+            continue
         part = folder / CUTOUTS / f"{number}-{slug(group['group'])}"
-        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part)
+        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part, *anew)
         parts.append((group, part))
     cutouts = [part for _, part in parts]
-    times = _ms(network, cutouts, runtime, threads)
-    side = _smaller_side(network, times)
-    megabytes, smaller, shares = _megabytes(network), None, dict[str, float]()
+    _remove_others(folder / CUTOUTS, cutouts)
+    generalist = _generalist(reference, trained / BEST)
+    timed = network, cutouts, generalist, runtime, threads
+    times = _ms(*timed)
+    side = _smaller_side(network, times[: 1 + len(cutouts)])
+    megabytes, smaller, shares = _megabytes(network), None, dict[str | None, float]()  # None: of all classes
     if side is not None:
         name, alone = f"flat_{side}px", ("--set", "form=generalist", "--set", "flat_epochs=0")
         small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
         write_text(small, _smaller_file(taxonomy, network, side))
         step("build", small, "-o", folder / f"{name}.py")
         step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name, *anew)
-        choice = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
-        shares = {group["group"]: group["generalist"] for group in choice["groups"]}
-        *times, ms = _ms(network, cutouts, runtime, threads, side)  # anew: a table's rows are of the same turns
+        other = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
+        shares = {group["group"]: group["generalist"] for group in other["groups"]}
+        shares[None] = other["top1"]["generalist"]
+        *times, ms = _ms(*timed, side)  # anew: a table's rows are of the same turns
         smaller = Smaller(side, round(ms, 3), round(ms / times[0], 3), megabytes, str(folder / name))
     flat_ms, *times = times
+    whole = None
+    if generalist is not None:
+        whole = _whole_row(generalist, choice, trained, times.pop(), flat_ms, shares.get(None))
     rows = tuple(
         _row(group, part, ms, flat_ms, shares.get(group["group"]))
         for (group, part), ms in zip(parts, times, strict=True)
     )
-    adapted = Adapted(folder, rows, runtime, round(flat_ms, 3), megabytes, smaller, seen)
+    adapted = Adapted(folder, rows, runtime, round(flat_ms, 3), megabytes, smaller, seen, tuple(single), whole)
     write_text(folder / REPORT, as_json({**asdict(adapted), "folder": str(folder)}, indent=2) + "\n")
     return adapted
 
@@ -279,15 +301,20 @@ def _is_ours(report: Path) -> bool:
 
 
 def _begin(folder: Path, runtime: str) -> None:
-    """Make the folder known as one of `adapt`; earlier cutouts go, as groups may be others now."""
+    """Make the folder known as one of `adapt`."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for part in (folder / CUTOUTS).glob("[0-9]*-*"):
+    write_text(folder / REPORT, as_json({"folder": str(folder), "runtime": runtime}, indent=2) + "\n")
+
+
+def _remove_others(folder: Path, cutouts: Sequence[Path]) -> None:
+    """Remove an earlier adapt's cutouts that are not replaced: groups are others now."""
+    with writing(folder):
+        for part in set(folder.glob("[0-9]*-*")) - set(cutouts):
             for name in (CUTOUT_SOURCE, CUTOUT_WEIGHTS):
                 (part / name).unlink(missing_ok=True)
             with suppress(OSError):  # somebody's own files stay
                 part.rmdir()
-    write_text(folder / REPORT, as_json({"folder": str(folder), "runtime": runtime}, indent=2) + "\n")
 
 
 def _checked(file: Path, backbone: str, input_size: int | None) -> int:
@@ -321,14 +348,21 @@ def _classes(state: dict[str, Any], cfg: dict[str, Any], file: Path) -> int:
 
 
 def _ms(
-    network: HierarchicalNetwork, cutouts: Sequence[Path], runtime: str, threads: int, side: int | None = None
+    network: HierarchicalNetwork,
+    cutouts: Sequence[Path],
+    whole: HierarchicalNetwork | None,
+    runtime: str,
+    threads: int,
+    side: int | None = None,
 ) -> list[float]:
-    """ms of the flat network, of each cutout and, with a `side`, of the flat network of images of so many px; all of
-    them take turns."""
+    """ms of the flat network, of each cutout, of the `whole` network where there is one, and with a `side` of the flat
+    network of images of so many px; all of them take turns."""
     backbone, size = network.trunk.backbone, network.input_size
     timer = Timer(size, runtime, threads)
     runs = [timer.add(flat_network(backbone, network.num_classes, size))]
     runs += [timer.add(load_network(part)) for part in cutouts]
+    if whole is not None:
+        runs.append(timer.add(whole))
     if side is not None:
         small = (size[0], side, side)
         runs.append(Timer(small, runtime, threads).add(flat_network(backbone, network.num_classes, small)))
@@ -356,5 +390,35 @@ def _row(group: dict[str, Any], part: Path, ms: float, flat_ms: float, smaller: 
         share=round(ms / flat_ms, 3),
         megabytes=round((part / "model.safetensors").stat().st_size / 1e6, 2),
         folder=str(part),
+        smaller=smaller,
+    )
+
+
+def _generalist(reference: str, weights: Path) -> HierarchicalNetwork | None:
+    """The network that answers as its generalist; None where it has none."""
+    network = load_network(reference, weights)
+    if network.generalist is None:
+        return None
+    network.form = "generalist"
+    return network
+
+
+def _whole_row(
+    network: HierarchicalNetwork, choice: dict[str, Any], folder: Path, ms: float, flat_ms: float, smaller: float | None
+) -> Row:
+    """Of the generalist with all classes; MB are of the trunk and it."""
+    parts = network.trunk, network.generalist
+    size = sum(tensor.nbytes for part in parts if part is not None for tensor in part.state_dict().values())
+    return Row(
+        name="all classes",
+        classes=network.num_classes,
+        images=sum(group["images"] for group in choice["groups"]),
+        flat=choice["teacher"],
+        cutout=choice["top1"]["generalist"],
+        form="generalist",
+        ms=round(ms, 3),
+        share=round(ms / flat_ms, 3),
+        megabytes=round(size / 1e6, 2),
+        folder=str(folder),
         smaller=smaller,
     )

@@ -300,9 +300,10 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
     assert json.loads(Path("adapted/adapt.json").read_text())["rows"][0]["classes"] == done.rows[0].classes
     assert done.smaller is not None
     # all rows of the table took turns, and say so twice
-    assert [done.flat_ms, *(row.ms for row in done.rows)] == pytest.approx(times[-1][:-1], abs=1e-3)
+    assert done.whole is not None
+    assert [done.flat_ms, *(row.ms for row in (*done.rows, done.whole))] == pytest.approx(times[-1][:-1], abs=1e-3)
     assert (done.smaller.px, done.smaller.ms) == (32, pytest.approx(times[-1][-1], abs=1e-3))
-    for row in (*done.rows, done.smaller):
+    for row in (*done.rows, done.whole, done.smaller):
         assert row.share == pytest.approx(row.ms / done.flat_ms, rel=0.01, abs=1e-3)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     assert done.flat_megabytes == done.smaller.megabytes == pytest.approx(weights / 1e6, abs=0.01)
@@ -319,6 +320,17 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
         mine = torch.isin(targets, members)
         right = members[logits[mine][:, members].argmax(1)] == targets[mine]
         assert row.smaller == pytest.approx(float(right.double().mean()) if len(right) else 0.0)
+    assert done.whole.smaller == pytest.approx(float((logits.argmax(1) == targets).double().mean()))
+    choice = json.loads(Path("adapted/run/choice.json").read_text())
+    shares = done.whole.flat, done.whole.cutout, done.whole.images
+    assert shares == (choice["teacher"], choice["top1"]["generalist"], len(held))
+    whole = load_network("adapted/run")
+    whole.form = "generalist"
+    tensors = whole.cutout(["moss", "plum", "rust", "sand"]).state_dict().values()
+    assert done.whole.megabytes == pytest.approx(sum(tensor.nbytes for tensor in tensors) / 1e6, abs=0.01)
+    assert ["chose the best epoch" in note for note in done.notes()] == [True]
+    cells = [list(column.cells) for column in done.table().columns]
+    assert [cells[0][2], cells[1][2]] == ["all classes", "5"]
     assert find_model("adapted/model.py:N2HL").cls.nesting.classes == ("Night_Sky", "moss", "plum", "rust", "sand")
     assert all(line.startswith("hiergen ") for line in said)  # to copy
     with pytest.raises(HiergenError, match="no runtime 'warp'"):
@@ -401,8 +413,13 @@ def test_adapt_that_is_stopped_says_one_sentence_and_begins_anew(
 ) -> None:
     monkeypatch.setattr("hiergen.planning.network.LEAST", 0.01)
     save_file(timm.create_model("test_resnet", num_classes=7).state_dict(), "seven.safetensors")
+    for path in list(folders(Path("grouped"), 6).iterdir()):
+        if path.name != "plum":
+            group = Path("grouped", "warm" if path.name in ("rust", "sand") else "cold")
+            group.mkdir(exist_ok=True)
+            path.rename(group / path.name)
     settings = [word for setting in (*FAST, "flat_epochs=1") for word in ("--set", setting)]
-    given = ["adapt", "seven.safetensors", "--backbone", "test_resnet", "--data", home / "images"]
+    given = ["adapt", "seven.safetensors", "--backbone", "test_resnet", "--data", "grouped"]
     given += ["--input-size", 32, "--cutout", 3, *settings, "--runtime", "torch", "-o", "adapted"]
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "step", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -419,10 +436,15 @@ def test_adapt_that_is_stopped_says_one_sentence_and_begins_anew(
     done = hiergen(*given, "--force")
     assert done.code == 0, done.err
     assert "flat network" in done.out
-    assert json.loads(Path("adapted/adapt.json").read_text())["rows"]
+    report = json.loads(Path("adapted/adapt.json").read_text())
+    assert ([row["name"] for row in report["rows"]], report["single"]) == (["cold", "warm"], ["plum"])
+    assert "left out, as one class is always right: plum\n" in done.out
+    assert "all classes" in done.out
     assert Path("adapted/notes.txt").read_text() == "mine"
     assert files(Path("adapted/cutouts/9-mine")) == {"notes.txt": b"mine"}
     assert not Path("adapted/cutouts/9-old").exists()
+    (part,) = [path for path in Path("adapted/cutouts").glob("*") if path.name != "9-mine"][:1]
+    (part / "notes.txt").write_text("mine")
     assert hiergen(*given, "--force").code == 0
     Path("adapted/adapt.json").write_text("{}")
     done = hiergen(*given, "--force")
