@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from hiergen.cli.app import app, console
+from hiergen.cli.app import Interrupted, app, console
 from hiergen.console.terminal import say
+from hiergen.errors import unquoted
 
 
 @app.command()
@@ -36,30 +37,39 @@ def adapt(
         typer.Option(help="torch, compiled, onnxruntime or openvino (default: onnxruntime, else torch)."),
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads to measure with.", min=1)] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Begin anew in a folder of an earlier adapt.")] = False,
 ) -> None:
     """Make measured cutouts from a fine-tuned flat network and its images; prints each command that it runs."""
     from hiergen.training.adapt import SEEN
     from hiergen.training.adapt import adapt as job
 
     def run(words: Sequence[str]) -> None:
-        app(list(words), standalone_mode=False)
+        if app(list(words), standalone_mode=False):  # its exit code: typer answers Ctrl-C with one
+            raise KeyboardInterrupt
 
-    done = job(
-        checkpoint,
-        backbone,
-        data,
-        out,
-        run,
-        val=val,
-        input_size=input_size,
-        cutout=cutout,
-        settings=settings or (),
-        runtime=runtime,
-        threads=threads,
-        say=lambda text: say(console(), f"$ {text}", style="bold"),
-        warn=lambda text: say(console(), text, style="yellow"),
-    )
+    try:
+        done = job(
+            checkpoint,
+            backbone,
+            data,
+            out,
+            run,
+            val=val,
+            input_size=input_size,
+            cutout=cutout,
+            settings=settings or (),
+            runtime=runtime,
+            threads=threads,
+            force=force,
+            say=lambda text: say(console(), f"$ {text}", style="bold"),
+            warn=lambda text: say(console(), text, style="yellow"),
+        )
+    except (Interrupted, KeyboardInterrupt):
+        again = "the same command with --force begins anew"
+        raise Interrupted(f"{unquoted(out)}: stopped before the table; {again}") from None
     console().print(done.table())
+    for note in done.notes():
+        say(console(), note)
     if done.seen:
         say(console(), SEEN, style="yellow")
     if done.rows:

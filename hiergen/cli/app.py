@@ -68,6 +68,9 @@ def _main(flush: Callable[[], None]) -> None:
     except HiergenError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(Exit.BAD_INPUT)
+    except Interrupted as stop:
+        print(one_line(stop), file=sys.stderr)
+        sys.exit(Exit.INTERRUPTED)
     except UnicodeEncodeError as error:
         # only of a file's name: all texts are written as UTF-8
         if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") or error.encoding.lower() == "utf-8":
@@ -119,6 +122,10 @@ def one_process(command: str) -> None:
     raise HiergenError(
         f"'hiergen {command}' is one process's work", got=f"{started} processes", hint="run it without torchrun"
     )
+
+
+class Interrupted(Exception):  # noqa: N818  it is no error
+    """Ctrl-C or a signal ended the command; what to do next, in a sentence."""
 
 
 class ReaderGone(BaseException):  # no error, and for `main` alone to catch: click would exit with 1

@@ -17,7 +17,7 @@ from hiergen.cli.app import (
     BatchSize,
     Data,
     Device,
-    Exit,
+    Interrupted,
     Json,
     Model,
     Untrained,
@@ -28,7 +28,7 @@ from hiergen.cli.app import (
     one_process,
 )
 from hiergen.console.terminal import as_json as json_text
-from hiergen.console.terminal import one_line, say
+from hiergen.console.terminal import say
 from hiergen.errors import HiergenError, listed, unquoted
 
 if TYPE_CHECKING:
@@ -187,8 +187,7 @@ def _run(what: Callable[[Any], object]) -> None:
             return
     except KeyboardInterrupt as stop:
         sentence = str(stop) or "interrupted before the training began: nothing is written"
-    print(one_line(sentence), file=sys.stderr)
-    raise typer.Exit(Exit.INTERRUPTED)
+    raise Interrupted(sentence)
 
 
 def _list_recipes() -> None:

@@ -16,7 +16,7 @@ from hiergen.nn.generalist import Generalist
 from hiergen.nn.replicas import ReplicaStage
 from hiergen.nn.trunk import Size, Trunk, make_model
 
-__all__ = ["FlatTail", "fitting", "flat_state", "load_flat"]
+__all__ = ["FlatTail", "check_backbone", "fitting", "flat_state", "load_flat"]
 
 
 class FlatTail(nn.Module):
@@ -195,6 +195,46 @@ def fitting(
             got=str(tuple(shape)),
         )
     return {name: tensors.get(f"{prefix}{name}", tensor) for name, tensor in own.items()}
+
+
+def check_backbone(
+    own: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    backbone: str,
+    place: str,
+    cfg: Mapping[str, Any],
+    *,
+    shapes: bool = True,
+) -> None:
+    """Raises HiergenError for tensors that are not those of the flat network `own`, which may be on the meta device:
+    as `fitting` does where the names are others, else with what differs, tensors of more layers too. Without `shapes`
+    (these depend on the images' size in some backbones) only names count."""
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    prefix = max(PREFIXES, key=lambda p: sum(f"{p}{name}" in tensors for name in needed))
+    there = [name for name in needed if f"{prefix}{name}" in tensors]
+    if 2 * len(there) < min(len(needed), len(tensors)):  # not timm's names
+        fitting(own, tensors, backbone, place, cfg)
+    tensors = {**tensors, **_first_convs(own, tensors, prefix, cfg)}
+    fit = {name for name in there if not shapes or own[name].shape == tensors[f"{prefix}{name}"].shape}
+    parts = {name.partition(".")[0] for name in own}
+    given = [name.removeprefix(prefix) for name in tensors if name.startswith(prefix) and name.endswith(".weight")]
+    more = [name for name in given if name not in own and name.partition(".")[0] in parts]
+    if len(fit) == len(needed) and not more:
+        return
+    first = next((name for name in needed if name not in fit), None)
+    if first is None:
+        expected, got = f"{len(needed)} tensors", f"all of them and {quoted(min(more))}, the first of {len(more)} more"
+    else:
+        expected = f"{quoted(first)} of shape {tuple(own[first].shape)}"
+        got = str(tuple(tensors[f"{prefix}{first}"].shape)) if first in there else "none of that name"
+    raise HiergenError(
+        f"are weights of another backbone than {quoted(backbone)}",
+        place=place,
+        expected=expected,
+        got=got,
+        hint=f"of {len(needed)} tensors {len(there)} are there and {len(fit)} fit; "
+        "backbone (--backbone) names the timm model that they are of",
+    )
 
 
 def _first_convs(

@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import shlex
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +19,22 @@ import yaml
 from hiergen.console.terminal import as_json, one_line, plain_table
 from hiergen.data.sources import has_validation
 from hiergen.errors import HiergenError, OutputError, unquoted
-from hiergen.files import write_text
+from hiergen.files import write_text, writing
+from hiergen.formats.files import read_graph
+from hiergen.formats.matching import own_leaves
+from hiergen.lookup.reference import CUTOUT_SOURCE
 from hiergen.models.convert import read_state
-from hiergen.models.load import find_model, load_network
+from hiergen.models.load import CUTOUT_WEIGHTS, find_model, load_network
+from hiergen.nn.flat import check_backbone
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.runtimes import checked
-from hiergen.nn.trunk import known_model
+from hiergen.nn.trunk import known_model, make_model
 from hiergen.planning.aim import equal_sides, usual_runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
 from hiergen.taxonomy.naming import slug
 from hiergen.training.loop import BEST
+from hiergen.training.recipe import Recipe, load_recipe
 from hiergen.training.runfolder import CHOICE
 
 if TYPE_CHECKING:
@@ -79,7 +85,8 @@ class Smaller:
 class Adapted:
     """What `adapt` made: a folder, a row for each cutout, the runtime, ms and MB of the flat network, and the flat
     network of smaller images (None: cutouts take as long as the flat network, or the backbone takes one size only).
-    `seen`: the held-out images are a share of `data`, which the checkpoint may have been trained on."""
+    `seen`: the held-out images are a share of `data`, which the checkpoint may have been trained on. `single` are the
+    groups of one class, which have no row; `whole` is the generalist with all classes, where the network has one."""
 
     folder: Path
     rows: tuple[Row, ...]
@@ -88,6 +95,14 @@ class Adapted:
     flat_megabytes: float
     smaller: Smaller | None = None
     seen: bool = False
+    single: tuple[str, ...] = ()
+    whole: Row | None = None
+
+    def notes(self) -> Iterator[str]:
+        """What the table leaves out, and what its figures are of."""
+        if self.single:
+            yield f"left out, as one class is always right: {', '.join(self.single)}"
+        yield "accuracies are of the images that chose the best epoch; of others hiergen eval says them"
 
     def table(self) -> Table:
         """The rows."""
@@ -110,7 +125,7 @@ class Adapted:
         if small is not None:
             times = f"{small.ms:.2f}", f"{small.share:.2f}", f"{small.megabytes:.1f}"
             table.add_row(f"flat, {small.px} px", *blank, *times)
-        for row in self.rows:
+        for row in (*(() if self.whole is None else (self.whole,)), *self.rows):
             form = "own branch" if row.form == "specialists" else "generalist"
             both = (row.flat, *((row.smaller,) if at else ()))
             shares = (
@@ -136,28 +151,28 @@ def adapt(
     settings: Sequence[str] = (),
     runtime: str | None = None,
     threads: int = 1,
+    force: bool = False,
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Adapted:
     """Make cutouts of every group of a fine-tuned flat network's classes, and measure them.
 
     `checkpoint` is timm's `backbone` (safetensors or a PyTorch checkpoint), `data` its images, a folder for each class
-    in the order of its classifier. One that was trained on other classes is fine-tuned first. Figures are of the images
-    `val`, else of the validation part of `data`, else of a share of it, which the checkpoint may have been trained on:
-    `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say` gets each of them before it runs.
-    `folder` is new: it gets the taxonomy, the model's
-    source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so that it
-    takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
+    in the order of its classifier. One that was trained on other classes is fine-tuned first, which `warn` is
+    told. Figures are of the images `val`, else of the validation part of `data`, else of a share of it, which the
+    checkpoint may have been trained on: `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say`
+    gets each of them before it runs.
+    `folder` is new, or with `force` one of an earlier `adapt`, whose files are replaced: it gets the taxonomy, the
+    model's source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so
+    that it takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
     is installed, else torch. Raises HiergenError as these commands do.
     """
     runtime = runtime or usual_runtime()
     checked(runtime, torch.device("cpu"), torch.float32).package()  # before hours of training
     known_model(backbone)
     folder, given = Path(folder), Path(checkpoint)
-    if folder.exists() and any(folder.iterdir()):
-        raise OutputError("is not empty", place=unquoted(folder), expected="a new folder")
-    cfg = timm.get_pretrained_cfg(backbone)
-    count = _classes(read_state(given), cfg.to_dict() if cfg else {"classifier": "classifier"}, given)
+    _check_folder(folder, force)
+    count = _checked(given, backbone, input_size)
     taxonomy, source = folder / TAXONOMY, folder / SOURCE
 
     def step(*words: object) -> None:
@@ -166,8 +181,14 @@ def adapt(
         run(text)
 
     sized = () if input_size is None else ("--input-size", input_size)
-    folder.mkdir(parents=True, exist_ok=True)
-    step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout)
+    retrained = _retrained(
+        count, len(own_leaves(read_graph(data)).classes), load_recipe("tails", settings), unquoted(data)
+    )
+    anew = ("--force",) if force else ()
+    _begin(folder, runtime)
+    if retrained is not None:
+        warn(retrained)
+    step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout, *anew)
     seen = val is None and not has_validation(data)
     if seen:
         warn(SEEN)
@@ -179,35 +200,46 @@ def adapt(
     trained = folder / TRAINED
     # of other classes it is fine-tuned first, by the training itself
     taught = "--teacher" if count == network.num_classes else "--pretrained"
-    step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained)
+    step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained, *anew)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
+    single: list[str] = []
     for number, group in enumerate(choice["groups"], 1):
         if group["classes"] == network.num_classes:  # the whole network
             continue
+        if group["classes"] == 1:  # it is always right
+            single.append(group["group"])
+            continue
         part = folder / CUTOUTS / f"{number}-{slug(group['group'])}"
-        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part)
+        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part, *anew)
         parts.append((group, part))
     cutouts = [part for _, part in parts]
-    times = _ms(network, cutouts, runtime, threads)
-    side = _smaller_side(network, times)
-    megabytes, smaller, shares = _megabytes(network), None, dict[str, float]()
+    _remove_others(folder / CUTOUTS, cutouts)
+    generalist = _generalist(reference, trained / BEST)
+    timed = network, cutouts, generalist, runtime, threads
+    times = _ms(*timed)
+    side = _smaller_side(network, times[: 1 + len(cutouts)])
+    megabytes, smaller, shares = _megabytes(network), None, dict[str | None, float]()  # None: of all classes
     if side is not None:
         name, alone = f"flat_{side}px", ("--set", "form=generalist", "--set", "flat_epochs=0")
         small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
         write_text(small, _smaller_file(taxonomy, network, side))
         step("build", small, "-o", folder / f"{name}.py")
-        step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name)
-        choice = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
-        shares = {group["group"]: group["generalist"] for group in choice["groups"]}
-        *times, ms = _ms(network, cutouts, runtime, threads, side)  # anew: a table's rows are of the same turns
+        step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name, *anew)
+        other = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
+        shares = {group["group"]: group["generalist"] for group in other["groups"]}
+        shares[None] = other["top1"]["generalist"]
+        *times, ms = _ms(*timed, side)  # anew: a table's rows are of the same turns
         smaller = Smaller(side, round(ms, 3), round(ms / times[0], 3), megabytes, str(folder / name))
     flat_ms, *times = times
+    whole = None
+    if generalist is not None:
+        whole = _whole_row(generalist, choice, trained, times.pop(), flat_ms, shares.get(None))
     rows = tuple(
         _row(group, part, ms, flat_ms, shares.get(group["group"]))
         for (group, part), ms in zip(parts, times, strict=True)
     )
-    adapted = Adapted(folder, rows, runtime, round(flat_ms, 3), megabytes, smaller, seen)
+    adapted = Adapted(folder, rows, runtime, round(flat_ms, 3), megabytes, smaller, seen, tuple(single), whole)
     write_text(folder / REPORT, as_json({**asdict(adapted), "folder": str(folder)}, indent=2) + "\n")
     return adapted
 
@@ -234,6 +266,73 @@ def _smaller_file(taxonomy: Path, network: HierarchicalNetwork, side: int) -> st
     return text + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+def _retrained(outputs: int, classes: int, recipe: Recipe, data: str) -> str | None:
+    """What the training does first with a checkpoint of other classes, as it takes its time."""
+    if outputs == classes:
+        return None
+    epochs = f"{recipe.flat_epochs} epoch{'s' * (recipe.flat_epochs != 1)}"
+    first = f" and is fine-tuned first, {epochs} of its own" if recipe.flat_epochs else ""
+    return (
+        f"the checkpoint has {outputs} outputs, {data} {classes} classes: the flat network gets a new classifier{first}"
+    )
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    """Raises OutputError for a file, and for a folder that is not empty, unless `force` begins anew in it."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError("is a file", place=unquoted(folder), expected="a new folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    ours = _is_ours(folder / REPORT)
+    if force and ours:
+        return
+    hint = "--force (force=True) begins anew in it" if ours else None
+    expected = "a new folder, or one of an earlier adapt" if force else "a new folder"
+    raise OutputError("is not empty", place=unquoted(folder), expected=expected, hint=hint)
+
+
+def _is_ours(report: Path) -> bool:
+    """Whether it is what `adapt` writes as it begins, or in the end."""
+    try:
+        content = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"folder", "runtime"} <= content.keys()
+
+
+def _begin(folder: Path, runtime: str) -> None:
+    """Make the folder known as one of `adapt`."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / REPORT, as_json({"folder": str(folder), "runtime": runtime}, indent=2) + "\n")
+
+
+def _remove_others(folder: Path, cutouts: Sequence[Path]) -> None:
+    """Remove an earlier adapt's cutouts that are not replaced: groups are others now."""
+    with writing(folder):
+        for part in set(folder.glob("[0-9]*-*")) - set(cutouts):
+            for name in (CUTOUT_SOURCE, CUTOUT_WEIGHTS):
+                (part / name).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody's own files stay
+                part.rmdir()
+
+
+def _checked(file: Path, backbone: str, input_size: int | None) -> int:
+    """How many classes the checkpoint's classifier has. Raises HiergenError for one that is not of the backbone."""
+    known = timm.get_pretrained_cfg(backbone)
+    cfg = known.to_dict() if known else {"classifier": "classifier"}
+    state = read_state(file)
+    count = _classes(state, cfg, file)
+    fixed = known is not None and known.fixed_input_size
+    size = (3, input_size, input_size) if input_size else known.input_size if known else (3, 224, 224)
+    with torch.device("meta"):
+        flat = make_model(backbone, size, pretrained=False, num_classes=count)
+    # without a size `init` chooses one by the images, which shapes of a fixed size depend on
+    shapes = input_size is not None or not fixed
+    check_backbone(flat.state_dict(), state, backbone, unquoted(file), cfg, shapes=shapes)
+    return count
+
+
 def _classes(state: dict[str, Any], cfg: dict[str, Any], file: Path) -> int:
     """How many classes a checkpoint's classifier has. Raises HiergenError for one without a classifier."""
     rows = [tensor.shape[0] for name, tensor in state.items() if name.endswith(f"{cfg.get('classifier')}.weight")]
@@ -243,20 +342,27 @@ def _classes(state: dict[str, Any], cfg: dict[str, Any], file: Path) -> int:
             "the checkpoint has no classifier",
             place=unquoted(file),
             expected=f"{cfg.get('classifier')}.weight among its tensors",
-            hint=f"names of another implementation: {like}",
+            hint=f"another model's weights, or names of another implementation: {like}",
         )
     return int(rows[0])
 
 
 def _ms(
-    network: HierarchicalNetwork, cutouts: Sequence[Path], runtime: str, threads: int, side: int | None = None
+    network: HierarchicalNetwork,
+    cutouts: Sequence[Path],
+    whole: HierarchicalNetwork | None,
+    runtime: str,
+    threads: int,
+    side: int | None = None,
 ) -> list[float]:
-    """ms of the flat network, of each cutout and, with a `side`, of the flat network of images of so many px; all of
-    them take turns."""
+    """ms of the flat network, of each cutout, of the `whole` network where there is one, and with a `side` of the flat
+    network of images of so many px; all of them take turns."""
     backbone, size = network.trunk.backbone, network.input_size
     timer = Timer(size, runtime, threads)
     runs = [timer.add(flat_network(backbone, network.num_classes, size))]
     runs += [timer.add(load_network(part)) for part in cutouts]
+    if whole is not None:
+        runs.append(timer.add(whole))
     if side is not None:
         small = (size[0], side, side)
         runs.append(Timer(small, runtime, threads).add(flat_network(backbone, network.num_classes, small)))
@@ -284,5 +390,35 @@ def _row(group: dict[str, Any], part: Path, ms: float, flat_ms: float, smaller: 
         share=round(ms / flat_ms, 3),
         megabytes=round((part / "model.safetensors").stat().st_size / 1e6, 2),
         folder=str(part),
+        smaller=smaller,
+    )
+
+
+def _generalist(reference: str, weights: Path) -> HierarchicalNetwork | None:
+    """The network that answers as its generalist; None where it has none."""
+    network = load_network(reference, weights)
+    if network.generalist is None:
+        return None
+    network.form = "generalist"
+    return network
+
+
+def _whole_row(
+    network: HierarchicalNetwork, choice: dict[str, Any], folder: Path, ms: float, flat_ms: float, smaller: float | None
+) -> Row:
+    """Of the generalist with all classes; MB are of the trunk and it."""
+    parts = network.trunk, network.generalist
+    size = sum(tensor.nbytes for part in parts if part is not None for tensor in part.state_dict().values())
+    return Row(
+        name="all classes",
+        classes=network.num_classes,
+        images=sum(group["images"] for group in choice["groups"]),
+        flat=choice["teacher"],
+        cutout=choice["top1"]["generalist"],
+        form="generalist",
+        ms=round(ms, 3),
+        share=round(ms / flat_ms, 3),
+        megabytes=round(size / 1e6, 2),
+        folder=str(folder),
         smaller=smaller,
     )

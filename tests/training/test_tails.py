@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import os
+import re
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -21,15 +25,17 @@ from hiergen.data.sources import open_data
 from hiergen.errors import HiergenError
 from hiergen.models.load import find_model, load_network
 from hiergen.models.weights import whole_state
+from hiergen.nn.flat import check_backbone
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.planning.network import Timer
 from hiergen.training.adapt import SEEN, _classes, adapt
 from hiergen.training.flatnetwork import FlatNetwork
 from hiergen.training.initial import start_heads
 from hiergen.training.loop import Training
+from hiergen.training.progress import TrainingLog
 from hiergen.training.recipe import load_recipe
 from hiergen.training.run import resume, train
-from tests.training.own_images import CLASSES, folders
+from tests.training.own_images import CLASSES, files, folders
 
 BACKBONE = "tf_efficientnet_lite0"
 SPEC = """\
@@ -294,9 +300,10 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
     assert json.loads(Path("adapted/adapt.json").read_text())["rows"][0]["classes"] == done.rows[0].classes
     assert done.smaller is not None
     # all rows of the table took turns, and say so twice
-    assert [done.flat_ms, *(row.ms for row in done.rows)] == pytest.approx(times[-1][:-1], abs=1e-3)
+    assert done.whole is not None
+    assert [done.flat_ms, *(row.ms for row in (*done.rows, done.whole))] == pytest.approx(times[-1][:-1], abs=1e-3)
     assert (done.smaller.px, done.smaller.ms) == (32, pytest.approx(times[-1][-1], abs=1e-3))
-    for row in (*done.rows, done.smaller):
+    for row in (*done.rows, done.whole, done.smaller):
         assert row.share == pytest.approx(row.ms / done.flat_ms, rel=0.01, abs=1e-3)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     assert done.flat_megabytes == done.smaller.megabytes == pytest.approx(weights / 1e6, abs=0.01)
@@ -313,6 +320,17 @@ def test_adapt_runs_the_ordinary_commands(home: Path, monkeypatch: pytest.Monkey
         mine = torch.isin(targets, members)
         right = members[logits[mine][:, members].argmax(1)] == targets[mine]
         assert row.smaller == pytest.approx(float(right.double().mean()) if len(right) else 0.0)
+    assert done.whole.smaller == pytest.approx(float((logits.argmax(1) == targets).double().mean()))
+    choice = json.loads(Path("adapted/run/choice.json").read_text())
+    shares = done.whole.flat, done.whole.cutout, done.whole.images
+    assert shares == (choice["teacher"], choice["top1"]["generalist"], len(held))
+    whole = load_network("adapted/run")
+    whole.form = "generalist"
+    tensors = whole.cutout(["moss", "plum", "rust", "sand"]).state_dict().values()
+    assert done.whole.megabytes == pytest.approx(sum(tensor.nbytes for tensor in tensors) / 1e6, abs=0.01)
+    assert ["chose the best epoch" in note for note in done.notes()] == [True]
+    cells = [list(column.cells) for column in done.table().columns]
+    assert [cells[0][2], cells[1][2]] == ["all classes", "5"]
     assert find_model("adapted/model.py:N2HL").cls.nesting.classes == ("Night_Sky", "moss", "plum", "rust", "sand")
     assert all(line.startswith("hiergen ") for line in said)  # to copy
     with pytest.raises(HiergenError, match="no runtime 'warp'"):
@@ -345,3 +363,127 @@ def test_adapt_says_when_the_checkpoint_may_have_seen_the_held_out_images(home: 
 def test_adapt_names_a_checkpoint_with_other_names() -> None:
     with pytest.raises(HiergenError, match=r"^own\.pth: the checkpoint has no classifier; .*FILE --like resnet18"):
         _classes({"net.fc.w": torch.zeros(2)}, timm.get_pretrained_cfg("resnet18").to_dict(), Path("own.pth"))
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (
+            "tf_efficientnet_lite1",
+            r"expected 'blocks\.1\.2\.conv_pw\.weight' of shape \(144, 24, 1, 1\), got none of that name; "
+            r"of \d+ tensors \d+ are there and \d+ fit; .*--backbone",
+        ),
+        ("efficientnet_b0", r"expected 'blocks\..*of \d+ tensors \d+ are there"),
+    ],
+)
+def test_adapt_looks_at_the_checkpoint_before_anything_is_written(home: Path, other: str, sentence: str) -> None:
+    options = {"runtime": "torch", "say": pytest.fail}
+    with pytest.raises(HiergenError, match=r"seven\.safetensors: are weights of another backbone") as caught:
+        adapt(home / "seven.safetensors", other, home / "images", "out", pytest.fail, **options)
+    assert re.search(sentence, str(caught.value))
+    assert "convert" not in str(caught.value)
+    assert not Path("out").exists()
+
+
+def test_adapt_refuses_a_deeper_checkpoint_and_names_of_others(home: Path) -> None:
+    save_file(timm.create_model("tf_efficientnet_lite1", num_classes=5).state_dict(), "deep.safetensors")
+    with pytest.raises(HiergenError, match=r"all of them and 'blocks\.1\.2\.bn1\.weight', the first of \d+ more"):
+        adapt("deep.safetensors", BACKBONE, home / "images", "out", pytest.fail, runtime="torch")
+    state = {f"x.{name}": tensor for name, tensor in load_file("deep.safetensors").items()}
+    save_file(state, "own.safetensors")
+    with pytest.raises(HiergenError, match=r"timm's names.*hiergen convert FILE --like"):
+        adapt("own.safetensors", BACKBONE, home / "images", "out", pytest.fail, runtime="torch")
+
+
+def test_a_checkpoint_of_another_size_says_which_shape_differs() -> None:
+    with torch.device("meta"):
+        wide, own = (timm.create_model(name, num_classes=5) for name in ("tf_efficientnet_lite2", BACKBONE))
+    options = {"backbone": BACKBONE, "place": "w", "cfg": own.pretrained_cfg}
+    with pytest.raises(HiergenError, match=r"expected 'blocks.*' of shape \(.*, got \(.*are there and \d+ fit"):
+        check_backbone(own.state_dict(), wide.state_dict(), **options)
+    prefixed = {f"module.{name}": tensor for name, tensor in own.state_dict().items()}
+    check_backbone(own.state_dict(), {**prefixed, "total_ops": torch.zeros(1)}, **options)
+    check_backbone(
+        own.state_dict(), {**prefixed, "module.conv_stem.weight": torch.zeros(32, 3, 5, 5)}, shapes=False, **options
+    )
+
+
+def test_adapt_that_is_stopped_says_one_sentence_and_begins_anew(
+    home: Path, hiergen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hiergen.planning.network.LEAST", 0.01)
+    save_file(timm.create_model("test_resnet", num_classes=7).state_dict(), "seven.safetensors")
+    for path in list(folders(Path("grouped"), 6).iterdir()):
+        if path.name != "plum":
+            group = Path("grouped", "warm" if path.name in ("rust", "sand") else "cold")
+            group.mkdir(exist_ok=True)
+            path.rename(group / path.name)
+    settings = [word for setting in (*FAST, "flat_epochs=1") for word in ("--set", setting)]
+    given = ["adapt", "seven.safetensors", "--backbone", "test_resnet", "--data", "grouped"]
+    given += ["--input-size", 32, "--cutout", 3, *settings, "--runtime", "torch", "-o", "adapted"]
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "step", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        done = hiergen(*given)
+    assert done.code == 130
+    assert done.err == "adapted: stopped before the table; the same command with --force begins anew\n"
+    done = hiergen(*given)
+    assert (done.code, done.err.endswith("--force (force=True) begins anew in it\n")) == (2, True)
+    Path("adapted/notes.txt").write_text("mine")
+    for name in ("9-old", "9-mine"):
+        Path("adapted/cutouts", name).mkdir(parents=True)
+        Path("adapted/cutouts", name, "model.py").write_text("")
+    Path("adapted/cutouts/9-mine/notes.txt").write_text("mine")
+    done = hiergen(*given, "--force")
+    assert done.code == 0, done.err
+    assert "flat network" in done.out
+    report = json.loads(Path("adapted/adapt.json").read_text())
+    assert ([row["name"] for row in report["rows"]], report["single"]) == (["cold", "warm"], ["plum"])
+    assert "left out, as one class is always right: plum\n" in done.out
+    assert "all classes" in done.out
+    assert Path("adapted/notes.txt").read_text() == "mine"
+    assert files(Path("adapted/cutouts/9-mine")) == {"notes.txt": b"mine"}
+    assert not Path("adapted/cutouts/9-old").exists()
+    (part,) = [path for path in Path("adapted/cutouts").glob("*") if path.name != "9-mine"][:1]
+    (part / "notes.txt").write_text("mine")
+    assert hiergen(*given, "--force").code == 0
+    Path("adapted/adapt.json").write_text("{}")
+    done = hiergen(*given, "--force")
+    assert (done.code, done.err) == (
+        2,
+        "error: adapted: is not empty; expected a new folder, or one of an earlier adapt\n",
+    )
+
+
+def test_adapt_that_is_stopped_while_it_measures(
+    home: Path, hiergen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), "five.safetensors")
+    given = ["adapt", "five.safetensors", "--backbone", "test_resnet", "--data", home / "images", "--runtime", "torch"]
+    for place in ("hiergen.formats.importing.init", "hiergen.training.adapt._begin"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, pressed)
+            done = hiergen(*given, "-o", place)
+        assert (done.code, done.err.count("\n")) == (130, 1)
+        assert "stopped before the table" in done.err
+
+
+@pytest.mark.parametrize(("epochs", "end"), [(1, " and is fine-tuned first, 1 epoch of its own"), (0, "")])
+def test_adapt_says_at_once_that_a_checkpoint_of_other_classes_is_fine_tuned(home: Path, epochs: int, end: str) -> None:
+    ran, warned = list[str](), list[str]()
+
+    def run(words: Sequence[str]) -> None:
+        ran.append(words[0])
+        raise KeyboardInterrupt
+
+    options = {"runtime": "torch", "warn": warned.append, "settings": [f"flat_epochs={epochs}"]}
+    with pytest.raises(KeyboardInterrupt):
+        adapt(home / "seven.safetensors", BACKBONE, home / "images", "out", run, **options)
+    classes = f"{home / 'images'} 5 classes"
+    assert warned == [f"the checkpoint has 7 outputs, {classes}: the flat network gets a new classifier{end}"]
+    assert ran == ["init"]
+    with pytest.raises(HiergenError, match="flat_epoch"):
+        adapt(home / "seven.safetensors", BACKBONE, home / "images", "new", run, settings=["flat_epoch=1"])
+    assert not Path("new").exists()
