@@ -25,6 +25,7 @@ from hiergen.taxonomy.naming import identifier
 CUTOUT_WEIGHTS = "model.safetensors"
 TRAINING, TRAINED_WEIGHTS = "run.json", "best.safetensors"  # what a training's folder says of itself, and its result
 _FORMS = "FILE.py:NAME, FILE.yaml:NAME, package.module:NAME, a registered name, a cutout's or a training's folder"
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".onnx")
 _BUILD = "run 'hiergen build TAXONOMY.yaml' to write models"
 # What a file may raise on import by being wrong; anything else is no mistake of its text and keeps its traceback.
 _BAD_SOURCE = (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, OSError)
@@ -65,6 +66,13 @@ def find_model(reference: str | Path) -> ModelRef:
         return _planned(parsed)
     if parsed.kind == "cutout":
         return _cutout(parsed.path)
+    if parsed.kind == "source" and parsed.path.suffix in _WEIGHTS:
+        raise HiergenError(
+            "holds weights, and says nothing of their network",
+            place=unquoted(parsed.path),
+            expected=_FORMS,
+            hint="'hiergen adapt' begins with a checkpoint of timm's; a file of ours goes with MODEL --weights FILE",
+        )
     if parsed.kind == "source":
         return network_in(_run(parsed.path), name, parsed.path)
     if name is None and timm.is_model(parsed.text):

@@ -131,11 +131,16 @@ NAMES = "'PHL', 'N2HL', 'N3HL', 'OneBranch'"
         (":", f"no model ':'; expected {FORMS}; {BUILD}"),
         ("a\x1b[31m", f"no model 'a\\x1b[31m'; expected {FORMS}; {BUILD}"),
         ("\0", f"no model '\\x00'; expected {FORMS}; {BUILD}"),
+        (
+            "flat.pth",
+            f"flat.pth: holds weights, and says nothing of their network; expected {FORMS}; 'hiergen adapt' begins "
+            "with a checkpoint of timm's; a file of ours goes with MODEL --weights FILE",
+        ),
         ("/dev/zero", f"no model '/dev/zero'; expected {FORMS}; {BUILD}"),
     ],
 )
 def test_everything_else_is_refused(reference: str, message: str) -> None:
-    if reference == "generated/toymodels.yaml":
+    if reference in ("generated/toymodels.yaml", "flat.pth"):
         Path(reference).touch()
     assert refused(reference) == message
 

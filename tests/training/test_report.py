@@ -169,7 +169,7 @@ def test_the_card_names_what_it_is_of(whole: Path, source: Path) -> None:
     card = (whole / "card.md").read_text("utf-8")
     content = json.dumps({"classes": list(network.classes), "taxonomy": network.taxonomy}, separators=(",", ":"))
     assert hashlib.sha256(content.encode()).hexdigest() in card
-    assert "2 → 7 branches in 2 levels" in card
+    assert "2 → 7 branches in 2 levels, so that every class and group has features of its own." in card
     assert "| top-1 | 66.67 % |" in card  # 8 of 12
     assert "chosen on (2 of 2, by top-1)" in card
     assert "Top-1 was measured anew at the end: 66.67 %; epoch 2 had 75.00 %" in card
