@@ -408,6 +408,7 @@ def test_a_checkpoint_of_another_size_says_which_shape_differs() -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:Overwriting taxonomy_n2hl:UserWarning")
 def test_adapt_that_is_stopped_says_one_sentence_and_begins_anew(
     home: Path, hiergen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
