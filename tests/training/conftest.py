@@ -12,7 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from hiergen.training import report
+from hiergen.training import evaluation_files, report
 from hiergen.training.run import Trained, train
 from tests.training.own_images import PLAIN, folders, source
 
@@ -29,9 +29,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+_DRAWN = evaluation_files.draw_pictures
+
+
 @contextmanager
 def no_report() -> Iterator[None]:
-    """Pictures and costs have tests of their own."""
+    """Pictures and costs have tests of their own; those of an evaluation stay, whenever it is imported first."""
+    assert evaluation_files.draw_pictures is _DRAWN
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "draw_pictures", lambda *_: iter(()))
         patch.setattr(report, "_cost", lambda *_: None)
