@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hiergen.cli.app import Interrupted, app, console
+from hiergen.cli.app import Exit, Interrupted, app, console
 from hiergen.console.terminal import say
 from hiergen.errors import unquoted
 
@@ -44,8 +44,11 @@ def adapt(
     from hiergen.training.adapt import adapt as job
 
     def run(words: Sequence[str]) -> None:
-        if app(list(words), standalone_mode=False):  # its exit code: typer answers Ctrl-C with one
+        code = app(list(words), standalone_mode=False)  # typer answers Ctrl-C with one
+        if code == Exit.INTERRUPTED:
             raise KeyboardInterrupt
+        if code:
+            raise typer.Exit(code)
 
     try:
         done = job(

@@ -107,12 +107,9 @@ def _print(done: Cutout, *, untrained: bool) -> None:
     if done.form != "flat" and flat.flat_params <= part.params and flat.flat_macs <= part.macs:
         printer.print("the sliced flat network is smaller on both counts", style="yellow")
     if done.form in ONE_BRANCH and own[1] > _SAVED * whole[1]:
-        say(
-            printer,
-            f"a slice of the {_NAMES[done.form]}: as large and as fast as the whole network, with fewer answers",
-        )
+        say(printer, "a slice of one branch for all classes: as large and as fast as the whole network")
     other = full.generalist is not None and done.form != done.answers
-    whose = f", its {_NAMES[done.form]}" if other else ""
+    whose = f" in the form {done.form}" if other else ""
     printer.print(
         f"largest difference from the full network's kept logits{whose}: {done.difference:g} "
         f"({IMAGES} random images, float32, both one branch at a time; each as it runs by itself: {done.as_run:.2g})"
@@ -128,12 +125,6 @@ def _print(done: Cutout, *, untrained: bool) -> None:
 
 
 _SAVED = 0.95  # of the MACs: with more of them nothing is saved
-_NAMES = {
-    "generalist": "branch for all classes",
-    "flat": "flat branch",
-    "both": "two forms",
-    "specialists": "specialists",
-}
 
 
 def _branches(plan: Plan, form: Form = "specialists") -> str:

@@ -325,8 +325,8 @@ def test_it_says_whose_logits_a_cutout_keeps_and_where_it_saves_nothing(
         network.form = "generalist"
         torch.testing.assert_close(part(x), network(x)[:, :2])
         printed[form] = ran.out
-    assert "full network's kept logits, its branch for all classes: 0 (" in printed["flat"]
+    assert "full network's kept logits in the form generalist: 0 (" in printed["flat"]
     assert "the network itself answers as flat, with other logits" in printed["flat"]
-    assert "a slice of the" not in printed["flat"]
-    assert "a slice of the branch for all classes: as large and as fast as the whole network" in printed["generalist"]
+    assert "a slice of" not in printed["flat"]
+    assert "a slice of one branch for all classes: as large and as fast as the whole network" in printed["generalist"]
     assert "full network's kept logits: 0 (" in printed["generalist"]
