@@ -72,7 +72,13 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A new folder (default: runs/MODEL-RECIPE).")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the training in this folder.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Begin anew in a folder that holds a training.")] = False,
-    weights: Annotated[Path | None, typer.Option(help="Start from these weights of the network.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Start from these weights of the network; from a FOLDER of another network: from what has the same "
+            "names there."
+        ),
+    ] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(

@@ -24,6 +24,7 @@ from hiergen.nn.replicas import ReplicaStage
 from hiergen.nn.trunk import make_model, stages, trunk_model
 
 _SHORT = 12  # hex digits of a hash in a message
+_TAKES_OVER = "'hiergen train --weights FOLDER', the folder of these, takes over what has the same names"
 
 
 def taxonomy_hash(network: HierarchicalNetwork) -> str:
@@ -93,6 +94,11 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
             expected=f"{digest[:_SHORT]} ({type(network).__name__}, {len(network.classes)} classes)",
             got=f"{_word(other[:_SHORT])} ({_word(file.metadata['model'])}, {len(file.classes)} classes)",
             hint=_other_classes(network.classes, file.classes)
+            or (
+                differs
+                and set(network.classes) & set(file.classes) != set(network.classes)
+                and f"{differs}; {_TAKES_OVER}"
+            )
             or differs
             or f"all shapes fit: if only names changed, {convert} drops the taxonomy",
         )
@@ -110,10 +116,12 @@ def load_weights(network: HierarchicalNetwork, path: str | Path) -> WeightsFile:
 
 
 def _other_classes(ours: Sequence[str], theirs: Sequence[str]) -> str | None:
-    """What to do where one has all classes of the other, and more."""
+    """What to do where the classes are others."""
     if set(theirs) < set(ours):
-        return "'hiergen grow' adds classes to the network that they are of"
-    return "'hiergen shrink' takes classes out of the network that they are of" if set(ours) < set(theirs) else None
+        return f"'hiergen grow' adds classes to the network that they are of; {_TAKES_OVER}"
+    if set(ours) < set(theirs):
+        return f"'hiergen shrink' takes classes out of the network that they are of; {_TAKES_OVER}"
+    return None
 
 
 def _difference(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:

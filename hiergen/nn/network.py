@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hiergen.nn.predict import Recognition
     from hiergen.nn.rejection import Rejection
     from hiergen.nn.serve import Server
+    from hiergen.nn.takeover import TakenOver
 
 
 class HierarchicalNetwork(TimmContract):
@@ -266,6 +267,17 @@ class HierarchicalNetwork(TimmContract):
         from hiergen.nn.graft import shrink  # it builds networks
 
         return shrink(self, classes)
+
+    def take_over(self, other: HierarchicalNetwork) -> TakenOver:
+        """Copy into this network what another, built from an earlier state of its taxonomy, has by the same names and
+        in the same shapes: trunk, branches, rows. See `hiergen.nn.takeover.take_over`, also for what it raises.
+
+        >>> type(network)().take_over(network).classes == network.classes
+        True
+        """
+        from hiergen.nn.takeover import take_over  # it knows networks
+
+        return take_over(self, other)
 
     def plain(self, *, steerable: bool = False, open_size: bool = False, grid: int = 16) -> PlainNetwork:
         """The plain form of this network in eval mode, for deployment: `nn.Conv2d` on maps `(B, n·C, H, W)`, norms in

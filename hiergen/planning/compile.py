@@ -187,6 +187,9 @@ class _Layout:
         groups = len(self._names[max(len(self._names) - 2, 0)])
         backbone, copies = self.trunk.backbone, self._copies
         whole = self._spec.generalist == "whole" if whole is None else whole
+        if self._spec.tail is not None and not whole:
+            (stages,) = self._chain([self._spec.tail])
+            return generalist_plan(stages, self._classes, groups, self.trunk)
         if copies and (self._facts.tokens is not None) == self.trunk.tokens and (whole or not self._blocks):
             if whole:
                 stages = [copy_stage(self._facts, backbone, copies, end=True)]

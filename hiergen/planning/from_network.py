@@ -48,6 +48,34 @@ def plan_of(network: HierarchicalNetwork, *, taxonomy: str, model: str) -> Plan:
     )
 
 
+def spelled_out(network: HierarchicalNetwork) -> tuple[str, ...]:
+    """Lines of a taxonomy file's model that give branches the shapes of this network's; none where a file cannot spell
+    them out: copies of the backbone's blocks, and blocks that are not hiergen's."""
+    general: Any = network._modules.get("generalist")
+    whole = general is None or any(isinstance(recipe, Replicas) for recipe in general.tail.recipes)
+    try:
+        levels = [[_spelled(recipe) for recipe in level.recipes] for level in network.levels]
+        tail = [] if whole else [_spelled(recipe) for recipe in general.tail.recipes]
+    except PlanError:
+        return ()
+    lists = ", ".join(f"[{', '.join(stages)}]" for stages in levels)
+    return (f"branches: [{lists}]", *([f"tail: [{', '.join(tail)}]"] if tail else []))
+
+
+def _spelled(recipe: Any) -> str:
+    """One stage in YAML's short form. Raises PlanError for one that a file cannot spell out."""
+    plan = _stage(recipe)
+    if plan.copied is not None:
+        raise PlanError("copies of a backbone's blocks have no widths")
+    keys: dict[str, Any] = {"block": plan.block, "depth": plan.depth, "width": plan.width, "out": plan.out}
+    keys |= {"stride": plan.stride, "kernel": plan.kernel, "act": plan.act}
+    if plan.block == "conv":
+        keys = {key: keys[key] for key in ("block", "out", "act")}
+    left_out = {"block": "bottleneck", "depth": 1, "stride": 1}
+    said = (f"{k}: {v}" for k, v in keys.items() if v is not None and left_out.get(k) != v)
+    return "{" + ", ".join(said) + "}"
+
+
 def _for_all(network: HierarchicalNetwork, name: str, trunk: TrunkPlan) -> GeneralistPlan | None:
     branch: Any = network._modules.get(name)
     if branch is None:

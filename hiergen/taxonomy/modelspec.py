@@ -339,6 +339,16 @@ class ModelSpec(Model):
                     },
                 ),
                 only_with(("aim",), {"properties": {"budget": {"type": "null"}, "block": {"enum": ["auto", None]}}}),
+                only_with(
+                    ("tail",),
+                    {
+                        "required": ["branches", "generalist"],
+                        "properties": {
+                            "branches": {"type": "array"},
+                            "generalist": {"enum": ["shallow", "both"]},
+                        },
+                    },
+                ),
                 {
                     "if": {"required": ["trunk"], "properties": {"trunk": is_("until", "auto")}},
                     "then": {"allOf": [_AUTO, {"anyOf": [given("aim"), _AIMED]}]},
@@ -391,6 +401,12 @@ class ModelSpec(Model):
         "stages after the cut; `whole`, all that the flat network has there; `both`: the shallow one for cutouts, and "
         "the flat network's.",
         examples=["shallow"],
+    )
+    tail: Annotated[list[Stage], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The shallow `generalist`'s stages, spelled out, with `branches` that are too: to keep the shapes "
+        "of a network that is trained.",
+        examples=[[{"depth": 1, "width": 64, "out": 256, "stride": 2}]],
     )
     block: Literal["auto", "copy", "attention", "bottleneck", "convnext", "convnextv2", "mbconv"] | None = Field(
         default=None,
@@ -451,6 +467,8 @@ class ModelSpec(Model):
         if self.branches == "auto":
             if self.kernel is not None and self.block != "mbconv":
                 raise ValueError("'kernel' goes with 'block: mbconv' only")
+            if self.tail is not None:
+                raise ValueError("'tail' goes with 'branches' that are spelled out")
             if self.depth is not None and self.block in OWN:
                 raise ValueError("'depth' goes with a 'block' only: the backbone's own tail has as many as fit")
             return self._aimed()
@@ -459,6 +477,8 @@ class ModelSpec(Model):
                 raise ValueError(f"'{option}' goes with 'branches: auto' only")
         if not self.branches or not all(self.branches):
             raise ValueError("expected one list of stages per level, none of them empty")
+        if self.tail is not None and self.generalist not in ("shallow", "both"):
+            raise ValueError("'tail' is the shallow generalist's: it goes with 'generalist: shallow' or 'both'")
         if self.levels is not None and self.levels != len(self.branches):
             raise ValueError(f"'levels: {self.levels}' but 'branches' has {len(self.branches)} lists of stages")
         return self

@@ -24,10 +24,11 @@ from hiergen.data.samples import Samples, default_workers, seed_of
 from hiergen.data.sources import has_validation, open_data
 from hiergen.errors import HiergenError, listed, quoted, unquoted
 from hiergen.models.convert import read_state
-from hiergen.models.load import ModelRef, copy_source, find_model, source_of
+from hiergen.models.load import ModelRef, copy_source, find_model, load_network, source_of
 from hiergen.models.weights import flat_backbone, load_trunk
 from hiergen.nn.flat import load_flat
 from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.takeover import take_over
 from hiergen.training.channelscores import score_batches
 from hiergen.training.checkpoint import load_checkpoint
 from hiergen.training.flatnetwork import FlatNetwork, flat_tail
@@ -147,7 +148,9 @@ class Job:
             network = self.model.cls(pretrained=fetching)
         if request.flat:
             network = self._flat(network, fetching)
-        if start is not None:
+        if start is not None and Path(start).is_dir():
+            self._take_over(network, start)
+        elif start is not None:
             load_weights(network, start)
         if request.trunk_weights is not None:
             load_trunk(network, request.trunk_weights)
@@ -158,6 +161,30 @@ class Job:
                 style="yellow",
             )
         return network
+
+    def _take_over(self, network: HierarchicalNetwork, folder: str | Path) -> None:
+        """What the network of another training, cutout or growth has by the same names."""
+        from hiergen.planning.from_network import spelled_out
+
+        if self.request.flat:
+            hint = "--weights FLAT.safetensors (weights=…) of a training with --flat"
+            raise HiergenError("a flat network starts from a file of weights", got=unquoted(folder), hint=hint)
+        other = load_network(folder)
+        taken, place = take_over(network, other), unquoted(folder)
+        nesting, parts = network.nesting, ["the trunk"]
+        for level, names in enumerate(taken.groups, 1):
+            parts.append(f"{len(names)} of {len(nesting.names(level))} groups of level {level}")
+        parts += [
+            f"{len(taken.classes)} of {network.num_classes} classes",
+            *(f"the {name} branch" for name in taken.tails),
+        ]
+        self.say(f"taken over from {place}: {', '.join(parts)}; the rest starts at random")
+        if taken.others:
+            text = f"{' and '.join(taken.others)} {'has' if len(taken.others) == 1 else 'have'} other shapes there"
+            if len(other.levels) == len(network.levels) and (same := spelled_out(other)):
+                text += "; in the taxonomy file these keep them, in place of budget, aim, block and depth: "
+                text += " and ".join(same)
+            self.say(text, style="yellow")
 
     def _flat(self, network: HierarchicalNetwork, fetching: bool) -> FlatNetwork:
         """The flat network with the weights that are asked for."""

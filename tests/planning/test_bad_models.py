@@ -49,6 +49,16 @@ MODELS = {
         "{PHL: {trunk: {until: layer3}, branches: [[{width: 8, out: 8}]]}}",
         "'until: auto' goes with 'branches: auto' only",
     ),
+    "tail of auto": (
+        "{PHL: {generalist: shallow, tail: [{width: 8, out: 8}]}}",
+        "{PHL: {generalist: shallow, branches: [[{width: 8, out: 8}]], tail: [{width: 8, out: 8}]}}",
+        "'tail' goes with 'branches' that are spelled out",
+    ),
+    "tail of nothing": (
+        "{PHL: {branches: [[{width: 8, out: 8}]], tail: [{width: 8, out: 8}]}}",
+        "{PHL: {generalist: both, branches: [[{width: 8, out: 8}]], tail: [{width: 8, out: 8}]}}",
+        "'tail' is the shallow generalist's",
+    ),
     "generalist of one branch": (
         "{PHL: {single_branch: true, generalist: shallow, budget: {params: 25M}}}",
         "{PHL: {generalist: shallow, budget: {params: 25M}}}",

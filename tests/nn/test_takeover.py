@@ -1,0 +1,186 @@
+"""What a network that was built anew takes over: each logit against the one that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Ran
+from toy_networks import built_toy, scrambled
+
+from hiergen.codegen.build import build
+from hiergen.errors import HiergenError
+from hiergen.models.load import find_model
+from hiergen.models.weights import save_weights
+from hiergen.nn.cutout import difference
+from hiergen.nn.generalist import FORMS
+from hiergen.nn.network import HierarchicalNetwork
+from hiergen.nn.rejection import Rejection
+from hiergen.nn.takeover import take_over
+from hiergen.planning.from_network import spelled_out
+
+X = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+GROUPS = "{cat: [tabby, siamese], dog: [pug, beagle], fish: [carp, tuna]}"
+CLASSES = "tabby, pug, carp, siamese, beagle, tuna"
+MORE = "{cat: [tabby, siamese, persian], hound: [beagle, basset], dog: [pug], fish: [carp, tuna]}"
+MORE_CLASSES = "basset, tabby, pug, carp, siamese, beagle, tuna, persian"
+YAML = """\
+name: {name}
+classes: [{classes}]
+sources: [groups: {groups}]
+nesting: {{closeness: 0, single_child: 3}}
+models:
+  N2HL:
+    trunk: {{backbone: {backbone}, until: {until}}}
+    input_size: 32
+    {how}
+"""
+pytestmark = pytest.mark.filterwarnings("ignore:Overwriting:UserWarning")
+Network = Callable[..., HierarchicalNetwork]
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Network:
+    def network(how: str, groups: str = GROUPS, classes: str = CLASSES, **trunk: str) -> HierarchicalNetwork:
+        spec = tmp_path / f"net{len(list(tmp_path.iterdir()))}.yaml"
+        trunk = {"backbone": "mobilenetv2_035", "until": "blocks.5", **trunk}
+        spec.write_text(YAML.format(name=spec.stem, groups=groups, classes=classes, how=how, **trunk), "utf-8")
+        cls = find_model(str(build(spec, spec.with_suffix(".py")).path)).cls
+        return cls().eval()  # type: ignore[no-any-return]
+
+    return network
+
+
+SPELLED = "generalist: both\n    budget: {params: 400k}"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_rebuilt_network_answers_as_before_where_nothing_changed_its_name(form: str, built: Network) -> None:
+    """Classes moved, added and in another order: whose groups and shapes stayed have the logits that they had."""
+    old = scrambled(built(SPELLED))
+    assert isinstance(old, HierarchicalNetwork)
+    old.form, old.choice = form, {"cat": "specialists", "dog": "generalist", "fish": "generalist"}
+    branches, tail = spelled_out(old)
+    new = built(f"generalist: both\n    {branches}\n    {tail}", MORE, MORE_CLASSES)
+    assert [level.recipes for level in new.levels] == [level.recipes for level in old.levels]
+    found = take_over(new, old)
+    assert found.groups == (("cat", "dog", "fish"),)
+    assert found.classes == ("tabby", "pug", "carp", "siamese", "tuna")  # "beagle" has another group
+    assert (found.tails, found.others) == (("generalist", "flat"), ())
+    assert (new.form, new.choice) == (form, old.choice)
+    if form != "both":  # there other groups may be the likeliest
+        same = found.classes if form == "specialists" else old.classes
+        assert difference(old, new, X, classes=same) == 0
+    new.form = "specialists"
+    old.form = "specialists"
+    assert difference(old, new, X, classes=("beagle",)) > 1e-3
+
+
+def test_levels_of_other_shapes_start_anew(built: Network) -> None:
+    old = scrambled(built(SPELLED))
+    assert isinstance(old, HierarchicalNetwork)
+    new = built("generalist: shallow\n    budget: {params: 600k}", MORE, MORE_CLASSES)
+    found = take_over(new, old)
+    assert (found.groups, found.classes) == ((), ())
+    assert found.others == ("level 1", "level 2", "generalist")
+    assert torch.equal(new.trunk(X), old.trunk(X))
+
+
+def test_every_shape_that_a_file_can_spell_out_is_spelled_out(tmp_path: Path, built: Network) -> None:
+    source = built_toy(tmp_path, "toyspelled")
+    for name, levels in (("PHL", 1), ("N2HL", 2), ("N3HL", 3), ("OneBranch", 1)):
+        old = scrambled(find_model(f"{source}:{name}").cls().eval())
+        assert isinstance(old, HierarchicalNetwork)
+        text = (tmp_path / "toyspelled.yaml").read_text("utf-8")
+        head = text[: text.index("models:")].replace("name: toyspelled", f"name: again{name.lower()}")
+        single = "\n    single_branch: true" if name == "OneBranch" else ""
+        trunk = f"trunk: {{backbone: {old.trunk.backbone}, until: {old.trunk.until}}}"
+        size = f"input_size: {old.input_size[1]}"
+        spec = tmp_path / f"again{name}.yaml"
+        (branches,) = spelled_out(old)
+        spec.write_text(
+            f"{head}models:\n  Again:\n    levels: {levels}{single}\n    {trunk}\n    {size}\n    {branches}\n",
+            "utf-8",
+        )
+        new = find_model(str(build(spec, spec.with_suffix(".py")).path)).cls().eval()
+        assert {k: v.shape for k, v in new.state_dict().items()} == {k: v.shape for k, v in old.state_dict().items()}
+        assert take_over(new, old).classes == old.classes
+        assert difference(old, new, X) == 0
+
+
+def test_a_level_more_keeps_those_above(built: Network) -> None:
+    """N3HL from N2HL: the groups of its first level that are called as they were, and no class."""
+    trunk, first = {"backbone": "test_resnet", "until": "layer1"}, "[{width: 8, out: 16, stride: 2}]"
+    old = scrambled(built(f"branches: [{first}, [{{width: 4, out: 8}}]]", **trunk))
+    assert isinstance(old, HierarchicalNetwork)
+    deeper = "{cat: {a: [tabby], b: [siamese]}, dog: {c: [pug], d: [beagle]}, bird: {e: [carp], f: [tuna]}}"
+    new = built(f"levels: 3\n    branches: [{first}, [{{width: 4, out: 8}}], [{{width: 4, out: 8}}]]", deeper, **trunk)
+    found = take_over(new, old)
+    assert (found.groups, found.classes) == ((("cat", "dog"),), ())
+    assert found.others == ("level 2", "level 3")
+    maps = new.trunk(X)
+    assert torch.equal(maps, old.trunk(X))
+    assert torch.equal(new.level1(maps)[:, :2], old.level1(maps)[:, :2])
+
+
+def test_what_cannot_be_taken_over(built: Network) -> None:
+    old = built(SPELLED)
+    other = built(SPELLED, until="blocks.4")
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(HiergenError, match=r"have other trunks.*blocks\.4', got mobilenetv2_035 until 'blocks\.5'"):
+        take_over(other, old)
+    strangers = built(SPELLED, "{a: [rose, tulip], b: [oak, elm]}", "rose, tulip, oak, elm")
+    with pytest.raises(HiergenError, match="no class in common; expected ids such as 'rose', got 'tabby'"):
+        take_over(strangers, old)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+
+
+def test_a_network_takes_over_as_a_method(built: Network) -> None:
+    old, new = scrambled(built(SPELLED)), built(SPELLED)
+    assert isinstance(old, HierarchicalNetwork)
+    old.rejection = Rejection(threshold=1.0, temperature=1.0, kept=0.95)
+    assert new.take_over(old).classes == new.classes
+    assert difference(old, new, X) == 0
+    assert new.rejection is None
+
+
+def test_training_starts_from_a_folder(tmp_path: Path, hiergen: Callable[..., Ran]) -> None:
+    nine = "name: nine{}\nclasses: [{}]\nsources: [groups: {{even: [{}], odd: [{}]}}]\nmodels:\n  N2HL: {}\n"
+    trunk = "trunk: {backbone: test_resnet, until: layer1}, input_size: 32"
+    spec = f"{{{trunk}, block: bottleneck, depth: 1, budget: {{params: 150k}}}}"
+    evens, odds = '"0", "2", "4", "6", "8"', '"1", "3", "5", "7"'
+    (tmp_path / "nine.yaml").write_text(nine.format("", f"{evens}, {odds}", evens, odds, spec), "utf-8")
+    network = scrambled(find_model(f"{build(tmp_path / 'nine.yaml', tmp_path / 'nine.py').path}:N2HL").cls().eval())
+    assert isinstance(network, HierarchicalNetwork)
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    (folder / "model.py").write_text((tmp_path / "nine.py").read_text("utf-8"), "utf-8")
+    save_weights(network, folder / "model.safetensors")
+    (branches,) = spelled_out(network)
+    pinned = f"{{{trunk}, {branches}}}"
+    for name, model in (("other", spec), ("same", pinned)):
+        text = nine.format("more", f'"9", {evens}, {odds}', evens, f'{odds}, "9"', model)
+        (tmp_path / f"{name}.yaml").write_text(text, "utf-8")
+        build(tmp_path / f"{name}.yaml", tmp_path / f"{name}.py")
+    options = ["--data", "digits", "--recipe", "digits", "--epochs", "1", "--set", "optimizer.lr=1e-9"]
+    ran = hiergen("train", f"{tmp_path}/same.py:N2HL", "--weights", str(folder), *options, "-o", str(tmp_path / "same"))
+    said = " ".join((ran.out + ran.err).split())
+    assert ran.code == 0, said
+    assert "the trunk, 2 of 2 groups of level 1, 9 of 10 classes; the rest starts at random" in said
+    ran = hiergen(
+        "train", f"{tmp_path}/other.py:N2HL", "--weights", str(folder), *options, "-o", str(tmp_path / "other")
+    )
+    said = " ".join((ran.out + ran.err).split())
+    assert "the trunk, 0 of 10 classes" in said
+    assert "in place of budget, aim, block and depth: branches: [[{" in said
+    file = folder / "model.safetensors"
+    ran = hiergen("train", f"{tmp_path}/same.py:N2HL", "--weights", str(file), *options, "-o", str(tmp_path / "x"))
+    assert ran.code == 2
+    assert "takes over what has the same names" in " ".join(ran.err.split())
+    ran = hiergen(
+        "train", f"{tmp_path}/same.py:N2HL", "--flat", "--weights", str(folder), *options, "-o", str(tmp_path / "x")
+    )
+    assert ran.code == 2
+    assert "a flat network starts from a file of weights" in " ".join(ran.err.split())
