@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -62,6 +62,7 @@ def _main(flush: Callable[[], None]) -> None:
 
     try:
         try:
+            _check_words(sys.argv[1:])
             app()
         finally:
             flush()
@@ -85,6 +86,17 @@ def _main(flush: Callable[[], None]) -> None:
         place = unquoted(Path(error.filename))
         print(f"error: {one_line(place)}: is no path to use ({reason(error)})", file=sys.stderr)
         sys.exit(Exit.BAD_INPUT)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise HiergenError for an empty word, which `-o "$OUT"` is where a shell has no OUT: as a path it is this
+    folder."""
+    for before, word in zip(("", *words), words, strict=False):
+        option = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else before
+        if word and option == before:
+            continue
+        what = option if option.startswith("-") else "an argument"
+        raise HiergenError(f"{unquoted(what)} is empty", hint="a shell's variable that is not set?")
 
 
 def console(*, stderr: bool = False) -> Console:

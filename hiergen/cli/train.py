@@ -32,6 +32,7 @@ from hiergen.console.terminal import say
 from hiergen.errors import HiergenError, listed, unquoted
 
 if TYPE_CHECKING:
+    from hiergen.nn.generalist import Form
     from hiergen.taxonomy.roots import Split
 
 _DIGITS = "digits:N2HL"
@@ -214,6 +215,12 @@ def evaluate(
     model: Model,
     data: Data,
     weights: Weights = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            help="What it answers with: specialists, generalist, both or flat (default: what its weights say).",
+        ),
+    ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
@@ -259,6 +266,7 @@ def evaluate(
         model,
         data,
         weights=weights,
+        form=cast("Form | None", form),
         classes=classes,
         others=others,
         taxonomy=taxonomy,

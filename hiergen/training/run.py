@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -51,6 +52,8 @@ from hiergen.training.training_module import Learner, predict
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from hiergen.nn.generalist import Form
 
 
 @dataclass(frozen=True)
@@ -325,6 +328,7 @@ def evaluate(
     data: str,
     *,
     weights: str | Path | None = None,
+    form: Form | None = None,
     classes: str | Sequence[str] | None = None,
     others: str | None = None,
     taxonomy: str | Path | None = None,
@@ -342,11 +346,11 @@ def evaluate(
 ) -> Evaluation:
     """Metrics of a trained network on labelled images, as `hiergen eval` prints them.
 
-    `classes` are terms as `--classes` takes them, or "present": only these compete. `others` are images of other
-    classes, as `data` is given: how well they are told apart. Distances are measured on the tree of `taxonomy`
-    (default: the network's nesting). `out` is a folder, new or of an earlier evaluation, for what `write_evaluation`
-    writes. Raises HiergenError as `load_trained`, `labelled_images` and `evaluate_network` do, and for a part, rule or
-    precision that is not there.
+    `form` is what it answers with (default: what its weights say). `classes` are terms as `--classes` takes them, or
+    "present": only these compete. `others` are images of other classes, as `data` is given: how well they are told
+    apart. Distances are measured on the tree of `taxonomy` (default: the network's nesting). `out` is a folder, new or
+    of an earlier evaluation, for what `write_evaluation` writes. Raises HiergenError as `load_trained`,
+    `labelled_images` and `evaluate_network` do, and for a form, part, rule or precision that is not there.
     """
     from hiergen.data.sources import labelled_images, other_images
     from hiergen.training.evaluation_files import check_evaluation_folder, write_evaluation
@@ -362,6 +366,9 @@ def evaluate(
         if value not in choices:
             raise HiergenError(f"{name} {value!r} is not known", expected=f"one of {', '.join(choices)}")
     network = load_trained(model, weights, untrained=untrained)
+    if form is not None:
+        network = copy.deepcopy(network) if network is model else network
+        network.form = form
     images = labelled_images(network, data, classes, split=split, root=root, groups=classes is None)
     if out is not None and images.labels is not None and images.labels.several:
         raise HiergenError("-o (out) is of images with one label each", hint="--json prints the metrics of several")

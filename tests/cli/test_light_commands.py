@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Ran
 
 ROOT = Path(__file__).parents[2]
 NESTED, BUILT = str(ROOT / "taxonomies/imagenette.yaml"), str(ROOT / "generated/imagenet100.py")
@@ -66,3 +68,22 @@ def test_a_command_never_imports_torch(line: str, ran: dict[str, tuple[int, list
 def test_a_backbone_never_measured_is_said(ran: dict[str, tuple[int, list[str], str]]) -> None:
     assert "backbone not measured yet; run 'hiergen build" in ran["show new.yaml"][2]
     assert "budget not measured yet; run 'hiergen build" in ran["show ms.yaml"][2]
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("build", "t.yaml", "-o", ""), "-o"),
+        (("cutout", "net", "--classes", "dog", "--out="), "--out"),
+        (("train", ""), "an argument"),
+        (("eval", "net", "--data", "", "--json"), "--data"),
+    ],
+)
+def test_an_empty_word_is_refused(
+    words: tuple[str, ...], what: str, hiergen: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-o "$OUT"` where a shell has no OUT would be this folder."""
+    monkeypatch.chdir(tmp_path)
+    ran = hiergen(*words)
+    assert (ran.code, ran.err) == (2, f"error: {what} is empty; a shell's variable that is not set?\n")
+    assert not any(tmp_path.iterdir())

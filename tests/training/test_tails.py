@@ -34,7 +34,7 @@ from hiergen.training.initial import start_heads
 from hiergen.training.loop import Training
 from hiergen.training.progress import TrainingLog
 from hiergen.training.recipe import load_recipe
-from hiergen.training.run import resume, train
+from hiergen.training.run import evaluate, resume, train
 from tests.training.own_images import CLASSES, files, folders
 
 BACKBONE = "tf_efficientnet_lite0"
@@ -121,6 +121,18 @@ def test_a_network_learns_from_a_teacher_and_chooses(home: Path) -> None:
     assert (again.form, dict(again.choice)) == (network.form, dict(network.choice))
     x = images(home, network).double()
     torch.testing.assert_close(again.double()(x), network.double()(x))
+    network.float()
+    before, held = network.form, str(home / "images")
+    for form in ("specialists", "generalist", "both"):
+        done_by = evaluate("tails", held, split="train", form=form)
+        again.form = form
+        same = evaluate(again.float(), held, split="train")
+        assert done_by.metrics.nll == pytest.approx(same.metrics.nll)
+    by_default = evaluate(network, held, split="train", form="specialists")
+    assert by_default.metrics.nll != pytest.approx(evaluate(network, held, split="train", form="both").metrics.nll)
+    assert network.form == before
+    with pytest.raises(HiergenError, match="no such form; expected specialists, generalist, both, flat, got 'all'"):
+        evaluate("tails", held, form="all")  # type: ignore[arg-type]
 
 
 def _explode(training: Training, loss: float) -> None:
