@@ -34,7 +34,7 @@ from hiergen.data.features import cached_features
 from hiergen.data.sources import open_data
 from hiergen.models.convert import read_state
 from hiergen.models.load import find_model
-from hiergen.models.weights import load_weights
+from hiergen.models.weights import load_trunk, load_weights
 from hiergen.nn.cutout import single
 from hiergen.nn.flat import FlatTail, load_flat
 from hiergen.nn.network import HierarchicalNetwork
@@ -97,7 +97,8 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "T-own": ("study.py:T", "tails", ("epochs=5",)),
     "S-long": ("study.py:S", "tails", ("form=generalist", "epochs=27")),
     "T-long": ("study.py:T", "tails", ("form=generalist", "epochs=33")),
-    "S-groups": ("study.py:S", "tails", ("form=specialists", "epochs=12")),
+    # of the flat network's tail those channels that tell a group's classes apart: pruned for the group, and fine-tuned
+    "S-groups": ("study.py:S", "tails", ("form=specialists", "epochs=8", "negatives=1")),
     "T-groups": ("study.py:T", "tails", ("form=specialists", "epochs=18")),
     "M-whole": ("study.py:M", "tails", ("form=generalist", "epochs=12", "trunk.crop_maps=1")),
     "S-views": (
@@ -195,6 +196,7 @@ class Study:
     def _subsets(self, row: str, seed: int) -> tuple[Tensor, Tensor]:
         """Flat networks of each group's classes, trained on its images: logits of the validation images."""
         network, start = self.network("S"), time.perf_counter()
+        load_trunk(network, self.weights)
         feed = self.maps(network, "final")
         logits = torch.full((len(feed), network.num_classes), -1e4)
         for number, (_, members) in enumerate(self.groups):

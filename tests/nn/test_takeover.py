@@ -70,6 +70,8 @@ def test_a_rebuilt_network_answers_as_before_where_nothing_changed_its_name(form
     assert found.classes == ("tabby", "pug", "carp", "siamese", "tuna")  # "beagle" has another group
     assert (found.tails, found.others) == (("generalist", "flat"), ())
     assert (new.form, new.choice) == (form, old.choice)
+    gains = [dict(zip(n.nesting.names(1), n.generalist.gains.tolist(), strict=True)) for n in (old, new)]
+    assert gains[1] == {**gains[0], "hound": 0.0}
     if form != "both":  # there other groups may be the likeliest
         same = found.classes if form == "specialists" else old.classes
         assert difference(old, new, X, classes=same) == 0
