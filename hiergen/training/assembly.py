@@ -201,7 +201,7 @@ class Job:
         options: dict[str, Any] = {"root": request.root, "groups": True, "several": True}
         if request.only_known:
             options["classes"] = list(range(network.num_classes))
-        with image_hints():
+        with image_hints(moved=self.checkpoint is not None):
             images = open_data(request.data, network, split="train", **options)
             other = request.val
             if other is None and has_validation(request.data, root=request.root):
@@ -442,8 +442,8 @@ def _offline() -> Iterator[None]:
 
 
 @contextmanager
-def image_hints() -> Iterator[None]:
-    """Errors of images that speak of an option which training has not."""
+def image_hints(*, moved: bool = False) -> Iterator[None]:
+    """Errors of images that speak of an option which training has not, and of a training that goes on elsewhere."""
     try:
         yield
     except HiergenError as error:
@@ -453,6 +453,8 @@ def image_hints() -> Iterator[None]:
                 if error.problem.startswith("holds no images")
                 else "--only-known (only_known=True) leaves out what is no class"
             )
+        if moved and error.problem.startswith("no data "):
+            error.hint = "--data and --val (data=…, val=…) say where the images lie now"
         raise
 
 

@@ -192,6 +192,10 @@ def test_other_images_and_other_weights_do_not_go_on(home: Path, trained: Traine
         resume(trained.folder, data=folders(Path("fewer").absolute(), 3, seed=2))
     with pytest.raises(HiergenError, match="15 of 15 validation images are training images"):
         resume(trained.folder, data=home / "other")
+    with pytest.raises(
+        HiergenError, match=r"no data 'gone'; .*; --data and --val \(data=…, val=…\) say where the images"
+    ):
+        resume(trained.folder, data="gone")
     with pytest.raises(HiergenError, match=r"trained: trunk_weights cannot change in a training that goes on"):
         resume(trained.folder, trunk_weights=home / "trunk.safetensors")
     with pytest.raises(TypeError, match=r"resume\(\) got unexpected arguments: out"):
