@@ -65,6 +65,7 @@ def nesting(kind: str, seed: int) -> dict[str, Any]:
 # row: nesting, levels, where branches begin, budget
 ROWS: dict[str, tuple[str, int, str, str]] = {
     "flat": ("similar", 1, STEM, f"macs: {MACS}"),
+    "flat, 42 px": ("similar", 1, STEM, f"macs: {MACS}"),  # as many MACs as a pair's cutout of N2HL
     "PHL, small": ("similar", 1, STEM, "macs: 8M"),
     "PHL": ("similar", 1, STEM, f"macs: {MACS}"),
     "PHL1branch": ("similar", 0, STEM, f"macs: {MACS}"),
@@ -95,7 +96,7 @@ def text(row: str, seed: int, name: str, pair: str) -> str:
     return (
         f"name: {name}\nclasses: [{', '.join(CLASSES)}]\nsources:\n  - groups: {json.dumps(tree)}\n"
         f"nesting: {{closeness: 0}}\nmodels:\n  Net: {{levels: {max(levels, 1)}, {single}depth: 1, block: bottleneck, "
-        f"trunk: {{backbone: test_resnet, until: {until}}}, input_size: {SIZE}, "
+        f"trunk: {{backbone: test_resnet, until: {until}}}, input_size: {42 if row.endswith(' px') else SIZE}, "
         f"budget: {{{budget.format(pair=pair)}, grid: 8}}}}\n"
     )
 
@@ -144,7 +145,7 @@ class Study:
                 force=True,
                 console=Console(stderr=True),
                 workers=0,
-                flat=row == "flat",
+                flat=row.startswith("flat"),
             )
             (folder / "seconds").write_text(str(time.perf_counter() - start))
         return folder
@@ -154,7 +155,7 @@ class Study:
         if not file.exists():
             folder, network = self.trained(row, seed), self.network(row, seed)
             model: Any = network
-            if row == "flat":
+            if row.startswith("flat"):
                 model = FlatNetwork(network).eval()
                 load_flat(model.trunk, model.tail, read_state(folder / FLAT), row)
             else:
@@ -202,7 +203,7 @@ class Study:
         """Parameters and MACs, and the share of the MACs that a cutout of a pair keeps (of a flat network all)."""
         network = self.network(row, 0)
         x = torch.zeros(1, *network.input_size)
-        if row == "flat":
+        if row.startswith("flat"):
             flat = FlatNetwork(network).eval()
             return count_params(flat), count_macs(flat, x), 1.0
         whole = count_macs(network, x)

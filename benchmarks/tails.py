@@ -110,7 +110,9 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "flat-96-views": ("flat96.py:F", "fine-tune", ("epochs=8", "trunk.crop_maps=1", *VIEWS)),
     "flat-96-whole": ("flat96.py:F", "fine-tune", ("epochs=8", "trunk.crop_maps=1")),
     "probe": ("flat128.py:F", "", ()),
-    "flat-subset": ("flat128.py:F", "fine-tune", ("epochs=4",)),  # one for each group, of its images only
+    # one for each group, of its images only
+    "flat-subset": ("flat128.py:F", "fine-tune", ("epochs=4",)),
+    "flat-subset-long": ("flat128.py:F", "fine-tune", ("epochs=12",)),
 }
 SUBSET = """\
 name: flat-subset-{number}
@@ -165,7 +167,7 @@ class Study:
 
     def found(self, row: str, seed: int) -> dict[str, np.ndarray[Any, Any]]:
         """What a row recognises of the images that figures are of, now or before."""
-        part = "final" if row == "flat-subset" else self.part
+        part = "final" if row.startswith("flat-subset") else self.part
         file = self.out / f"{row}-{seed}-{part}.npz"
         if not file.exists():
             for part, answers in self._logits(row, seed).items():
@@ -180,7 +182,7 @@ class Study:
             return self._own(row, seed, network)
         if row == "probe":
             return {part: {row: answer} for part, answer in self._probe(network).items()}
-        if row == "flat-subset":
+        if row.startswith("flat-subset"):
             return {"final": {row: self._subsets(row, seed)}}  # what it holds out is another part of the images
         folder = self.trained(row, seed)
         model: HierarchicalNetwork = network
