@@ -92,8 +92,8 @@ def _check_words(words: Sequence[str]) -> None:
     """Raise HiergenError for an empty word, which `-o "$OUT"` is where a shell has no OUT: as a path it is this
     folder."""
     for before, word in zip(("", *words), words, strict=False):
-        option = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else before
-        if word and option == before:
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if value or (word and not equals):
             continue
         what = option if option.startswith("-") else "an argument"
         raise HiergenError(f"{unquoted(what)} is empty", hint="a shell's variable that is not set?")

@@ -402,11 +402,12 @@ class ModelSpec(Model):
         "the flat network's.",
         examples=["shallow"],
     )
-    tail: Annotated[list[Stage], Field(min_length=1)] | None = Field(
+    tail: list[Stage] | None = Field(
         default=None,
         description="The shallow `generalist`'s stages, spelled out, with `branches` that are too: to keep the shapes "
         "of a network that is trained.",
         examples=[[{"depth": 1, "width": 64, "out": 256, "stride": 2}]],
+        json_schema_extra={"minItems": 1},
     )
     block: Literal["auto", "copy", "attention", "bottleneck", "convnext", "convnextv2", "mbconv"] | None = Field(
         default=None,
@@ -477,6 +478,8 @@ class ModelSpec(Model):
                 raise ValueError(f"'{option}' goes with 'branches: auto' only")
         if not self.branches or not all(self.branches):
             raise ValueError("expected one list of stages per level, none of them empty")
+        if self.tail == []:
+            raise ValueError("'tail' has no stages: expected one or more")
         if self.tail is not None and self.generalist not in ("shallow", "both"):
             raise ValueError("'tail' is the shallow generalist's: it goes with 'generalist: shallow' or 'both'")
         if self.levels is not None and self.levels != len(self.branches):

@@ -28,7 +28,7 @@ from hiergen.models.load import ModelRef, copy_source, find_model, load_network,
 from hiergen.models.weights import flat_backbone, load_trunk
 from hiergen.nn.flat import load_flat
 from hiergen.nn.network import HierarchicalNetwork
-from hiergen.nn.takeover import take_over
+from hiergen.nn.takeover import OTHER_SHAPES, take_over
 from hiergen.training.channelscores import score_batches
 from hiergen.training.checkpoint import load_checkpoint
 from hiergen.training.flatnetwork import FlatNetwork, flat_tail
@@ -169,8 +169,16 @@ class Job:
         if self.request.flat:
             hint = "--weights FLAT.safetensors (weights=…) of a training with --flat"
             raise HiergenError("a flat network starts from a file of weights", got=unquoted(folder), hint=hint)
-        other = load_network(folder)
-        taken, place = take_over(network, other), unquoted(folder)
+        other, place = load_network(folder), unquoted(folder)
+        until = f"'until: {other.trunk.until}'"
+        try:
+            taken = take_over(network, other)
+        except HiergenError as error:
+            if other.trunk.backbone == network.trunk.backbone and other.trunk.until != network.trunk.until:
+                error.hint = f"{until} under 'trunk' keeps it"
+                if lines := spelled_out(other):
+                    error.hint += f", and these its branches, in place of budget and aim: {' and '.join(lines)}"
+            raise error.at(place) from None
         nesting, parts = network.nesting, ["the trunk"]
         for level, names in enumerate(taken.groups, 1):
             parts.append(f"{len(names)} of {len(nesting.names(level))} groups of level {level}")
@@ -179,12 +187,17 @@ class Job:
             *(f"the {name} branch" for name in taken.tails),
         ]
         self.say(f"taken over from {place}: {', '.join(parts)}; the rest starts at random")
-        if taken.others:
-            text = f"{' and '.join(taken.others)} {'has' if len(taken.others) == 1 else 'have'} other shapes there"
-            if len(other.levels) == len(network.levels) and (same := spelled_out(other)):
-                text += "; in the taxonomy file these keep them, in place of budget, aim, block and depth: "
-                text += " and ".join(same)
-            self.say(text, style="yellow")
+        if not taken.others:
+            return
+        text = "not taken over: " + ", ".join(f"{name} ({why})" for name, why in taken.others.items())
+        ours, lines = spelled_out(network), spelled_out(other)
+        same = [line for line in lines if line not in ours and not (line.startswith("tail") and len(ours) < 2)]
+        if same:
+            text += f"; in the taxonomy file these keep them, with {until}, in place of budget, aim, block, depth and "
+            text += f"kernel: {' and '.join(same)}"
+        elif OTHER_SHAPES in taken.others.values() and not lines:
+            text += "; a file cannot spell its shapes out: 'hiergen grow' adds classes to the network as it is"
+        self.say(text, style="yellow")
 
     def _flat(self, network: HierarchicalNetwork, fetching: bool) -> FlatNetwork:
         """The flat network with the weights that are asked for."""
@@ -339,7 +352,9 @@ class Job:
             raise HiergenError(
                 "the teacher's trunk is not the network's, which is frozen",
                 place=unquoted(file),
-                hint=f"--pretrained {shlex.quote(file)} gives the network the teacher's",
+                hint="train the trunk (trunk.mode=train), or leave --teacher away"
+                if self.request.weights
+                else f"--pretrained {shlex.quote(file)} gives the network the teacher's",
             )
         tail.requires_grad_(False).eval().to(device)
         with ProgressBar(self.console, "the teacher's logits") as report:

@@ -101,6 +101,9 @@ def train(
         if pretrained:
             raise HiergenError("pretrained and trunk_weights are one option", hint="trunk_weights is its older name")
         pretrained = options["trunk_weights"]
+    start = options.get("weights")
+    if pretrained and start is not None and Path(start).is_dir():
+        raise HiergenError("--weights FOLDER and --pretrained both say what the trunk is", expected="one of them")
     if not pretrained and options.get("teacher") is not None and options.get("weights") is None:
         pretrained = options["teacher"]
     if not isinstance(pretrained, bool):

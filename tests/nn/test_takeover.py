@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 from conftest import Ran
+from torch import nn
+from torch.nn.utils import prune
 from toy_networks import built_toy, scrambled
 
+import hiergen
 from hiergen.codegen.build import build
 from hiergen.errors import HiergenError
 from hiergen.models.load import find_model
@@ -18,7 +24,7 @@ from hiergen.nn.cutout import difference
 from hiergen.nn.generalist import FORMS
 from hiergen.nn.network import HierarchicalNetwork
 from hiergen.nn.rejection import Rejection
-from hiergen.nn.takeover import take_over
+from hiergen.nn.takeover import OTHER_SHAPES, take_over
 from hiergen.planning.from_network import spelled_out
 
 X = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -68,7 +74,7 @@ def test_a_rebuilt_network_answers_as_before_where_nothing_changed_its_name(form
     found = take_over(new, old)
     assert found.groups == (("cat", "dog", "fish"),)
     assert found.classes == ("tabby", "pug", "carp", "siamese", "tuna")  # "beagle" has another group
-    assert (found.tails, found.others) == (("generalist", "flat"), ())
+    assert (found.tails, found.others) == (("generalist", "flat"), {})
     assert (new.form, new.choice) == (form, old.choice)
     gains = [dict(zip(n.nesting.names(1), n.generalist.gains.tolist(), strict=True)) for n in (old, new)]
     assert gains[1] == {**gains[0], "hound": 0.0}
@@ -86,7 +92,7 @@ def test_levels_of_other_shapes_start_anew(built: Network) -> None:
     new = built("generalist: shallow\n    budget: {params: 600k}", MORE, MORE_CLASSES)
     found = take_over(new, old)
     assert (found.groups, found.classes) == ((), ())
-    assert found.others == ("level 1", "level 2", "generalist")
+    assert found.others == dict.fromkeys(("level 1", "level 2", "generalist"), OTHER_SHAPES) | {"flat": "none here"}
     assert torch.equal(new.trunk(X), old.trunk(X))
 
 
@@ -121,7 +127,7 @@ def test_a_level_more_keeps_those_above(built: Network) -> None:
     new = built(f"levels: 3\n    branches: [{first}, [{{width: 4, out: 8}}], [{{width: 4, out: 8}}]]", deeper, **trunk)
     found = take_over(new, old)
     assert (found.groups, found.classes) == ((("cat", "dog"),), ())
-    assert found.others == ("level 2", "level 3")
+    assert found.others == dict.fromkeys(("level 2", "level 3"), "another number of levels there")
     maps = new.trunk(X)
     assert torch.equal(maps, old.trunk(X))
     assert torch.equal(new.level1(maps)[:, :2], old.level1(maps)[:, :2])
@@ -137,6 +143,55 @@ def test_what_cannot_be_taken_over(built: Network) -> None:
     with pytest.raises(HiergenError, match="no class in common; expected ids such as 'rose', got 'tabby'"):
         take_over(strangers, old)
     assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+    grey = built(f"in_chans: 1\n    {SPELLED}")
+    with pytest.raises(
+        HiergenError, match=r"'model\.conv_stem.*' of shape \(16, 1, 3, 3\), got .* shape \(16, 3, 3, 3\)"
+    ):
+        take_over(grey, old)
+    with pytest.raises(HiergenError, match=r"what is taken over is a network's; got str; hiergen\.load_network"):
+        old.take_over("old")  # type: ignore[arg-type]
+    with pytest.raises(HiergenError, match="a network on the meta device has no weights"):
+        take_over(copy.deepcopy(old).to("meta"), old)
+    hooked = copy.deepcopy(old)
+    hooked.level1.register_forward_hook(lambda _, __, maps: 2 * maps)
+    with pytest.raises(
+        HiergenError, match=r"networks with a hook of level1 are not what their tensors say; take over without"
+    ):
+        take_over(old, hooked)
+
+
+def test_trunks_of_one_shape_and_other_layers_are_others(built: Network) -> None:
+    """TensorFlow's padding and pixels; another activation in a module of one's own."""
+    how = "branches: [[{width: 8, out: 8}], [{width: 8, out: 8}]]"
+    mine = built(how, backbone="efficientnet_lite0", until="blocks.2")
+    with pytest.raises(HiergenError, match=r"other trunks.*lite0 until 'blocks\.2', pixels less \(0\.485"):
+        take_over(mine, built(how, backbone="tf_efficientnet_lite0", until="blocks.2"))
+
+
+def test_networks_of_ones_own_modules_take_over(built: Network) -> None:
+    """Of equal modules; not of those with another activation."""
+    classes, groups = ["a", "b", "c", "d"], {"x": ["a", "b"], "y": ["c", "d"]}
+
+    def network(classes: list[str], **options: Any) -> HierarchicalNetwork:
+        module = timm.create_model("resnet10t", num_classes=len(classes), **options)
+        return hiergen.network(module, until="layer2", taxonomy=classes, groups=groups, input_size=64).eval()
+
+    old = scrambled(network(classes))
+    assert isinstance(old, HierarchicalNetwork)
+    new = network(classes)
+    assert take_over(new, old).classes == tuple(classes)
+    assert difference(old, new, torch.randn(2, 3, 64, 64)) == 0
+    with pytest.raises(HiergenError, match=r"expected .*SiLU.*, got .*ReLU"):
+        take_over(network(classes, act_layer=nn.SiLU), old)
+
+
+def test_a_pruned_network_is_refused_by_name(built: Network) -> None:
+    """What it computes with is not what its tensors say."""
+    old, new = built(SPELLED), built(SPELLED)
+    prune.l1_unstructured(new.head, "weight", 0.5)
+    for pair in ((new, old), (old, new)):
+        with pytest.raises(HiergenError, match="networks with a hook of head are not what their tensors say"):
+            take_over(*pair)
 
 
 def test_a_network_takes_over_as_a_method(built: Network) -> None:
@@ -176,7 +231,20 @@ def test_training_starts_from_a_folder(tmp_path: Path, hiergen: Callable[..., Ra
     )
     said = " ".join((ran.out + ran.err).split())
     assert "the trunk, 0 of 10 classes" in said
-    assert "in place of budget, aim, block and depth: branches: [[{" in said
+    assert "in place of budget, aim, block, depth and kernel: branches: [[{" in said
+    ran = hiergen(
+        *(
+            "train",
+            f"{tmp_path}/same.py:N2HL",
+            "--weights",
+            str(folder),
+            "--pretrained",
+            str(folder / "model.safetensors"),
+        ),
+        *(*options, "-o", str(tmp_path / "x")),
+    )
+    assert ran.code == 2
+    assert "--weights FOLDER and --pretrained both say what the trunk is" in " ".join(ran.err.split())
     file = folder / "model.safetensors"
     ran = hiergen("train", f"{tmp_path}/same.py:N2HL", "--weights", str(file), *options, "-o", str(tmp_path / "x"))
     assert ran.code == 2
