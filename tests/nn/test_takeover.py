@@ -168,6 +168,14 @@ def test_trunks_of_one_shape_and_other_layers_are_others(built: Network) -> None
         take_over(mine, built(how, backbone="tf_efficientnet_lite0", until="blocks.2"))
 
 
+def test_one_branch_for_all_classes_is_no_branch_of_one(built: Network) -> None:
+    how = "levels: 1\n    branches: [[{width: 8, out: 8}]]"
+    each, one = built(how), built(f"single_branch: true\n    {how}")
+    for new, old, where in ((each, one, "there"), (one, each, "here")):
+        found = take_over(new, old)
+        assert (found.classes, found.others) == ((), {"level 1": f"one branch for all classes {where}"})
+
+
 def test_networks_of_ones_own_modules_take_over(built: Network) -> None:
     """Of equal modules; not of those with another activation."""
     classes, groups = ["a", "b", "c", "d"], {"x": ["a", "b"], "y": ["c", "d"]}
