@@ -479,7 +479,7 @@ def test_wrong_evaluations_are_one_sentence(copied: Path, hiergen: Hiergen) -> N
     for model, options, sentence in (
         (MODEL, [], "no weights for N2HL; expected --weights FILE.safetensors"),
         ("own.py:PHL", given, f"r/{BEST}: are weights of another taxonomy; expected "),
-        (MODEL, [*given, "--classes", ""], "an empty class name"),
+        (MODEL, [*given, "--classes", " "], "an empty class name"),
         (MODEL, [*given, "--classes", "mosx"], "no class or group 'mosx'; nearest: moss"),
         (MODEL, [*given, "--decision", "best"], "--decision 'best' is not known; expected one of argmax, crm"),
         (MODEL, [*given, "--split", "test"], "--split 'test' is not known"),
