@@ -166,6 +166,10 @@ def test_trunks_of_one_shape_and_other_layers_are_others(built: Network) -> None
     mine = built(how, backbone="efficientnet_lite0", until="blocks.2")
     with pytest.raises(HiergenError, match=r"other trunks.*lite0 until 'blocks\.2', pixels less \(0\.485"):
         take_over(mine, built(how, backbone="tf_efficientnet_lite0", until="blocks.2"))
+    other = built(how, backbone="efficientnet_lite0", until="blocks.2")
+    other.trunk.model.pretrained_cfg = {**other.trunk.pretrained_cfg, "mean": (0.5, 0.5, 0.5)}
+    with pytest.raises(HiergenError, match=r"pixels less \(0\.485.*, got .*pixels less \(0\.5, 0\.5, 0\.5\)"):
+        take_over(mine, other)
 
 
 def test_one_branch_for_all_classes_is_no_branch_of_one(built: Network) -> None:
