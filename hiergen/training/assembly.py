@@ -186,7 +186,8 @@ class Job:
             f"{len(taken.classes)} of {network.num_classes} classes",
             *(f"the {name} branch" for name in taken.tails),
         ]
-        self.say(f"taken over from {place}: {', '.join(parts)}; the rest starts at random")
+        new = taken.others or len(taken.classes) < network.num_classes
+        self.say(f"taken over from {place}: {', '.join(parts)}{'; the rest starts at random' if new else ''}")
         if not taken.others:
             return
         text = "not taken over: " + ", ".join(f"{name} ({why})" for name, why in taken.others.items())

@@ -257,6 +257,12 @@ def test_training_starts_from_a_folder(tmp_path: Path, hiergen: Callable[..., Ra
     )
     assert ran.code == 2
     assert "--weights FOLDER and --pretrained both say what the trunk is" in " ".join(ran.err.split())
+    ran = hiergen(
+        *("train", f"{tmp_path}/nine.py:N2HL", "--weights", str(folder), "--only-known", *options),
+        *("-o", str(tmp_path / "again")),
+    )
+    said = " ".join((ran.out + ran.err).split())
+    assert "9 of 9 classes N2HL:" in said  # nothing is left to start at random
     file = folder / "model.safetensors"
     ran = hiergen("train", f"{tmp_path}/same.py:N2HL", "--weights", str(file), *options, "-o", str(tmp_path / "x"))
     assert ran.code == 2
