@@ -1,6 +1,7 @@
 """Four groups of Tiny ImageNet's 100 classes added one by one to a network of the other 70, against other ways.
 
 python benchmarks/growth.py DATA WEIGHTS [--seeds 0,1,2] [--out DIR] [--train FILE] [--device cuda] [--epochs 8]
+                            [--size 128] [--at-once 12] [--with-flat generalist]
 
 Rows: all at once (the same network and the flat one, trained on all 100), `hiergen grow` (branches and rows; by ridge
 regression alone; without old images; rows of a branch for all classes), the flat network fine-tuned on the new images,
@@ -56,16 +57,18 @@ models:
   S:
     levels: 2
     trunk: {{backbone: tf_efficientnet_lite0, until: blocks.3}}
-    input_size: 128
+    input_size: {size}
     generalist: both
     aim: {{cutout: 0.57}}
 """
 
 
 class Study:
-    def __init__(self, data: Path, weights: Path, out: Path, file: str, device: str, epochs: int) -> None:
-        self.data, self.weights, self.out, self.file = data, weights, out, data / file
-        self.device, self.epochs = torch.device(device), epochs
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.data, self.weights, self.out = options.data, options.weights, options.out
+        out, self.file, self.size = self.out, self.data / options.train, options.size
+        self.device, self.epochs, self.at_once_epochs = torch.device(options.device), options.epochs, options.at_once
+        self.with_flat: str = options.with_flat
         out.mkdir(parents=True, exist_ok=True)
         self._build("all", "tiny-imagenet-100")
         whole = find_model(f"{out}/all.py:S").cls()
@@ -79,7 +82,7 @@ class Study:
     def _build(self, name: str, classes: str) -> None:
         file = self.out / f"{name}.yaml"
         if not file.with_suffix(".py").exists():
-            file.write_text(TREE.format(name=name, classes=classes), "utf-8")
+            file.write_text(TREE.format(name=name, classes=classes, size=self.size), "utf-8")
             build(file, file.with_suffix(".py"))
 
     def trained(self, tree: str, form: str, seed: int) -> Path:
@@ -88,7 +91,7 @@ class Study:
         if not (folder / "seconds").exists():
             start, flat = time.perf_counter(), form == "flat"
             first = self.weights if flat else self.trained(tree, "flat", seed) / FLAT
-            settings = ["epochs=4"] if flat else [f"form={form}", "epochs=12"]
+            settings = ["epochs=4"] if flat else [f"form={form}", f"epochs={self.at_once_epochs}"]
             train(
                 f"{self.out}/{tree}.py:S",
                 self.file,
@@ -191,7 +194,7 @@ class Study:
 
     def grown(self, form: str, seed: int, solver: str, sample: bool) -> dict[str, float]:
         """Of `hiergen grow`, group by group; `same`: whether old logits are what they were, to the bit, on the CPU."""
-        trained = "generalist" if form == "flat" else form  # both branches for all classes grow at once
+        trained = self.with_flat if form == "flat" else form  # the flat branch grows beside the others
         folder: Path | str = self.trained("old", trained, seed)
         first = self.network("old", trained, seed)
         first.form = form  # type: ignore[assignment]
@@ -348,16 +351,19 @@ def main() -> None:
     parser.add_argument("--train", default="tiny-imagenet-100-train.tar")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--only", help="a row's name")
+    parser.add_argument("--size", type=int, default=128, help="px of an image's side")
+    parser.add_argument("--at-once", type=int, default=12, help="epochs of the networks that grow")
+    parser.add_argument("--with-flat", default="generalist", help="form of the network whose flat branch grows")
+    parser.add_argument("--only", action="append", help="a row's name")
     parser.add_argument("--prepare", default="", help="trainings: old-flat, old-specialists, …")
     options = parser.parse_args()
-    study = Study(options.data, options.weights, options.out, options.train, options.device, options.epochs)
+    study = Study(options)
     seeds = list(map(int, options.seeds.split(",")))
     for seed in seeds:
         for form in filter(None, options.prepare.split(",")):
             study.trained(*form.split("-"), seed)  # type: ignore[call-arg]
         for name in study.jobs(seed):
-            if not options.prepare and (name == options.only or options.only is None):
+            if not options.prepare and (options.only is None or name in options.only):
                 study.found(name, seed)
     table(study, seeds)
 

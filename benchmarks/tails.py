@@ -18,7 +18,7 @@ import os
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -128,17 +128,24 @@ UNIONS = 30
 class Study:
     """Where data, networks and results lie."""
 
+    trees: ClassVar[dict[str, str]] = {"study": TREE, **{f"flat{size}": FLATS.format(size=size) for size in SIZES}}
+    reference = "S"  # the row whose groups are counted within
+    final = "tiny-imagenet-100-val.tar"
+
     def __init__(self, data: Path, weights: Path, out: Path, *, file: str, device: str) -> None:
         self.data, self.weights, self.out, self.file, self.device = data, weights, out, data / file, device
         self.part = "held"
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in (("study", TREE), *((f"flat{size}", FLATS.format(size=size)) for size in SIZES)):
+        for name, text in self.trees.items():
             if not (out / f"{name}.py").exists():
                 (out / f"{name}.yaml").write_text(text, "utf-8")
                 build(out / f"{name}.yaml", out / f"{name}.py")
 
     def network(self, row: str) -> HierarchicalNetwork:
         return find_model(f"{self.out}/{ROWS[row][0]}").cls().eval()
+
+    def teacher_of(self, row: str) -> str:
+        return "flat-112" if row[0] == "M" else "flat-128"
 
     def trained(self, row: str, seed: int) -> Path:
         """The folder of a row's training, now or before."""
@@ -147,7 +154,7 @@ class Study:
         if not (folder / "seconds").exists():
             start, cpu = time.perf_counter(), time.process_time()
             flat = row.startswith("flat")
-            teacher = None if flat else self.trained("flat-112" if row[0] == "M" else "flat-128", seed) / FLAT
+            teacher = None if flat else self.trained(self.teacher_of(row), seed) / FLAT
             train(
                 f"{self.out}/{model}",
                 self.file,
@@ -265,7 +272,7 @@ class Study:
 
     def maps(self, network: HierarchicalNetwork, part: str) -> MapFeed:
         if part == "final":
-            images = open_data(self.data / "tiny-imagenet-100-val.tar", network)
+            images = open_data(self.data / self.final, network)
         else:
             split = open_data(self.file, network).split(HELD, seed=0)
             images = split[0] if part == "train" else split[1]
@@ -329,7 +336,7 @@ class Study:
     @cached_property
     def groups(self) -> tuple[tuple[str, Tensor], ...]:
         """The finest groups of several classes, and their classes."""
-        network = self.network("S")
+        network = self.network(self.reference)
         homes = torch.tensor(finest_homes(network))
         names = network.nesting.names(network.nesting.depth - 1)
         found = ((name, (homes == i).nonzero()[:, 0]) for i, name in enumerate(names))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from hiergen.cli.app import app, console
 from hiergen.console.terminal import giga, plain_table, say
 from hiergen.errors import SpecError, printable, quoted
+
+RANDOM = "the weights are random: nothing was trained"
 
 if TYPE_CHECKING:
     from hiergen.models.cutout import Cutout
@@ -178,6 +180,10 @@ def export(
     ] = False,
     data: Annotated[str | None, typer.Option(help="Images for --int8: a folder, tar, or as `train` takes it.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where torch/NAME data sets lie.")] = None,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="A folder of ONNX files: the trunk, and each group's branches, to run behind it."),
+    ] = False,
     merged: Annotated[
         bool, typer.Option("--merged", help="Of a taxonomy file: its merged tree (the default).")
     ] = False,
@@ -204,6 +210,7 @@ def export(
             "data": data,
             "root": root,
             "int8": int8 or None,
+            "parts": parts,
             "form": network_form,
         }
         bools = ("open_size", "preprocess", "softmax", "steerable", "untrained")
@@ -220,12 +227,40 @@ def export(
     asked = cast("Form | None", network_form)
     options = {"weights": weights, "format": format, "opset": opset, "int8": int8, "data": data, "root": root}
     options["untrained"] = untrained
+    if parts:
+        _parts(model, out, options, network_form=asked, **form)
+        return
     done = job(model, out, network_form=asked, **options, **form)  # type: ignore[arg-type]
     printer = console()
     for line in _lines(done):
         say(printer, line)
     if untrained:
-        printer.print("the weights are random: nothing was trained", style="yellow")
+        printer.print(RANDOM, style="yellow")
+
+
+def _parts(model: str, out: Path | None, options: dict[str, Any], **form: Any) -> None:
+    from hiergen.models.export import export_parts
+
+    if options.pop("format") not in (None, "onnx"):
+        raise SpecError("--parts writes ONNX", expected="--format onnx, or none")
+    for name in ("data", "root", "int8"):
+        if options.pop(name):
+            raise SpecError(f"--parts has no --{name}", hint="export the whole network, or cutouts")
+    if out is not None and out.suffix == ".onnx":
+        raise SpecError("--parts writes a folder", place=f"-o {out}", expected=f"-o {out.with_suffix('')}")
+    done = export_parts(model, out, **options, **form)
+    printer, files = console(), (done.trunk, *done.branches)
+    table = plain_table(("file", "group", "classes", "MB"))
+    for part in files:
+        size = f"{part.size / 1e6:,.2f}"
+        table.add_row(part.file.name, part.group or "trunk", str(len(part.classes) or ""), size)
+    printer.print(table)
+    same = "the same bits" if done.difference == 0 else f"{done.difference:.1e} of the largest logit"
+    say(printer, f"run in {done.runtime}, group by group: largest difference from torch {same}")
+    total = sum(part.size for part in files) / 1e6
+    say(printer, f"→ {done.trunk.file.parent}: {total:,.1f} MB; run trunk.onnx, then the groups you want on its maps")
+    if options["untrained"]:
+        printer.print(RANDOM, style="yellow")
 
 
 def _means_tree(model: str, format: str | None, out: Path | None) -> bool:

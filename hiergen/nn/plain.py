@@ -32,7 +32,7 @@ class PlainNetwork(nn.Module):
     A `steerable` one takes gains too, `(1 or B, nodes)` in the order of the network's `nodes`.
     """
 
-    def __init__(self, trunk: nn.Module, levels: Sequence[nn.Sequential], head: Scores, *, steerable: bool) -> None:
+    def __init__(self, trunk: nn.Module, levels: Sequence[nn.Sequential], head: nn.Module, *, steerable: bool) -> None:
         super().__init__()
         self.steerable, self.depth = steerable, len(levels)
         self.trunk = trunk

@@ -215,12 +215,22 @@ def onnx_runner(file: Path, form: Form) -> Callable[..., Any]:
 
 def program(network: HierarchicalNetwork, form: Form) -> torch.export.ExportedProgram:
     """The traced graph. Raises HiergenError where torch cannot trace the trunk."""
-    module = deployed(network, form)
     inputs = examples(network, form, form.batch or 2)
     any_size = torch.export.Dim.DYNAMIC
     images = {0: any_size} if form.batch is None else {}
     images |= {2: any_size, 3: any_size} if form.open_size else {}
-    shapes = [images, {0: any_size}][: len(inputs)] if form.batch is None else [images, {}][: len(inputs)]
+    shapes = [images, {0: any_size} if form.batch is None else {}][: len(inputs)]
+    return trace(deployed(network, form), network, form, inputs, shapes)
+
+
+def trace(
+    module: Deployed,
+    network: HierarchicalNetwork,
+    form: Form,
+    inputs: Sequence[Tensor],
+    shapes: Sequence[dict[int, Any]],
+) -> torch.export.ExportedProgram:
+    """The graph of the network, or of a part of it, with these inputs. Raises HiergenError where torch gives none."""
     try:
         with torch.no_grad():
             return torch.export.export(module, tuple(inputs), dynamic_shapes=tuple(shapes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -52,10 +52,7 @@ def to_onnx(
     Raises HiergenError for missing packages, an opset that cannot be, and logits that differ.
     """
     path, form = Path(path), Form(**options)
-    if opset is not None and not OPSETS[0] <= opset <= OPSETS[1]:
-        raise HiergenError("no such opset", expected=f"{OPSETS[0]} … {OPSETS[1]}", got=str(opset))
-    if form.dtype == "bfloat16":
-        raise HiergenError("onnxruntime has no bfloat16 convolutions on CPUs", hint="float16, or the format pt2")
+    check_opset(opset, form)
     if int8 is not None and (form.dtype != "float32" or form.steerable):
         got = "gains as an input" if form.steerable else form.dtype
         raise HiergenError("int8 starts from float32, without gains as an input", got=got)
@@ -94,17 +91,41 @@ def to_onnx(
     )
 
 
+def check_opset(opset: int | None, form: Form, least: int = OPSETS[0]) -> None:
+    """Raise HiergenError for an opset that cannot be written, and a dtype that onnxruntime does not compute with."""
+    if opset is not None and not least <= opset <= OPSETS[1]:
+        raise HiergenError("no such opset", expected=f"{least} … {OPSETS[1]}", got=str(opset))
+    if form.dtype == "bfloat16":
+        raise HiergenError("onnxruntime has no bfloat16 convolutions on CPUs", hint="float16, or the format pt2")
+
+
 def _translate(
     network: HierarchicalNetwork, form: Form, opset: int | None, path: Path, metadata: dict[str, str], is_large: bool
 ) -> None:
     """By torch's newer exporter."""
     names = {0: "batch"} if form.batch is None else {}
     images = names | ({2: "height", 3: "width"} if form.open_size else {})
+    shapes = [images, names][: len(form.inputs)]
+    save_program(program(network, form), path, metadata, form.inputs, form.output, shapes, opset, is_large=is_large)
+
+
+def save_program(
+    traced: torch.export.ExportedProgram,
+    path: Path,
+    metadata: dict[str, str],
+    inputs: Sequence[str],
+    output: str,
+    shapes: Sequence[dict[int, str]],
+    opset: int | None,
+    *,
+    is_large: bool = False,
+) -> None:
+    """Write a traced graph as ONNX, `shapes` being names of its inputs' sizes that are free."""
     written = torch.onnx.export(
-        program(network, form),
-        input_names=form.inputs,
-        output_names=[form.output],
-        dynamic_shapes=tuple([images, names][: len(form.inputs)]) if images else None,  # these are their names
+        traced,
+        input_names=inputs,
+        output_names=[output],
+        dynamic_shapes=tuple(shapes) if any(shapes) else None,  # these are their names
         opset_version=opset,
         dynamo=True,
         verbose=False,
