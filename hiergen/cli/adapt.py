@@ -68,7 +68,7 @@ def adapt(
             warn=lambda text: say(console(), text, style="yellow"),
         )
     except (Interrupted, KeyboardInterrupt):
-        again = "the same command with --force begins anew"
+        again = "the same command goes on, with --force it begins anew"
         raise Interrupted(f"{unquoted(out)}: stopped before the table; {again}") from None
     console().print(done.table())
     for note in done.notes():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,9 +33,10 @@ from hiergen.planning.aim import equal_sides, usual_runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
 from hiergen.taxonomy.naming import slug
+from hiergen.training.flatnetwork import FLAT
 from hiergen.training.loop import BEST
 from hiergen.training.recipe import Recipe, load_recipe
-from hiergen.training.runfolder import CHOICE
+from hiergen.training.runfolder import CHOICE, METRICS, REQUEST
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -162,16 +163,22 @@ def adapt(
     told. Figures are of the images `val`, else of the validation part of `data`, else of a share of it, which the
     checkpoint may have been trained on: `warn` is then told `SEEN`. `run` takes the words of a `hiergen` command; `say`
     gets each of them before it runs.
-    `folder` is new, or with `force` one of an earlier `adapt`, whose files are replaced: it gets the taxonomy, the
-    model's source, the training and a folder for each cutout, and the flat network fine-tuned on smaller images, so
-    that it takes about as long as the cutouts. `runtime` is what cutouts are measured in: onnxruntime where it
-    is installed, else torch. Raises HiergenError as these commands do.
+    `folder` is new, or of an `adapt` that was stopped and asked for the same, which goes on, or with `force` of an
+    earlier one, whose files are replaced: it gets the taxonomy, the model's source, the training and a folder for each
+    cutout, and the flat network fine-tuned on smaller images, so that it takes about as long as the cutouts. `runtime`
+    is what cutouts are measured in: onnxruntime where it is installed, else torch. Raises
+    HiergenError as these commands do.
     """
+    asked = {
+        **{"checkpoint": str(checkpoint), "backbone": backbone, "data": str(data)},
+        **{"val": None if val is None else str(val), "input_size": input_size, "cutout": cutout},
+        **{"set": list(settings), "runtime": runtime},
+    }
     runtime = runtime or usual_runtime()
     checked(runtime, torch.device("cpu"), torch.float32).package()  # before hours of training
     known_model(backbone)
     folder, given = Path(folder), Path(checkpoint)
-    _check_folder(folder, force)
+    going = _goes_on(folder, asked, force)
     count = _checked(given, backbone, input_size)
     taxonomy, source = folder / TAXONOMY, folder / SOURCE
 
@@ -185,22 +192,35 @@ def adapt(
         count, len(own_leaves(read_graph(data)).classes), load_recipe("tails", settings), unquoted(data)
     )
     anew = ("--force",) if force else ()
-    _begin(folder, runtime)
+    _begin(folder, runtime, asked)
     if retrained is not None:
         warn(retrained)
-    step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout, *anew)
+    if not (going and taxonomy.exists()):
+        step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout, *anew)
     seen = val is None and not has_validation(data)
     if seen:
         warn(SEEN)
-    step("build", taxonomy, "-o", source)
+    if not (going and source.exists()):
+        step("build", taxonomy, "-o", source)
     reference = f"{source}:{MODEL}"
     network = find_model(reference).cls()
     images = ["--data", data, *(() if val is None else ("--val", val))]
     more = [word for setting in settings for word in ("--set", setting)]
     trained = folder / TRAINED
     # of other classes it is fine-tuned first, by the training itself
-    taught = "--teacher" if count == network.num_classes else "--pretrained"
-    step("train", reference, *images, taught, given, "--recipe", "tails", *more, "-o", trained, *anew)
+    taught, first = "--teacher" if count == network.num_classes else "--pretrained", folder / f"{TRAINED}-flat"
+
+    def trains(place: Path, *words: object) -> None:
+        """Train in a folder, or go on there."""
+        if not (going and (place / METRICS).exists()):
+            begun = going and (place / REQUEST).exists()
+            step("train", *(("--resume", place) if begun else (*words, "-o", place, *anew)))
+
+    start: tuple[object, ...] = (taught, given)
+    if going and (first / REQUEST).exists():
+        trains(first)
+        start = ("--teacher", first / FLAT)
+    trains(trained, reference, *images, *start, "--recipe", "tails", *more)
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
     single: list[str] = []
@@ -211,7 +231,8 @@ def adapt(
             single.append(group["group"])
             continue
         part = folder / CUTOUTS / f"{number}-{slug(group['group'])}"
-        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part, *anew)
+        replaced = ("--force",) if going else anew
+        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part, *replaced)
         parts.append((group, part))
     cutouts = [part for _, part in parts]
     _remove_others(folder / CUTOUTS, cutouts)
@@ -225,7 +246,7 @@ def adapt(
         small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
         write_text(small, _smaller_file(taxonomy, network, side))
         step("build", small, "-o", folder / f"{name}.py")
-        step("train", f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train, "-o", folder / name, *anew)
+        trains(folder / name, f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train)
         other = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
         shares = {group["group"]: group["generalist"] for group in other["groups"]}
         shares[None] = other["top1"]["generalist"]
@@ -277,34 +298,49 @@ def _retrained(outputs: int, classes: int, recipe: Recipe, data: str) -> str | N
     )
 
 
-def _check_folder(folder: Path, force: bool) -> None:
-    """Raises OutputError for a file, and for a folder that is not empty, unless `force` begins anew in it."""
+def _goes_on(folder: Path, asked: Mapping[str, Any], force: bool) -> bool:
+    """Whether the folder is of an `adapt` that was stopped, and that goes on. Raises OutputError for a file, and for a
+    folder that is not empty and neither that nor, with `force`, ours."""
     if folder.exists() and not folder.is_dir():
         raise OutputError("is a file", place=unquoted(folder), expected="a new folder")
     if not folder.exists() or not any(folder.iterdir()):
-        return
-    ours = _is_ours(folder / REPORT)
-    if force and ours:
-        return
-    hint = "--force (force=True) begins anew in it" if ours else None
+        return False
+    report = _report(folder)
+    if report is not None and force:
+        return False
+    again = "--force (force=True) begins anew in it"
+    if report is not None and "rows" not in report and isinstance(before := report.get("asked"), dict):
+        for name, value in asked.items():
+            if before.get(name) != value:
+                flag = name.replace("_", "-")
+                raise OutputError(
+                    "was begun otherwise",
+                    place=unquoted(folder),
+                    expected=f"{flag} {before.get(name)}",
+                    got=f"{value}",
+                    hint=f"the same command goes on, {again}",
+                )
+        return True
     expected = "a new folder, or one of an earlier adapt" if force else "a new folder"
+    hint = again if report is not None else None
     raise OutputError("is not empty", place=unquoted(folder), expected=expected, hint=hint)
 
 
-def _is_ours(report: Path) -> bool:
-    """Whether it is what `adapt` writes as it begins, or in the end."""
+def _report(folder: Path) -> dict[str, Any] | None:
+    """What `adapt` wrote as it began, or in the end."""
     try:
-        content = json.loads(report.read_text(encoding="utf-8"))
+        content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and {"folder", "runtime"} <= content.keys()
+        return None
+    return content if isinstance(content, dict) and {"folder", "runtime"} <= content.keys() else None
 
 
-def _begin(folder: Path, runtime: str) -> None:
+def _begin(folder: Path, runtime: str, asked: Mapping[str, Any]) -> None:
     """Make the folder known as one of `adapt`."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / REPORT, as_json({"folder": str(folder), "runtime": runtime}, indent=2) + "\n")
+    begun = {"folder": str(folder), "runtime": runtime, "asked": dict(asked)}
+    write_text(folder / REPORT, as_json(begun, indent=2) + "\n")
 
 
 def _remove_others(folder: Path, cutouts: Sequence[Path]) -> None:

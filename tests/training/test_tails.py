@@ -421,7 +421,7 @@ def test_a_checkpoint_of_another_size_says_which_shape_differs() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Overwriting taxonomy_n2hl:UserWarning")
-def test_adapt_that_is_stopped_says_one_sentence_and_begins_anew(
+def test_adapt_that_is_stopped_goes_on_or_begins_anew(
     home: Path, hiergen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hiergen.planning.network.LEAST", 0.01)
@@ -434,11 +434,41 @@ def test_adapt_that_is_stopped_says_one_sentence_and_begins_anew(
     settings = [word for setting in (*FAST, "flat_epochs=1") for word in ("--set", setting)]
     given = ["adapt", "seven.safetensors", "--backbone", "test_resnet", "--data", "grouped"]
     given += ["--input-size", 32, "--cutout", 3, *settings, "--runtime", "torch", "-o", "adapted"]
+    step = TrainingLog.step
+
+    def stopped_in(name: str) -> Callable[..., None]:
+        def logged(log: TrainingLog, *arguments: Any) -> None:
+            os.kill(os.getpid(), signal.SIGTERM) if log.folder.name == name else step(log, *arguments)
+
+        return logged
+
+    whole = hiergen(*given[:-1], "whole")
+    assert whole.code == 0, whole.err
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingLog, "step", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(TrainingLog, "step", stopped_in("run-flat"))
         done = hiergen(*given)
     assert done.code == 130
-    assert done.err == "adapted: stopped before the table; the same command with --force begins anew\n"
+    assert done.err == "adapted: stopped before the table; the same command goes on, with --force it begins anew\n"
+    done = hiergen(*given, "--cutout", 4)
+    assert (done.code, done.err) == (
+        2,
+        "error: adapted: was begun otherwise; expected cutout 3.0, got 4.0; the same command goes on, --force "
+        "(force=True) begins anew in it\n",
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "step", stopped_in("run"))
+        done = hiergen(*given)
+    assert done.code == 130
+    assert "$ hiergen train --resume adapted/run-flat\n" in done.out
+    assert (
+        "$ hiergen train adapted/model.py:N2HL --data grouped --teacher adapted/run-flat/flat.safetensors" in done.out
+    )
+    done = hiergen(*given)
+    assert done.code == 0, done.err
+    assert "$ hiergen train --resume adapted/run\n" in done.out
+    assert "hiergen init" not in done.out
+    ours, theirs = (load_file(f"{place}/run/best.safetensors") for place in ("adapted", "whole"))
+    assert {name: tensor.tolist() for name, tensor in ours.items()} == {n: t.tolist() for n, t in theirs.items()}
     done = hiergen(*given)
     assert (done.code, done.err.endswith("--force (force=True) begins anew in it\n")) == (2, True)
     Path("adapted/notes.txt").write_text("mine")
