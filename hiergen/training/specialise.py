@@ -190,7 +190,7 @@ class _Specialists:
             part.head.weight.copy_(rows)
             part.head.bias.copy_(biases)
         drawn = min(len(others), OTHERS * len(own))
-        temperature, kl = recipe.distillation.temperature, recipe.distillation.kl
+        learned = recipe.distillation
         taught = self.taught[:, members].clone()
 
         def draw(epoch: int) -> Tensor:
@@ -202,12 +202,14 @@ class _Specialists:
             total = logits.new_zeros(())
             if mine.any():
                 total = F.cross_entropy(logits[mine], targets[rows][mine], label_smoothing=recipe.loss.smoothing)
-            theirs = (taught[rows] / temperature).log_softmax(1)
-            ours = (logits / temperature).log_softmax(1)
-            apart = (theirs.exp() * (theirs - ours)).sum(1)
+            theirs = (taught[rows] / learned.temperature).log_softmax(1)
+            ours = (logits / learned.temperature).log_softmax(1)
+            # raw logits too: a softmax is blind to their level, by which groups are compared
+            apart = learned.kl * learned.temperature**2 * (theirs.exp() * (theirs - ours)).sum(1)
+            apart = apart + learned.l1 * (logits - taught[rows]).abs().mean(1)
             for which in (mine, ~mine):
                 if which.any():
-                    total = total + kl * temperature**2 * apart[which].mean()
+                    total = total + apart[which].mean()
             return total
 
         with ProgressBar(self.setting.console, f"specialist of {group}") as report:

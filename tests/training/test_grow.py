@@ -271,16 +271,42 @@ def test_groups_are_named_with_commas() -> None:
     assert _named(["a, b", "c,d,a"], ("a", "b", "c,d")) == ("a", "b", "c,d")
 
 
-def test_specialists_are_kept_where_they_are_better(home: Path, given: dict[str, object], tmp_path: Path) -> None:
-    """One group at a time; the other's branches, and the branch for all classes, stay to the bit."""
+def without_warm(home: Path, given: dict[str, object], file: Path) -> HierarchicalNetwork:
+    """A network whose generalist tells cold colours apart, and of warm ones says rust whatever it sees; for `given`."""
     network = load_network(f"{home}/general.py:N2HL", home / "general" / "best.safetensors")
     assert network.generalist is not None
-    with torch.no_grad():  # a generalist that tells cold colours apart, and of warm ones says rust whatever it sees
+    with torch.no_grad():
         network.generalist.head.weight[[1, 3]] = 0.0
         network.generalist.head.bias[[1, 3]] = torch.tensor([1.0, 0.0])
     network.choice, network.form = {}, "generalist"
-    save_weights(network, tmp_path / "w.safetensors")
-    given |= {"model": f"{home}/general.py:N2HL", "weights": tmp_path / "w.safetensors"}
+    save_weights(network, file)
+    given |= {"model": f"{home}/general.py:N2HL", "weights": file}
+    return network
+
+
+def test_specialists_learn_the_level_of_the_teachers_logits(
+    home: Path, given: dict[str, object], tmp_path: Path
+) -> None:
+    """A softmax within the group is blind to it, and unions of groups need it."""
+    network, apart = without_warm(home, given, tmp_path / "w.safetensors"), []
+    held = open_data(home / "images", network, classes="present").split(0.25)[1]
+    x = torch.stack([held[i][0] for i in range(len(held))])
+    network.form = "flat"
+    for weight in (0.0, 1.0):
+        settings = (*FAST, f"distillation.l1={weight}")
+        folder = tmp_path / str(weight)
+        done = specialise(**{**given, "folder": folder, "settings": settings}, groups=["warm"], only_known=True)  # type: ignore[arg-type]
+        assert done.kept == ("warm",)
+        new = load_network(folder)
+        new.form = "specialists"
+        with torch.no_grad():
+            apart.append(float((new(x) - network(x))[:, [1, 3]].abs().mean()))
+    assert apart[1] < 0.5 * apart[0], apart
+
+
+def test_specialists_are_kept_where_they_are_better(home: Path, given: dict[str, object], tmp_path: Path) -> None:
+    """One group at a time; the other's branches, and the branch for all classes, stay to the bit."""
+    network = without_warm(home, given, tmp_path / "w.safetensors")
     done = specialise(**given, groups=["cold", "warm"], only_known=True)  # type: ignore[arg-type]
     assert done.kept == ("warm",), done.groups
     new = load_network(tmp_path / "out")
