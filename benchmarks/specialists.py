@@ -46,7 +46,7 @@ def set_rows(times: int) -> None:
     ROWS["flat"] = ("network.py:F", "fine-tune", (f"epochs={times * EPOCHS['flat']}",))
     for name in AIMS:
         for row in ("", "-own", "-long"):
-            form = () if row == "-own" else ("form=generalist",)
+            form = ("distillation.l1=1",) if row == "-own" else ("form=generalist",)
             ROWS[f"{name}{row}"] = (f"network.py:{name}", "tails", (*form, f"epochs={times * EPOCHS[row]}"))
 
 

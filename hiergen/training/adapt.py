@@ -3,10 +3,11 @@ and to what they must beat: the flat network of smaller images that takes as lon
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 
 from hiergen.console.terminal import as_json, one_line, plain_table
 from hiergen.data.sources import has_validation
-from hiergen.errors import HiergenError, OutputError, unquoted
+from hiergen.errors import HiergenError, unquoted
 from hiergen.files import write_text, writing
 from hiergen.formats.files import read_graph
 from hiergen.formats.matching import own_leaves
@@ -33,17 +34,18 @@ from hiergen.planning.aim import equal_sides, usual_runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
 from hiergen.taxonomy.naming import slug
+from hiergen.training.adaptprogress import REPORT, Progress, is_finished
 from hiergen.training.flatnetwork import FLAT
 from hiergen.training.loop import BEST
 from hiergen.training.recipe import Recipe, load_recipe
-from hiergen.training.runfolder import CHOICE, METRICS, REQUEST
+from hiergen.training.runfolder import CHOICE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Run = Callable[[Sequence[str]], object]
 MODEL = "N2HL"
-TAXONOMY, SOURCE, REPORT = "taxonomy.yaml", "model.py", "adapt.json"
+TAXONOMY, SOURCE = "taxonomy.yaml", "model.py"
 TRAINED, CUTOUTS = "run", "cutouts"  # folders
 SEEN = (
     "without validation images figures are of a share of --data, which the checkpoint may have been trained on: then "
@@ -169,58 +171,65 @@ def adapt(
     is what cutouts are measured in: onnxruntime where it is installed, else torch. Raises
     HiergenError as these commands do.
     """
-    asked = {
-        **{"checkpoint": str(checkpoint), "backbone": backbone, "data": str(data)},
-        **{"val": None if val is None else str(val), "input_size": input_size, "cutout": cutout},
-        **{"set": list(settings), "runtime": runtime},
-    }
-    runtime = runtime or usual_runtime()
-    checked(runtime, torch.device("cpu"), torch.float32).package()  # before hours of training
+    chosen = runtime or usual_runtime()
+    checked(chosen, torch.device("cpu"), torch.float32).package()  # before hours of training
     known_model(backbone)
     folder, given = Path(folder), Path(checkpoint)
-    going = _goes_on(folder, asked, force)
     count = _checked(given, backbone, input_size)
-    taxonomy, source = folder / TAXONOMY, folder / SOURCE
+    asked: dict[str, Any] = {"place": str(folder.resolve()), "checkpoint": str(given), "its sha256": _sha256(given)}
+    asked |= {"backbone": backbone, "data": str(data), "val": None if val is None else str(val)}
+    asked |= {"input size": input_size, "cutout": cutout, "settings": list(settings), "runtime": runtime}
+    runtime, taxonomy, source = chosen, folder / TAXONOMY, folder / SOURCE
+    retrained = _retrained(
+        count, len(own_leaves(read_graph(data)).classes), load_recipe("tails", settings), unquoted(data)
+    )
+    progress = Progress.begin(folder, runtime, asked, force)
+    progress.check_files()
+    anew = progress.anew
 
     def step(*words: object) -> None:
         text = [str(word) for word in words]
         say(one_line(shlex.join(["hiergen", *text])))
         run(text)
 
-    sized = () if input_size is None else ("--input-size", input_size)
-    retrained = _retrained(
-        count, len(own_leaves(read_graph(data)).classes), load_recipe("tails", settings), unquoted(data)
-    )
-    anew = ("--force",) if force else ()
-    _begin(folder, runtime, asked)
     if retrained is not None:
         warn(retrained)
-    if not (going and taxonomy.exists()):
+    if not progress.is_done("init"):
+        sized = () if input_size is None else ("--input-size", input_size)
         step("init", data, "-o", taxonomy, "--backbone", backbone, *sized, "--cutout", cutout, *anew)
+        progress.finish("init", [taxonomy])
     seen = val is None and not has_validation(data)
     if seen:
         warn(SEEN)
-    if not (going and source.exists()):
+    if not progress.is_done("build"):
         step("build", taxonomy, "-o", source)
+        progress.finish("build", [source])
     reference = f"{source}:{MODEL}"
     network = find_model(reference).cls()
     images = ["--data", data, *(() if val is None else ("--val", val))]
     more = [word for setting in settings for word in ("--set", setting)]
     trained = folder / TRAINED
+
+    def trains(place: Path, model: str, start: tuple[object, object], *words: object) -> None:
+        """Train in a folder, or go on where it was stopped, there or in the flat network's."""
+        first = place.with_name(f"{place.name}-flat")
+        if progress.is_done(place.name):
+            return
+        if progress.began(place):
+            step("train", "--resume", place)
+        else:
+            if progress.began(first):
+                if not is_finished(first):
+                    step("train", "--resume", first)
+                start = "--teacher", first / FLAT
+            else:
+                progress.start(place, first)
+            step("train", model, *images, *start, *words, *more, "-o", place, *anew)
+        progress.finish(place.name)
+
     # of other classes it is fine-tuned first, by the training itself
-    taught, first = "--teacher" if count == network.num_classes else "--pretrained", folder / f"{TRAINED}-flat"
-
-    def trains(place: Path, *words: object) -> None:
-        """Train in a folder, or go on there."""
-        if not (going and (place / METRICS).exists()):
-            begun = going and (place / REQUEST).exists()
-            step("train", *(("--resume", place) if begun else (*words, "-o", place, *anew)))
-
-    start: tuple[object, ...] = (taught, given)
-    if going and (first / REQUEST).exists():
-        trains(first)
-        start = ("--teacher", first / FLAT)
-    trains(trained, reference, *images, *start, "--recipe", "tails", *more)
+    taught = "--teacher" if count == network.num_classes else "--pretrained"
+    trains(trained, reference, (taught, given), "--recipe", "tails")
     choice = json.loads((trained / CHOICE).read_text(encoding="utf-8"))
     parts: list[tuple[dict[str, Any], Path]] = []
     single: list[str] = []
@@ -231,22 +240,25 @@ def adapt(
             single.append(group["group"])
             continue
         part = folder / CUTOUTS / f"{number}-{slug(group['group'])}"
-        replaced = ("--force",) if going else anew
-        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part, *replaced)
+        step("cutout", reference, "--weights", trained / BEST, "--classes", group["group"], "-o", part, *anew)
         parts.append((group, part))
     cutouts = [part for _, part in parts]
     _remove_others(folder / CUTOUTS, cutouts)
     generalist = _generalist(reference, trained / BEST)
     timed = network, cutouts, generalist, runtime, threads
     times = _ms(*timed)
-    side = _smaller_side(network, times[: 1 + len(cutouts)])
+    if "side" not in progress.said:  # of this run's ms: another's would begin another training
+        progress.said["side"] = _smaller_side(network, times[: 1 + len(cutouts)])
+        progress.write()
+    side = progress.said["side"]
     megabytes, smaller, shares = _megabytes(network), None, dict[str | None, float]()  # None: of all classes
     if side is not None:
         name, alone = f"flat_{side}px", ("--set", "form=generalist", "--set", "flat_epochs=0")
-        small, train = folder / f"{name}.yaml", ("--recipe", "fine-tune", *more, *alone)
+        small = folder / f"{name}.yaml"
         write_text(small, _smaller_file(taxonomy, network, side))
         step("build", small, "-o", folder / f"{name}.py")
-        trains(folder / name, f"{folder / name}.py:{MODEL}", *images, "--pretrained", given, *train)
+        more += alone
+        trains(folder / name, f"{folder / name}.py:{MODEL}", ("--pretrained", given), "--recipe", "fine-tune")
         other = json.loads((folder / name / CHOICE).read_text(encoding="utf-8"))
         shares = {group["group"]: group["generalist"] for group in other["groups"]}
         shares[None] = other["top1"]["generalist"]
@@ -298,49 +310,9 @@ def _retrained(outputs: int, classes: int, recipe: Recipe, data: str) -> str | N
     )
 
 
-def _goes_on(folder: Path, asked: Mapping[str, Any], force: bool) -> bool:
-    """Whether the folder is of an `adapt` that was stopped, and that goes on. Raises OutputError for a file, and for a
-    folder that is not empty and neither that nor, with `force`, ours."""
-    if folder.exists() and not folder.is_dir():
-        raise OutputError("is a file", place=unquoted(folder), expected="a new folder")
-    if not folder.exists() or not any(folder.iterdir()):
-        return False
-    report = _report(folder)
-    if report is not None and force:
-        return False
-    again = "--force (force=True) begins anew in it"
-    if report is not None and "rows" not in report and isinstance(before := report.get("asked"), dict):
-        for name, value in asked.items():
-            if before.get(name) != value:
-                flag = name.replace("_", "-")
-                raise OutputError(
-                    "was begun otherwise",
-                    place=unquoted(folder),
-                    expected=f"{flag} {before.get(name)}",
-                    got=f"{value}",
-                    hint=f"the same command goes on, {again}",
-                )
-        return True
-    expected = "a new folder, or one of an earlier adapt" if force else "a new folder"
-    hint = again if report is not None else None
-    raise OutputError("is not empty", place=unquoted(folder), expected=expected, hint=hint)
-
-
-def _report(folder: Path) -> dict[str, Any] | None:
-    """What `adapt` wrote as it began, or in the end."""
-    try:
-        content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) and {"folder", "runtime"} <= content.keys() else None
-
-
-def _begin(folder: Path, runtime: str, asked: Mapping[str, Any]) -> None:
-    """Make the folder known as one of `adapt`."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    begun = {"folder": str(folder), "runtime": runtime, "asked": dict(asked)}
-    write_text(folder / REPORT, as_json(begun, indent=2) + "\n")
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _remove_others(folder: Path, cutouts: Sequence[Path]) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 OTHERS = 2  # times as many images of other groups as of a specialist's own
+LEVEL = "distillation.l1=1"  # over the recipe "tails": ten times what branches need that are trained together
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def specialise(
     at a time, as FOLDER/model.py and .safetensors; nothing else changes.
 
     A branch starts as the generalist's as far as their shapes are alike, and learns from the flat network's tail, or
-    the generalist, on its group's images and on twice as many of others. It is kept only where it tells its classes
+    the generalist, on its group's images and on twice as many of others; with the recipe "tails" at `LEVEL`, so that
+    unions of groups and other groups' images are told apart. It is kept only where it tells its classes
     apart better than the generalist on held-out images, by more than the standard error: then cutouts of the group are
     it. Raises HiergenError for a network without a generalist, an unknown group, and as `train` does for images.
     """
@@ -99,7 +101,8 @@ def specialise(
             raise HiergenError(f"no group {quoted(group)}", expected=listed(names), nearest=nearest(group, names))
         if int((homes == names.index(group)).sum()) < 2:
             raise HiergenError(f"group {quoted(group)} has a single class, which is told apart from nothing")
-    setting = Setting(network, branch_recipe(recipe, settings), console, cache, workers, skip_broken, where)
+    chosen = branch_recipe(recipe, [LEVEL, *settings] if recipe == "tails" else settings)
+    setting = Setting(network, chosen, console, cache, workers, skip_broken, where)
     setting.say_unfitted()
     seed_all(setting.recipe.seed)
     known = list(range(network.num_classes)) if only_known else None

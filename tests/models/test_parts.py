@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +86,7 @@ def test_files_say_what_they_are(network: Several, done: Parts) -> None:
 
 def test_a_group_less_leaves_the_other_files_as_they_are(network: Several, done: Parts, tmp_path: Path) -> None:
     smaller = network.shrink(["c1", "c4"])
+    smaller.__class__ = type("SeveralCutout", (Several,), {})  # as the commands name what they write
     fewer = to_parts(smaller, tmp_path / "fewer")
     assert [part.group for part in fewer.branches] == ["g0", "g2"]
     for part in (fewer.trunk, *fewer.branches):
@@ -105,7 +109,7 @@ def test_branches_for_all_classes(network: Several, tmp_path: Path) -> None:
             flat = network(images)
         alone = to_parts(network, tmp_path / "flat", batch=2)
         network.form = "both"
-        names = list(parts._wanted(network))
+        names = [group.name for group in parts._wanted(network)]
     finally:
         network.form, network.choice = "specialists", {}
     with torch.no_grad():
@@ -136,8 +140,8 @@ def test_groups_of_one_name_as_files(tmp_path: Path) -> None:
     network = Small(3, 2)
     network.taxonomy = dict(zip(("Trunk", "a b", "a-b"), network.taxonomy.values(), strict=True))
     network.nesting = Nesting.from_tree(network.taxonomy, network.classes)
-    files = parts._files(tmp_path, parts._wanted(network))
-    assert list(files.values()) == ["trunk_2.onnx", "a_b.onnx", "a_b_2.onnx"]
+    files = parts._files(tmp_path, [group.name for group in parts._wanted(network)])
+    assert files == ["trunk_2.onnx", "a_b.onnx", "a_b_2.onnx"]
 
 
 def test_a_part_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +149,60 @@ def test_a_part_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatc
     monkeypatch.setattr(parts, "_chain", lambda first, second: lambda x: second(first(x)) + 1)
     with pytest.raises(HiergenError, match=r"the chain of trunk.onnx and g0.onnx gives other logits than torch"):
         to_parts(network, tmp_path / "parts")
-    assert not list((tmp_path / "parts").iterdir())
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "parts").mkdir()
+    with pytest.raises(HiergenError):
+        to_parts(network, tmp_path / "parts")
+    assert [path.name for path in tmp_path.iterdir()] == ["parts"]
+
+
+def test_a_network_of_one_group(network: Several, tmp_path: Path) -> None:
+    """Its own branches are those of all classes, and other branches than the generalist's."""
+    one, images = network.cutout(["c0", "c3"]), torch.randn(2, 3, 32, 32)
+    both = network.shrink(["c1", "c2", "c4", "c5"])
+    both.form, both.choice = "flat", {"g0": "specialists"}
+    found = to_parts(both, tmp_path / "both", batch=2)
+    assert [part.file.name for part in found.branches] == ["all_classes.onnx", "g0.onnx"]
+    assert both.form == "flat"
+    with torch.no_grad():
+        want = both(images)
+        torch.testing.assert_close(ran(tmp_path / "both", "all_classes", images), want, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(ran(tmp_path / "both", "g0", images), one(images), atol=1e-4, rtol=1e-4)
+        assert float((one(images) - want).abs().max()) > 0.1
+
+
+def test_a_group_of_the_name_that_all_classes_have(network: Several) -> None:
+    named = copy.copy(network)
+    named.nesting = Nesting.from_tree(
+        dict(zip(("all classes", "b", "c"), network.taxonomy.values(), strict=True)), network.classes
+    )
+    named.form = "both"
+    wanted = parts._wanted(named)
+    assert [(group.name, group.form, len(group.classes)) for group in wanted] == [
+        *(("all classes", "generalist", 6), ("all classes", "specialists", 2)),
+        *(("b", "specialists", 2), ("c", "specialists", 2)),
+    ]
+    assert parts._files(Path("nowhere"), [group.name for group in wanted])[:2] == [
+        *("all_classes.onnx", "all_classes_2.onnx"),
+    ]
+
+
+def test_one_branch_for_all_classes(tmp_path: Path) -> None:
+    digits = importlib.import_module("generated.digits").PHL1branch().eval()
+    done = to_parts(digits, tmp_path / "parts", batch=1)
+    assert [(part.file.name, len(part.classes)) for part in done.branches] == [("all_classes.onnx", 10)]
+
+
+def test_files_that_are_no_parts_stay(network: Several, done: Parts, tmp_path: Path) -> None:
+    for mine in ("text", "folder"):
+        folder = tmp_path / mine
+        shutil.copytree(done.trunk.file.parent, folder)
+        (folder / "g1.onnx").unlink()
+        (folder / "g1.onnx").write_text("mine") if mine == "text" else (folder / "g1.onnx").mkdir()
+        (folder / "trunk.onnx").write_bytes(done.branches[0].file.read_bytes())
+        with pytest.raises(OutputError, match=r"has 'g1.onnx', which is no part of this network"):
+            to_parts(network, folder)
+        assert (folder / "trunk.onnx").read_bytes() == done.branches[0].file.read_bytes()
 
 
 def test_what_parts_have_not(network: HierarchicalNetwork, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -420,11 +421,12 @@ def test_a_checkpoint_of_another_size_says_which_shape_differs() -> None:
     )
 
 
-@pytest.mark.filterwarnings("ignore:Overwriting taxonomy_n2hl:UserWarning")
+@pytest.mark.filterwarnings("ignore:Overwriting taxonomy:UserWarning")
 def test_adapt_that_is_stopped_goes_on_or_begins_anew(
     home: Path, hiergen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hiergen.planning.network.LEAST", 0.01)
+    monkeypatch.setattr("hiergen.training.adapt.equal_sides", lambda *_: [24, 24])
     save_file(timm.create_model("test_resnet", num_classes=7).state_dict(), "seven.safetensors")
     for path in list(folders(Path("grouped"), 6).iterdir()):
         if path.name != "plum":
@@ -452,8 +454,8 @@ def test_adapt_that_is_stopped_goes_on_or_begins_anew(
     done = hiergen(*given, "--cutout", 4)
     assert (done.code, done.err) == (
         2,
-        "error: adapted: was begun otherwise; expected cutout 3.0, got 4.0; the same command goes on, --force "
-        "(force=True) begins anew in it\n",
+        "error: adapted: was begun otherwise; expected cutout '3.0', got cutout '4.0'; the same command goes on, "
+        "--force (force=True) begins anew in it\n",
     )
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "step", stopped_in("run"))
@@ -467,10 +469,39 @@ def test_adapt_that_is_stopped_goes_on_or_begins_anew(
     assert done.code == 0, done.err
     assert "$ hiergen train --resume adapted/run\n" in done.out
     assert "hiergen init" not in done.out
-    ours, theirs = (load_file(f"{place}/run/best.safetensors") for place in ("adapted", "whole"))
-    assert {name: tensor.tolist() for name, tensor in ours.items()} == {n: t.tolist() for n, t in theirs.items()}
+    for name in ("run", "flat_24px"):
+        ours, theirs = (load_file(f"{place}/{name}/best.safetensors") for place in ("adapted", "whole"))
+        assert {key: tensor.tolist() for key, tensor in ours.items()} == {k: t.tolist() for k, t in theirs.items()}
     done = hiergen(*given)
     assert (done.code, done.err.endswith("--force (force=True) begins anew in it\n")) == (2, True)
+    # anew, and stopped: what the earlier one left is not taken for this one's
+    other, force = (*given, "--set", "seed=3"), ["--force"]
+    for name in ("run-flat", "run", "flat_24px"):
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingLog, "step", stopped_in(name))
+            done = hiergen(*other, *force)
+        assert done.code == 130, done.err
+        force = []
+        if name == "run-flat":  # as a kill between its first two files leaves it
+            request = Path("adapted/run-flat/run.json").read_bytes()
+            shutil.rmtree("adapted/run-flat")
+            Path("adapted/run-flat").mkdir()
+            Path("adapted/run-flat/run.json").write_bytes(request)
+        if name == "run":
+            text = Path("adapted/taxonomy.yaml").read_bytes()
+            Path("adapted/taxonomy.yaml").write_bytes(b"# mine\n" + text)
+            done = hiergen(*other)
+            assert (done.code, done.err) == (
+                2,
+                "error: adapted/taxonomy.yaml: was changed since the stop; put it back, or --force (force=True) begins "
+                "anew in it\n",
+            )
+            Path("adapted/taxonomy.yaml").write_bytes(text)
+    done = hiergen(*other)
+    assert done.code == 0, done.err
+    assert all(
+        "seed: 3\n" in Path("adapted", name, "recipe.yaml").read_text() for name in ("run-flat", "run", "flat_24px")
+    )
     Path("adapted/notes.txt").write_text("mine")
     for name in ("9-old", "9-mine"):
         Path("adapted/cutouts", name).mkdir(parents=True)
@@ -505,7 +536,7 @@ def test_adapt_that_is_stopped_while_it_measures(
 
     save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), "five.safetensors")
     given = ["adapt", "five.safetensors", "--backbone", "test_resnet", "--data", home / "images", "--runtime", "torch"]
-    for place in ("hiergen.formats.importing.init", "hiergen.training.adapt._begin"):
+    for place in ("hiergen.formats.importing.init", "hiergen.training.adapt.Progress.begin"):
         with monkeypatch.context() as patch:
             patch.setattr(place, pressed)
             done = hiergen(*given, "-o", place)

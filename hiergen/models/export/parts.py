@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 
 from hiergen.data.features import fingerprint
 from hiergen.errors import HiergenError, OutputError, quoted, unquoted
-from hiergen.files import put, staging, writing
+from hiergen.files import check_replaceable, put, staging, writing
 from hiergen.models.export.deploy import Deployed, Form, compare, deployed, describe, examples, trace
 from hiergen.models.export.onnx import DYNAMO, check_opset, save_program
 from hiergen.models.load import check_weights, find_model, load_network
@@ -27,7 +30,8 @@ from hiergen.nn.runtimes import onnx_session, packages, quiet
 from hiergen.taxonomy.naming import slug
 
 MAPS = "maps"
-TRUNK = "trunk.onnx"
+TRUNK, TRUNK_HASH = "trunk.onnx", "trunk_sha256"
+ALL = "all classes"  # a branch's that has no group
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,15 @@ class Part:
     group: str
     classes: tuple[str, ...]
     size: int
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What a file is of: its classes, and the form that has the branch."""
+
+    name: str
+    form: NetworkForm
+    classes: list[int]
 
 
 @dataclass(frozen=True)
@@ -95,80 +108,104 @@ def to_parts(network: HierarchicalNetwork, folder: str | Path, *, opset: int | N
         raise HiergenError(f"{type(network).__name__} runs {what}", hint="parts are of the network as it was trained")
     check_opset(opset, form, least=DYNAMO)
     runtime, wanted = packages(), _wanted(network)
-    files = _files(folder, wanted)
+    files, is_new = _files(folder, [group.name for group in wanted]), not folder.exists()
     images, difference = examples(network, form, form.batch or 2)[0], 0.0
     branches: list[Part] = []
-    with staging(folder / TRUNK) as made, quiet():
-        write = _Writer(network, form, opset, fingerprint(network.trunk))
-        for group, (asked, members) in wanted.items():
-            part, file = _part(network, asked, members), made / files[group]
-            first, second = _split(deployed(part, form), form)
-            if not branches:
-                write(made / TRUNK, first, images, "images", MAPS, _of_all(describe(network)))
-                run = _runner(made / TRUNK, "images", MAPS)
-                with torch.no_grad():
-                    maps = first(images)
-            write(file, second, maps, MAPS, form.output, {**describe(part), "form": asked, "group": group})
-            chain = _chain(run, _runner(file, MAPS, form.output))
-            difference = max(difference, compare(part, form, chain, f"the chain of {TRUNK} and {file.name}"))
-            branches.append(Part(folder / file.name, group, part.nesting.classes, file.stat().st_size))
-        trunk = Part(folder / TRUNK, "", (), (made / TRUNK).stat().st_size)
-        with writing(folder):
-            for done in (*branches, trunk):
-                put(made / done.file.name, done.file)
+    try:
+        with staging(folder / TRUNK) as made, quiet():
+            write = _Writer(network, form, opset, fingerprint(network.trunk))
+            for group, name in zip(wanted, files, strict=True):
+                part, file = _part(network, group), made / name
+                first, second = _split(deployed(part, form), form)
+                if not branches:
+                    write(made / TRUNK, first, images, "images", MAPS, _of_trunk(describe(network)))
+                    run = _runner(made / TRUNK, "images", MAPS)
+                    with torch.no_grad():
+                        maps = first(images)
+                write(file, second, maps, MAPS, form.output, _of_group(describe(part), group))
+                chain = _chain(run, _runner(file, MAPS, form.output))
+                difference = max(difference, compare(part, form, chain, f"the chain of {TRUNK} and {name}"))
+                branches.append(Part(folder / name, group.name, part.nesting.classes, file.stat().st_size))
+            trunk = Part(folder / TRUNK, "", (), (made / TRUNK).stat().st_size)
+            with writing(folder):
+                for done in (*branches, trunk):
+                    put(made / done.file.name, done.file)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
     return Parts(trunk, tuple(branches), f"onnxruntime {runtime.__version__}", difference)
 
 
-def _of_all(metadata: dict[str, str]) -> dict[str, str]:
+def _of_trunk(metadata: dict[str, str]) -> dict[str, str]:
     """What is said of the trunk: nothing that depends on the classes, or it would change with them."""
     of_classes = ("classes", "names", "taxonomy", "taxonomy_sha256", "form", "rejection", "model")
     return {key: value for key, value in metadata.items() if key not in of_classes}
 
 
-def _wanted(network: HierarchicalNetwork) -> dict[str, tuple[NetworkForm, list[int]]]:
-    """Of each file but the trunk's the name of its group, the form it is of, and its classes."""
-    homes, names = finest_homes(network), network.nesting.names(max(network.nesting.depth - 1, 1))
-    groups = {name: [c for c, home in enumerate(homes) if home == i] for i, name in enumerate(names)}
-    wanted: dict[str, tuple[NetworkForm, list[int]]] = {}
-    if network.form != "specialists":
-        whole: NetworkForm = "generalist" if network.form == "both" else network.form
-        wanted["all classes"] = (whole, list(range(network.num_classes)))
-        if network.form != "both":
-            groups = {name: some for name, some in groups.items() if network.choice.get(name) == "specialists"}
-    return wanted | {name: ("specialists", some) for name, some in groups.items()}
+def _of_group(metadata: dict[str, str], group: _Group) -> dict[str, str]:
+    """What is said of a group: not the network's name, which cutouts and networks put together have others of."""
+    return {key: value for key, value in metadata.items() if key != "model"} | {"form": group.form, "group": group.name}
 
 
-def _files(folder: Path, groups: Iterable[str]) -> dict[str, str]:
-    """Of each group its file's name. Raises OutputError for a folder that cannot be, or has other ONNX files."""
-    taken, files = {Path(TRUNK).stem}, {}
+def _wanted(network: HierarchicalNetwork) -> list[_Group]:
+    """What there is a file of beside the trunk's."""
+    level = max(network.nesting.depth - 1, 1)
+    homes, names, everything = finest_homes(network), network.nesting.names(level), list(range(network.num_classes))
+    groups = [
+        _Group(name, "specialists", [c for c, home in enumerate(homes) if home == i]) for i, name in enumerate(names)
+    ]
+    if network.levels[level - 1].branches < len(names):  # one for all classes
+        groups = [_Group(ALL, "specialists", everything)]
+    if network.form == "specialists":
+        return groups
+    if network.form == "both":
+        return [_Group(ALL, "generalist", everything), *groups]
+    chosen = [group for group in groups if network.choice.get(group.name) == "specialists"]
+    return [_Group(ALL, network.form, everything), *chosen]
+
+
+def _files(folder: Path, groups: Iterable[str]) -> list[str]:
+    """Each group's file name. Raises OutputError for a folder that cannot be, or has other ONNX files."""
+    files = [TRUNK]
     for group in groups:
         stem = slug(group)[:80] or "group"
-        number = next(n for n in count(1) if (stem if n == 1 else f"{stem}_{n}") not in taken)
-        taken.add(stem := stem if number == 1 else f"{stem}_{number}")
-        files[group] = f"{stem}.onnx"
+        names = (f"{stem}.onnx" if n == 1 else f"{stem}_{n}.onnx" for n in count(1))
+        files.append(next(name for name in names if name not in files))
     with writing(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError("is a file", place=unquoted(folder), expected="a folder")
-        others = sorted(p.name for p in folder.glob("*.onnx")) if folder.exists() else []
-    if left := [name for name in others if name not in (TRUNK, *files.values())]:
-        raise OutputError(
-            f"has {quoted(left[0])}, which is no part of this network",
-            place=unquoted(folder),
-            hint="name another folder",
-        )
-    return files
+        others = sorted(folder.glob("*.onnx")) if folder.exists() else []
+    for file in others:
+        if file.name not in files or not _is_ours(file):
+            raise OutputError(
+                f"has {quoted(file.name)}, which is no part of this network",
+                place=unquoted(folder),
+                hint="name another folder",
+            )
+    for name in files:
+        check_replaceable(folder / name)
+    return files[1:]
 
 
-def _part(network: HierarchicalNetwork, form: NetworkForm, members: list[int]) -> HierarchicalNetwork:
-    """The cutout of these classes that the network has in this form."""
-    before = network.form
-    network.form = form
+def _is_ours(file: Path) -> bool:
+    """Whether the file is a part of some network, which another export may replace."""
     try:
-        if form in ONE_BRANCH:
-            return single(network, members)
-        return network if len(members) == network.num_classes else cut(network, members)
-    finally:
-        network.form = before
+        model = import_module("onnx").load(str(file), load_external_data=False)
+    except (OSError, import_module("google.protobuf.message").DecodeError):
+        return False
+    return any(prop.key == TRUNK_HASH for prop in model.metadata_props)
+
+
+def _part(network: HierarchicalNetwork, group: _Group) -> HierarchicalNetwork:
+    """The cutout of these classes that the network has in this form."""
+    asked = copy.copy(network)  # of one's own form; all else is shared
+    asked.__dict__["choice"] = {}
+    asked.form = group.form
+    if group.form in ONE_BRANCH:
+        return single(asked, group.classes)
+    return asked if len(group.classes) == network.num_classes else cut(asked, group.classes)
 
 
 def _split(whole: Deployed, form: Form) -> tuple[Deployed, Deployed]:
@@ -199,7 +236,7 @@ class _Writer:
         batch = self.form.batch is None
         traced = trace(module, self.network, self.form, [example], [{0: torch.export.Dim.DYNAMIC} if batch else {}])
         names: list[dict[int, str]] = [{0: "batch"} if batch else {}]
-        metadata = {**metadata, "trunk_sha256": self.trunk_sha256}
+        metadata = {**metadata, TRUNK_HASH: self.trunk_sha256}
         save_program(traced, file, metadata, [takes], gives, names, self.opset)
 
 
