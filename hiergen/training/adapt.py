@@ -3,7 +3,6 @@ and to what they must beat: the flat network of smaller images that takes as lon
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import statistics
@@ -34,7 +33,7 @@ from hiergen.planning.aim import equal_sides, usual_runtime
 from hiergen.planning.measure import flat_network
 from hiergen.planning.network import Timer
 from hiergen.taxonomy.naming import slug
-from hiergen.training.adaptprogress import REPORT, Progress, is_finished
+from hiergen.training.adaptprogress import REPORT, Progress, digest, is_finished
 from hiergen.training.flatnetwork import FLAT
 from hiergen.training.loop import BEST
 from hiergen.training.recipe import Recipe, load_recipe
@@ -176,7 +175,7 @@ def adapt(
     known_model(backbone)
     folder, given = Path(folder), Path(checkpoint)
     count = _checked(given, backbone, input_size)
-    asked: dict[str, Any] = {"place": str(folder.resolve()), "checkpoint": str(given), "its sha256": _sha256(given)}
+    asked: dict[str, Any] = {"place": str(folder.resolve()), "checkpoint": str(given), "its sha256": digest(given)}
     asked |= {"backbone": backbone, "data": str(data), "val": None if val is None else str(val)}
     asked |= {"input size": input_size, "cutout": cutout, "settings": list(settings), "runtime": runtime}
     runtime, taxonomy, source = chosen, folder / TAXONOMY, folder / SOURCE
@@ -308,11 +307,6 @@ def _retrained(outputs: int, classes: int, recipe: Recipe, data: str) -> str | N
     return (
         f"the checkpoint has {outputs} outputs, {data} {classes} classes: the flat network gets a new classifier{first}"
     )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _remove_others(folder: Path, cutouts: Sequence[Path]) -> None:

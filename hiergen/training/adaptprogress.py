@@ -48,13 +48,13 @@ class Progress:
     def finish(self, name: str, files: Sequence[Path] = ()) -> None:
         """Note that a step is done; when the work goes on, its files must be what they are now."""
         self.said["done"].append(name)
-        self.said["files"] |= {file.name: _digest(file) for file in files}
+        self.said["files"] |= {file.name: digest(file) for file in files}
         self.write()
 
     def check_files(self) -> None:
         """Raises OutputError for a file that is not what a step wrote."""
-        for name, digest in self.said["files"].items():
-            if _digest(self.folder / name) != digest:
+        for name, before in self.said["files"].items():
+            if digest(self.folder / name) != before:
                 raise OutputError(
                     "was changed since the stop", place=unquoted(self.folder / name), hint=f"put it back, or {AGAIN}"
                 )
@@ -127,8 +127,10 @@ def is_finished(place: Path) -> bool:
     return (place / METRICS).is_file()
 
 
-def _digest(file: Path) -> str | None:
+def digest(file: Path) -> str | None:
+    """sha256 of a file; None where it cannot be read."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError:
         return None
